@@ -1,0 +1,3 @@
+//! A small key-value server that knows nothing of gapless.
+
+fn main() {}

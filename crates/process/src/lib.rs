@@ -1,0 +1,1 @@
+//! The process level: unmodified Linux programs, replicated at the system-call line.
