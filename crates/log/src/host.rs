@@ -1,0 +1,383 @@
+//! The one host loop: record, replay, resume, the pair's driver and the simulator all step a replica through it.
+//!
+//! It keeps the rules that no level may get wrong: a step ends with its mark, outputs leave only when their mark is committed,
+//! a backup executes exactly to the last mark it holds, and whoever differs from the log stops.
+
+use crate::player::check_mark;
+use crate::recorder::Writer;
+use crate::{
+    Backlog, Digest, Divergence, Error, Frame, FrameBuilder, Kind, Mark, Order, Outbox, Player, Position, Progress,
+    Recorder, Replica, Result, Seq, Sink, Term, Waker,
+};
+use std::time::{Duration, Instant};
+
+/// How the loop batches and checks; every number is a limit with a name.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// A frame is sealed when it holds this many bytes.
+    pub frame_bytes: usize,
+    /// ... or when its oldest output has waited this long while the replica had more to do.
+    pub frame_age: Duration,
+    /// No further step is run while more output than this waits for commit.
+    pub outbox_bytes_max: usize,
+    /// A digest is logged this often while live (stretched so that digests take at most a twentieth of the time).
+    pub digest_every: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            frame_bytes: 64 << 10,
+            frame_age: Duration::from_micros(200),
+            outbox_bytes_max: 8 << 20,
+            digest_every: Duration::from_secs(1),
+        }
+    }
+}
+
+/// What one replayed step came to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Replayed {
+    /// A step was executed up to the mark with this number.
+    Step(Seq),
+    /// A digest was compared and was equal.
+    Sync(Seq),
+    /// No whole step is held.
+    Starved,
+    /// The replica has ended with this status.
+    Ended(i32),
+}
+
+/// Why the live loop returned.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum End {
+    /// The replica ended with this status, and all its output has left.
+    Exited(i32),
+    /// Ordered to hand over: the last mark has been appended and nothing runs.
+    Handover,
+    /// Ordered to halt.
+    Halted,
+}
+
+/// A replica with its outbox, its place in the log, and what it has not executed yet.
+pub struct Host<R> {
+    replica: R,
+    outbox: Outbox,
+    backlog: Backlog,
+    writer: Option<Writer>,
+    /// Chain hash of the frames up to the end of the backlog.
+    chain: Digest,
+    /// End of the executed log: the number after the last executed entry, and the chain there when it is a frame's end.
+    ended: Option<i32>,
+    /// The mark that was executed or written last.
+    last_mark: Option<Seq>,
+    options: Options,
+}
+
+impl<R: Replica> Host<R> {
+    /// A replica that has executed nothing, before the first entry of its log.
+    pub fn new(replica: R, options: Options) -> Self {
+        Self {
+            replica,
+            outbox: Outbox::default(),
+            backlog: Backlog::default(),
+            writer: None,
+            chain: 0,
+            ended: None,
+            last_mark: None,
+            options,
+        }
+    }
+
+    /// The replica.
+    pub fn replica(&self) -> &R {
+        &self.replica
+    }
+
+    /// The replica, to prepare or halt it.
+    pub fn replica_mut(&mut self) -> &mut R {
+        &mut self.replica
+    }
+
+    /// Gives the replica back.
+    pub fn into_replica(self) -> R {
+        self.replica
+    }
+
+    /// What waits for commit.
+    pub fn outbox(&self) -> &Outbox {
+        &self.outbox
+    }
+
+    /// The mark executed or written last: outputs and state are exactly those of this point.
+    pub fn last_mark(&self) -> Option<Seq> {
+        self.last_mark
+    }
+
+    /// Number of the next entry: to be executed if a backup, to be written if live.
+    pub fn next_seq(&self) -> Seq {
+        self.writer.as_ref().map_or(self.backlog.next_seq(), Writer::next_seq)
+    }
+
+    /// Whole steps held and not yet executed.
+    pub fn behind_steps(&self) -> usize {
+        self.backlog.steps()
+    }
+
+    /// The status with which the replica ended, if it did.
+    pub fn ended(&self) -> Option<i32> {
+        self.ended
+    }
+
+    /// Is this replica live?
+    pub fn is_live(&self) -> bool {
+        self.writer.is_some()
+    }
+
+    // ---- backup ----
+
+    /// Takes a frame of the log to be executed by [`Host::replay_step`].
+    pub fn feed(&mut self, frame: &Frame) -> Result<()> {
+        assert!(self.writer.is_none(), "a live replica takes no frames");
+        if frame.chain_before() != self.chain {
+            return Err(Error::Refused(format!(
+                "frame at entry {} does not continue this log (chain {:032x}, not {:032x})",
+                frame.first_seq(),
+                frame.chain_before(),
+                self.chain
+            )));
+        }
+        self.backlog.push(frame)?;
+        self.chain = frame.chain_after();
+        Ok(())
+    }
+
+    /// Executes one step, or compares one digest, if all of it is held.
+    pub fn replay_step(&mut self) -> Result<Replayed> {
+        if let Some(status) = self.ended {
+            return Ok(Replayed::Ended(status));
+        }
+        match self.backlog.front().map(|e| e.kind) {
+            Some(Kind::SYNC) => return self.compare_digest().map(Replayed::Sync),
+            Some(Kind::LIVE) if self.backlog.next_mark().is_some() => {
+                self.backlog.pop();
+            }
+            _ => {}
+        }
+        if self.backlog.next_mark().is_none() {
+            return Ok(Replayed::Starved);
+        }
+        let mut player = Player { backlog: &mut self.backlog, outbox: &mut self.outbox };
+        let progress = self.replica.replay(&mut player)?;
+        let seq = self.take_mark()?;
+        if let Progress::Ended(status) = progress {
+            self.ended = Some(status);
+            return Ok(Replayed::Ended(status));
+        }
+        Ok(Replayed::Step(seq))
+    }
+
+    /// The step is over: the log must have its mark here, and the mark must describe what was done.
+    fn take_mark(&mut self) -> Result<Seq> {
+        let position = self.replica.position();
+        let diverged = |seq, expected: String, found: String| Divergence { position, seq, expected, found };
+        let (seq, entry) = self.backlog.pop().expect("its mark is held");
+        if entry.kind != Kind::MARK || entry.at != position {
+            let expected = format!("entry of kind {} at position {}", entry.kind.0, entry.at);
+            return Err(diverged(seq, expected, format!("step ended at position {position}")).into());
+        }
+        let Some(mark) = Mark::decode(&entry.body) else {
+            let what = "not a mark".to_owned();
+            return Err(Error::BadEntry { seq, at: entry.at, kind: entry.kind, what });
+        };
+        if let Some((expected, found)) = check_mark(&mark, &self.outbox) {
+            return Err(diverged(seq, expected, found).into());
+        }
+        self.outbox.stamp(seq);
+        self.outbox.forget(mark.released);
+        self.last_mark = Some(seq);
+        Ok(seq)
+    }
+
+    fn compare_digest(&mut self) -> Result<Seq> {
+        let (seq, entry) = self.backlog.pop().expect("peeked");
+        let position = self.replica.position();
+        let found = self.replica.digest()?;
+        let expected: Option<[u8; 16]> = entry.body.as_slice().try_into().ok();
+        if entry.at != position || expected != Some(found.to_le_bytes()) {
+            let expected = expected.map_or(0, u128::from_le_bytes);
+            return Err(Divergence {
+                position,
+                seq,
+                expected: format!("digest {expected:032x} at {}", entry.at),
+                found: format!("digest {found:032x}"),
+            }
+            .into());
+        }
+        Ok(seq)
+    }
+
+    // ---- live ----
+
+    /// Starts a fresh log, or continues one that has been executed to its end.
+    ///
+    /// Entries after the last mark belong to a step that nobody has seen the effects of; they are dropped, and the log must be cut
+    /// to `next_seq` and `chain` (the end of the last frame that ends with a mark) before the first new frame is appended.
+    pub fn go_live(&mut self, term: Term, next: Seq, chain: Digest) -> Result<()> {
+        assert!(self.backlog.next_mark().is_none(), "every whole step is executed before going live");
+        assert!(self.writer.is_none(), "already live");
+        assert!(self.last_mark.map_or(0, |m| m.0) <= next.0, "the log would be cut below the last mark");
+        let fresh = next == Seq(0);
+        let mut writer = Writer::new(FrameBuilder::new(self.replica.level(), term, next, chain));
+        if !fresh {
+            writer.push(self.replica.position(), Kind::LIVE, term.0.to_le_bytes().to_vec());
+        }
+        self.backlog = Backlog::new(next);
+        let mut recorder = Recorder { writer: &mut writer, outbox: &mut self.outbox };
+        self.replica.go_live(term, &mut recorder)?;
+        self.writer = Some(writer);
+        if !fresh {
+            self.end_step();
+        }
+        Ok(())
+    }
+
+    fn writer(&mut self) -> &mut Writer {
+        self.writer.as_mut().expect("only a live replica writes")
+    }
+
+    /// Runs one live step and ends it with its mark.
+    pub fn record_step(&mut self) -> Result<Progress> {
+        if let Some(status) = self.ended {
+            return Ok(Progress::Ended(status));
+        }
+        let before = (self.replica.position(), self.outbox.said());
+        let writer = self.writer.as_mut().expect("only a live replica records");
+        let mut recorder = Recorder { writer, outbox: &mut self.outbox };
+        let progress = self.replica.record(&mut recorder)?;
+        let changed = before != (self.replica.position(), self.outbox.said()) || !self.writer().step_is_empty();
+        if let Progress::Ended(status) = progress {
+            self.ended = Some(status);
+        }
+        if changed || self.ended.is_some() {
+            self.end_step();
+        }
+        Ok(progress)
+    }
+
+    fn end_step(&mut self) {
+        let (at, body) = (self.replica.position(), self.outbox.mark().encode());
+        let seq = self.writer().push(at, Kind::MARK, body);
+        self.writer().close_step();
+        self.outbox.stamp(seq);
+        self.last_mark = Some(seq);
+    }
+
+    /// Logs a digest of this moment, between two steps.
+    pub fn record_digest(&mut self) -> Result<Digest> {
+        let digest = self.replica.digest()?;
+        let at = self.replica.position();
+        self.writer().push(at, Kind::SYNC, digest.to_le_bytes().to_vec());
+        self.writer().close_step();
+        Ok(digest)
+    }
+
+    /// Seals every whole step and returns the frames for the sink.
+    pub fn seal(&mut self, synced: Seq) -> Vec<Frame> {
+        let writer = self.writer();
+        writer.set_synced(synced);
+        writer.seal();
+        writer.take_sealed()
+    }
+
+    /// Frames that had to be sealed because they were full.
+    fn take_full(&mut self) -> Vec<Frame> {
+        self.writer().take_sealed()
+    }
+
+    /// Lets every output leave whose mark lies below `committed`; returns how many did.
+    pub fn release(&mut self, committed: Seq) -> Result<usize> {
+        let mut count = 0;
+        while let Some(output) = self.outbox.release(committed) {
+            self.replica.emit(output)?;
+            count += 1;
+        }
+        Ok(count)
+    }
+
+    /// Steps the live replica until it ends or is ordered to stop.
+    pub fn run_live(&mut self, sink: &mut dyn Sink, waker: &Waker) -> Result<End> {
+        let mut unsealed_since: Option<Instant> = None;
+        let mut digest = DigestPace::new(self.options.digest_every);
+        loop {
+            waker.reset();
+            let order = sink.order();
+            if order == Order::Halt {
+                self.replica.halt();
+                return Ok(End::Halted);
+            }
+            self.release(sink.committed())?;
+            let full = self.outbox.queued_bytes() > self.options.outbox_bytes_max;
+            let progress = if order == Order::None && !full { Some(self.record_step()?) } else { None };
+            if order == Order::None && digest.due(self.replica.position()) {
+                let started = Instant::now();
+                self.record_digest()?;
+                digest.done(started.elapsed(), self.replica.position());
+            }
+            let idle = !matches!(progress, Some(Progress::Ran));
+            if self.writer().has_unsealed() {
+                let since = *unsealed_since.get_or_insert_with(Instant::now);
+                let old = since.elapsed() >= self.options.frame_age;
+                if idle || old || self.writer().unsealed_bytes() >= self.options.frame_bytes {
+                    for frame in self.seal(sink.synced()) {
+                        sink.append(frame)?;
+                    }
+                    unsealed_since = None;
+                }
+            }
+            for frame in self.take_full() {
+                sink.append(frame)?;
+            }
+            if !idle || self.release(sink.committed())? > 0 {
+                continue;
+            }
+            match progress {
+                Some(Progress::Ended(status)) if self.outbox.waiting().next().is_none() => {
+                    return Ok(End::Exited(status));
+                }
+                Some(Progress::Idle(at_most)) => self.replica.wait(waker, at_most.min(digest.left()))?,
+                _ if order == Order::Handover => return Ok(End::Handover),
+                _ => waker.wait(WAIT_FOR_COMMIT_MAX),
+            }
+        }
+    }
+}
+
+/// Longest sleep while only a commit or an order can help; both wake the waker.
+const WAIT_FOR_COMMIT_MAX: Duration = Duration::from_millis(100);
+
+/// Spaces digests so that they take at most a twentieth of the time.
+struct DigestPace {
+    every: Duration,
+    next: Instant,
+    last: Option<Position>,
+}
+
+impl DigestPace {
+    fn new(every: Duration) -> Self {
+        Self { every, next: Instant::now() + every, last: None }
+    }
+
+    fn due(&self, position: Position) -> bool {
+        self.last != Some(position) && Instant::now() >= self.next
+    }
+
+    fn left(&self) -> Duration {
+        self.next.saturating_duration_since(Instant::now()).max(Duration::from_millis(10))
+    }
+
+    fn done(&mut self, cost: Duration, position: Position) {
+        self.next = Instant::now() + self.every.max(cost * 20);
+        self.last = Some(position);
+    }
+}

@@ -1,0 +1,101 @@
+//! The live side of a step: inputs go into the log as they are seen, outputs into the outbox.
+//!
+//! Whole steps only: a sealed frame either ends with a mark or belongs to a step too long for one frame. So "up to the last mark"
+//! is always a whole number of frames, and that is what recovery and takeover keep.
+
+use crate::{Entry, Frame, FrameBuilder, Kind, Outbox, Position, Seq};
+
+/// Entries on their way into frames.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    /// Whole steps not yet sealed.
+    builder: FrameBuilder,
+    /// The step that has not ended.
+    open: Vec<Entry>,
+    open_bytes: usize,
+    /// Sealed, not yet handed to the sink.
+    sealed: Vec<Frame>,
+    synced: Seq,
+}
+
+impl Writer {
+    pub(crate) fn new(builder: FrameBuilder) -> Self {
+        Self { builder, open: Vec::new(), open_bytes: 0, sealed: Vec::new(), synced: Seq(0) }
+    }
+
+    pub(crate) fn next_seq(&self) -> Seq {
+        Seq(self.builder.next_seq().0 + self.open.len() as u64)
+    }
+
+    pub(crate) fn step_is_empty(&self) -> bool {
+        self.open.is_empty()
+    }
+
+    pub(crate) fn unsealed_bytes(&self) -> usize {
+        self.builder.payload_bytes()
+    }
+
+    pub(crate) fn has_unsealed(&self) -> bool {
+        !self.builder.is_empty()
+    }
+
+    pub(crate) fn set_synced(&mut self, synced: Seq) {
+        self.synced = synced;
+    }
+
+    pub(crate) fn push(&mut self, at: Position, kind: Kind, body: Vec<u8>) -> Seq {
+        const OPEN_BYTES_MAX: usize = 1 << 20;
+        if self.open_bytes + body.len() > OPEN_BYTES_MAX && !self.open.is_empty() {
+            self.seal();
+            self.close_step();
+            self.seal();
+        }
+        let seq = self.next_seq();
+        self.open_bytes += body.len();
+        self.open.push(Entry { at, kind, body });
+        seq
+    }
+
+    /// The step has ended (its mark was pushed): its entries may share a frame with other whole steps.
+    pub(crate) fn close_step(&mut self) {
+        for entry in self.open.drain(..) {
+            if !self.builder.fits(entry.body.len()) {
+                self.sealed.extend(self.builder.seal(self.synced));
+            }
+            self.builder.push(entry.at, entry.kind, &entry.body);
+        }
+        self.open_bytes = 0;
+    }
+
+    /// Seals every whole step.
+    pub(crate) fn seal(&mut self) {
+        self.sealed.extend(self.builder.seal(self.synced));
+    }
+
+    pub(crate) fn take_sealed(&mut self) -> Vec<Frame> {
+        std::mem::take(&mut self.sealed)
+    }
+}
+
+/// What a live replica writes its inputs and outputs to, for one step.
+#[derive(Debug)]
+pub struct Recorder<'a> {
+    pub(crate) writer: &'a mut Writer,
+    pub(crate) outbox: &'a mut Outbox,
+}
+
+impl Recorder<'_> {
+    /// Logs an input that the replica sees at `at`; returns its number.
+    ///
+    /// # Panics
+    /// If `kind` belongs to the host loop, or the body is longer than [`crate::ENTRY_BODY_BYTES_MAX`].
+    pub fn input(&mut self, at: Position, kind: Kind, body: Vec<u8>) -> Seq {
+        assert!(kind >= Kind::FIRST_OF_LEVEL, "kind {} belongs to the host loop", kind.0);
+        self.writer.push(at, kind, body)
+    }
+
+    /// Where outputs are said.
+    pub fn out(&mut self) -> &mut Outbox {
+        self.outbox
+    }
+}

@@ -1,0 +1,33 @@
+//! Where a live replica's frames go: a file, a file and a backup, or a simulated pair.
+
+use crate::{Frame, Result, Seq};
+
+/// What the outside wants of the host loop.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Order {
+    /// Go on.
+    None,
+    /// The backup is too far behind, or the log cannot be written fast enough: run nothing until this changes.
+    Pause,
+    /// End the step with a mark, run nothing further, and report: the backup takes over as planned.
+    Handover,
+    /// This side is deposed or must stop: never release again.
+    Halt,
+}
+
+/// Takes frames in order and says how far they are committed.
+pub trait Sink {
+    /// Takes the next frame. It need not be durable or sent when this returns, but frames keep their order.
+    fn append(&mut self, frame: Frame) -> Result<()>;
+
+    /// Outputs whose mark has a number below this may leave.
+    fn committed(&self) -> Seq;
+
+    /// Entries below this number are durable on this side's disk.
+    fn synced(&self) -> Seq;
+
+    /// What the outside wants.
+    fn order(&mut self) -> Order {
+        Order::None
+    }
+}
