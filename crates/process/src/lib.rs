@@ -1,1 +1,15 @@
-//! The process level: unmodified Linux programs, replicated at the system-call line.
+//! The process level: unmodified Linux x86-64 programs, replicated at the system-call line.
+//!
+//! The supervisor is a deterministic user-space kernel. Every system call of the program stops once (seccomp and ptrace) and is
+//! carried out by the [`kernel`] model; the program owns no real descriptor, pid or socket. Primary and backup run the same model; only
+//! the source of inputs differs ([`kernel::Io`]). What the program cannot have computed itself comes from [`world`] and is logged.
+
+pub mod fs;
+pub mod kernel;
+pub mod net;
+pub mod object;
+mod random;
+pub mod signal;
+pub mod syscalls;
+pub mod tracee;
+pub mod world;

@@ -1,0 +1,90 @@
+//! Descriptors and the open file descriptions behind them.
+
+use super::{Errno, Fail, FileId};
+use crate::object::Object;
+use std::collections::BTreeMap;
+
+/// What a descriptor number stands for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Descriptor {
+    /// The open file description.
+    pub file: FileId,
+    /// FD_CLOEXEC.
+    pub close_on_exec: bool,
+}
+
+/// A process's descriptors (shared by CLONE_FILES).
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct FdTable {
+    slots: BTreeMap<i32, Descriptor>,
+}
+
+impl FdTable {
+    /// What `fd` stands for.
+    pub fn get(&self, fd: i32) -> Result<Descriptor, Fail> {
+        self.slots.get(&fd).copied().ok_or(Fail::Errno(Errno(libc::EBADF)))
+    }
+
+    /// The same, to change flags.
+    pub fn get_mut(&mut self, fd: i32) -> Result<&mut Descriptor, Fail> {
+        self.slots.get_mut(&fd).ok_or(Fail::Errno(Errno(libc::EBADF)))
+    }
+
+    /// The lowest free number that is at least `from` and below `limit` (RLIMIT_NOFILE).
+    pub fn free(&self, from: i32, limit: i32) -> Result<i32, Fail> {
+        let mut fd = from;
+        for (&used, _) in self.slots.range(from..) {
+            if used != fd {
+                break;
+            }
+            fd += 1;
+        }
+        if fd < limit { Ok(fd) } else { Err(Fail::Errno(Errno(libc::EMFILE))) }
+    }
+
+    /// Puts a descriptor; returns what stood there (the caller closes it).
+    #[must_use]
+    pub fn set(&mut self, fd: i32, descriptor: Descriptor) -> Option<Descriptor> {
+        self.slots.insert(fd, descriptor)
+    }
+
+    /// Takes a descriptor out (the caller closes its file).
+    pub fn take(&mut self, fd: i32) -> Option<Descriptor> {
+        self.slots.remove(&fd)
+    }
+
+    /// All, by number.
+    pub fn iter(&self) -> impl Iterator<Item = (i32, Descriptor)> + '_ {
+        self.slots.iter().map(|(&fd, &d)| (fd, d))
+    }
+}
+
+/// An open file description.
+#[derive(Debug)]
+pub struct OpenFile {
+    /// O_NONBLOCK, O_APPEND, access mode ...: what F_GETFL answers.
+    pub flags: i32,
+    /// File offset, for objects that have one.
+    pub offset: u64,
+    /// How many descriptors, queued SCM_RIGHTS messages and calls in progress hold it.
+    pub refs: u32,
+    /// What it is.
+    pub object: Object,
+}
+
+impl OpenFile {
+    /// O_NONBLOCK is set.
+    pub fn nonblocking(&self) -> bool {
+        self.flags & libc::O_NONBLOCK != 0
+    }
+
+    /// Open for reading.
+    pub fn readable(&self) -> bool {
+        self.flags & libc::O_ACCMODE != libc::O_WRONLY && self.flags & libc::O_PATH == 0
+    }
+
+    /// Open for writing.
+    pub fn writable(&self) -> bool {
+        self.flags & libc::O_ACCMODE != libc::O_RDONLY && self.flags & libc::O_PATH == 0
+    }
+}

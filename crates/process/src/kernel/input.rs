@@ -1,0 +1,66 @@
+//! Every kind of input that a process-level log can hold: the only ways in which the world reaches the program.
+//!
+//! *Asynchronous* inputs are applied between two events, in log order, before the event at their position runs. *Answers* are
+//! asked for by the event at their position.
+
+use gapless_log::Kind;
+
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $name:ident = $n:literal $label:literal,)*) => {
+        $($(#[$doc])* pub const $name: Kind = Kind($n);)*
+
+        /// Readable name of a kind, for `log cat` and divergence reports.
+        pub fn name(kind: Kind) -> &'static str {
+            match kind.0 { $($n => $label,)* _ => "unknown" }
+        }
+    };
+}
+
+kinds! {
+    /// The clock reached this: 8 bytes, nanoseconds of the replica's monotonic clock.
+    CLOCK = 16 "clock",
+    /// A signal from outside the group.
+    SIGNAL = 17 "signal",
+    /// Bytes arrived on an outside stream: varint object, raw bytes.
+    ARRIVED = 18 "arrived",
+    /// A connection arrived at a listener.
+    ACCEPTED = 19 "accepted",
+    /// An outside stream ended or failed.
+    CLOSED = 20 "closed",
+    /// A connect came to its end.
+    CONNECTED = 21 "connected",
+    /// A datagram arrived.
+    DATAGRAM = 22 "datagram",
+    /// The world took this many bytes of an outside stream: varint object, varint bytes.
+    DRAINED = 23 "drained",
+    /// A thread that made no call was stopped anywhere; its state follows.
+    STATE_JUMP = 24 "state jump",
+    /// Size of the controlling window changed, and the like.
+    TERMINAL = 25 "terminal",
+
+    /// The program, its arguments and environment, the random seed, the clock's start.
+    LAUNCH = 64 "launch",
+    /// A piece of a state directory or of a host file's contents.
+    CONTENT = 65 "content",
+    /// A clock reading: 8 bytes.
+    CLOCK_READ = 66 "clock read",
+    /// What the host's file system said about a path.
+    HOST_PATH = 67 "host path",
+    /// Bytes of a host file that is not shipped whole (very large files, /proc, /sys).
+    HOST_READ = 68 "host read",
+    /// Names in a host directory.
+    HOST_DIR = 69 "host directory",
+    /// Result of a bind or listen on an outside address.
+    BOUND = 70 "bound",
+    /// A trapped instruction's value.
+    TRAPPED = 71 "trapped instruction",
+    /// What an option or ioctl of an outside object answered.
+    OPTION = 72 "option",
+    /// Address that a native memory call chose.
+    MAPPED = 73 "mapped",
+}
+
+/// Is this kind applied between events rather than asked for by one?
+pub fn is_async(kind: Kind) -> bool {
+    (16..64).contains(&kind.0)
+}

@@ -1,0 +1,218 @@
+//! The kernel model: everything that the program believes about its operating system.
+//!
+//! It keeps one rule: **nothing here depends on the host**. Same inputs at the same positions, same state: no real clock, no real descriptor,
+//! no real pid, no `HashMap` order. What comes from outside comes through [`Io`], which logs it on the primary and
+//! takes it from the log on the backup. So a backup needs nothing more at takeover than to make the outside real ([`crate::world`]).
+//!
+//! Who does what: `kernel` holds the state and who waits for what; `syscalls` has one table of all calls and a handler a row; `object` is what
+//! descriptors stand for; `fs` the file system; `net` sockets; `signal` signals; `tracee` the real threads that run user code.
+
+mod ctx;
+mod errno;
+mod fd;
+mod ids;
+pub mod input;
+mod io;
+mod task;
+mod timer;
+mod wait;
+
+pub use ctx::{Ctx, Tracees};
+pub use errno::{Errno, Fail, fail};
+pub use fd::{Descriptor, FdTable, OpenFile};
+pub use ids::{FileId, MemId, ObjectId, Pid, Tid};
+pub use io::{Io, decode, encode};
+pub use task::{Call, Credentials, Limit, Memory, Process, State, Thread};
+pub use timer::TimerKey;
+pub use wait::{Key, Nanos, Outcome, Wait, done, nanos};
+
+use crate::object::Object;
+use gapless_log::Position;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+/// Where a futex word lives.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum FutexKey {
+    /// In the private memory of one address space.
+    Private(MemId, u64),
+    /// In memory that several address spaces share: inode or shared-memory object, and offset.
+    Shared(u64, u64),
+}
+
+/// The deterministic state. Fields are public to the handlers, which live in sibling modules; each module keeps its own invariants.
+#[derive(Debug)]
+pub struct Kernel {
+    /// Events carried out so far.
+    pub position: Position,
+    /// The replica's monotonic clock, as last logged.
+    pub now: Nanos,
+    /// Wall clock = monotonic clock + this.
+    pub realtime_offset: i64,
+    /// Random numbers for the program, from a logged seed.
+    pub random: crate::random::Random,
+    /// All threads of the group.
+    pub threads: BTreeMap<Tid, Thread>,
+    /// All processes, zombies included.
+    pub processes: BTreeMap<Pid, Process>,
+    /// Address spaces.
+    pub memories: BTreeMap<MemId, Memory>,
+    /// Open file descriptions.
+    pub files: BTreeMap<FileId, OpenFile>,
+    /// Pipes, eventfds, epolls, timerfds, signalfds, terminals.
+    pub objects: crate::object::Objects,
+    /// Inodes, directories, the overlay over the host.
+    pub fs: crate::fs::Fs,
+    /// Sockets.
+    pub net: crate::net::Net,
+    /// Armed timers in order of their time.
+    pub timers: BTreeSet<(Nanos, TimerKey)>,
+    /// Threads that can run, in the order in which they will.
+    pub run_queue: VecDeque<Tid>,
+    /// Who waits for what, in order of arrival.
+    pub waiters: BTreeMap<Key, VecDeque<Tid>>,
+    /// Counts state changes of an object, for edge-triggered epoll.
+    pub changes: BTreeMap<ObjectId, u64>,
+    /// Rolling hash over every event: registers and bytes in.
+    pub history: gapless_log::Digest,
+    /// Exit status of the first process, once it is gone.
+    pub exit: Option<i32>,
+    /// Last number handed out, one counter for all ids.
+    pub last_id: u64,
+    /// Last pid or tid handed out.
+    pub last_pid: i32,
+}
+
+impl Kernel {
+    /// A fresh number for an object, file or address space.
+    pub fn fresh_id(&mut self) -> u64 {
+        self.last_id += 1;
+        self.last_id
+    }
+
+    /// The process, which must exist while one of its threads runs.
+    pub fn process(&self, pid: Pid) -> &Process {
+        &self.processes[&pid]
+    }
+
+    /// The process, to change it.
+    pub fn process_mut(&mut self, pid: Pid) -> &mut Process {
+        self.processes.get_mut(&pid).expect("a process exists while one of its threads runs")
+    }
+
+    /// The thread.
+    pub fn thread(&self, tid: Tid) -> &Thread {
+        &self.threads[&tid]
+    }
+
+    /// The thread, to change it.
+    pub fn thread_mut(&mut self, tid: Tid) -> &mut Thread {
+        self.threads.get_mut(&tid).expect("thread exists")
+    }
+
+    // ---- files ----
+
+    /// The file behind a descriptor of a process.
+    pub fn file_of(&self, pid: Pid, fd: i32) -> Result<FileId, Fail> {
+        Ok(self.process(pid).fds.get(fd)?.file)
+    }
+
+    /// An open file description.
+    pub fn file(&self, id: FileId) -> &OpenFile {
+        &self.files[&id]
+    }
+
+    /// An open file description, to change it.
+    pub fn file_mut(&mut self, id: FileId) -> &mut OpenFile {
+        self.files.get_mut(&id).expect("file exists while referenced")
+    }
+
+    /// Makes an open file description with one reference.
+    pub fn open(&mut self, object: Object, flags: i32) -> FileId {
+        let id = FileId(self.fresh_id());
+        self.files.insert(id, OpenFile { flags: flags & !libc::O_CLOEXEC, offset: 0, refs: 1, object });
+        id
+    }
+
+    /// Gives a file the lowest free descriptor of a process.
+    pub fn install(&mut self, pid: Pid, file: FileId, close_on_exec: bool) -> Result<i32, Fail> {
+        let limit = self.process(pid).limit(libc::RLIMIT_NOFILE as usize).soft.min(1 << 20) as i32;
+        let table = &mut self.process_mut(pid).fds;
+        let fd = table.free(0, limit)?;
+        let old = table.set(fd, Descriptor { file, close_on_exec });
+        debug_assert!(old.is_none());
+        Ok(fd)
+    }
+
+    /// One more holder of a file.
+    pub fn hold(&mut self, file: FileId) {
+        self.file_mut(file).refs += 1;
+    }
+
+    /// One holder less; the last one closes it.
+    pub fn drop_file(&mut self, cx: &mut Ctx<'_, '_>, file: FileId) -> Result<(), Fail> {
+        let open = self.file_mut(file);
+        open.refs -= 1;
+        if open.refs > 0 {
+            return Ok(());
+        }
+        crate::object::close(self, cx, file)?;
+        self.files.remove(&file);
+        Ok(())
+    }
+
+    // ---- waiting ----
+
+    /// An object's readiness changed: whoever waits for it tries again, and edge-triggered watchers see an edge.
+    pub fn notify(&mut self, object: ObjectId) {
+        *self.changes.entry(object).or_default() += 1;
+        self.wake(Key::Object(object));
+    }
+
+    /// How often the readiness of an object has changed.
+    pub fn changes_of(&self, object: ObjectId) -> u64 {
+        self.changes.get(&object).copied().unwrap_or(0)
+    }
+
+    /// Wakes every thread that waits for `key`.
+    pub fn wake(&mut self, key: Key) {
+        for tid in self.waiters.get(&key).cloned().unwrap_or_default() {
+            self.make_ready(tid);
+        }
+    }
+
+    /// Parks a thread.
+    pub fn park(&mut self, tid: Tid, wait: Wait) {
+        for &key in &wait.on {
+            self.waiters.entry(key).or_default().push_back(tid);
+        }
+        if let Some(deadline) = wait.deadline {
+            self.timers.insert((deadline, TimerKey::Wait(tid)));
+        }
+        self.thread_mut(tid).state = State::Waiting(wait);
+    }
+
+    /// Lets a parked thread try again; nothing happens to one that runs or is stopped.
+    pub fn make_ready(&mut self, tid: Tid) {
+        let Some(thread) = self.threads.get_mut(&tid) else { return };
+        let State::Waiting(wait) = &mut thread.state else { return };
+        let wait = std::mem::take(wait);
+        thread.state = State::Ready;
+        self.forget_wait(tid, &wait);
+        self.run_queue.push_back(tid);
+    }
+
+    /// Takes a thread off every queue that `wait` put it on.
+    pub fn forget_wait(&mut self, tid: Tid, wait: &Wait) {
+        for key in &wait.on {
+            if let Some(queue) = self.waiters.get_mut(key) {
+                queue.retain(|&t| t != tid);
+                if queue.is_empty() {
+                    self.waiters.remove(key);
+                }
+            }
+        }
+        if let Some(deadline) = wait.deadline {
+            self.timers.remove(&(deadline, TimerKey::Wait(tid)));
+        }
+    }
+}

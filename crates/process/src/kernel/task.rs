@@ -1,0 +1,156 @@
+//! Processes, threads and address spaces as the program sees them.
+
+use super::{FdTable, MemId, Nanos, Pid, Tid, Wait};
+use crate::fs::InodeId;
+use crate::signal::{Actions, SigQueue, SigSet};
+use std::collections::BTreeMap;
+
+/// What a thread is doing.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum State {
+    /// Runs or can run.
+    Ready,
+    /// Its call is tried again when woken.
+    Waiting(Wait),
+    /// vfork: the child has not yet called exec or exit.
+    VforkParent,
+    /// Stopped by SIGSTOP and the like; holds what it did before.
+    Stopped(Box<State>),
+}
+
+/// A system call in progress.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Call {
+    /// Its number.
+    pub nr: u64,
+    /// Its arguments.
+    pub args: [u64; 6],
+    /// How often it was tried before: 0 the first time.
+    pub tries: u32,
+    /// The deadline computed at the first try.
+    pub deadline: Option<Nanos>,
+}
+
+/// One thread.
+#[derive(Clone, Debug)]
+pub struct Thread {
+    /// Its number.
+    pub tid: Tid,
+    /// Its process.
+    pub pid: Pid,
+    /// What it does.
+    pub state: State,
+    /// The call it is in, if it is blocked in one.
+    pub call: Option<Call>,
+    /// Signals sent to this thread.
+    pub pending: SigQueue,
+    /// Blocked signals.
+    pub mask: SigSet,
+    /// Mask to restore when a sigsuspend-like call has delivered its signal.
+    pub saved_mask: Option<SigSet>,
+    /// FUTEX_WAKE (or requeue's wake) has picked this thread: the wait returns 0.
+    pub futex_woken: bool,
+    /// CLONE_CHILD_CLEARTID or set_tid_address.
+    pub clear_child_tid: u64,
+    /// set_robust_list.
+    pub robust_list: u64,
+    /// PR_SET_NAME.
+    pub name: Vec<u8>,
+}
+
+/// An rlimit.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
+pub struct Limit {
+    /// Soft limit.
+    pub soft: u64,
+    /// Hard limit.
+    pub hard: u64,
+}
+
+/// Who a process is.
+#[derive(Clone, PartialEq, Eq, Debug, Default, serde::Serialize, serde::Deserialize)]
+pub struct Credentials {
+    /// Real, effective, saved, file-system user.
+    pub uid: [u32; 4],
+    /// Real, effective, saved, file-system group.
+    pub gid: [u32; 4],
+    /// Supplementary groups.
+    pub groups: Vec<u32>,
+}
+
+/// One process.
+#[derive(Debug)]
+pub struct Process {
+    /// Its number.
+    pub pid: Pid,
+    /// Its parent; processes whose parent is gone belong to pid 1, the model's own init.
+    pub parent: Pid,
+    /// Process group.
+    pub group: Pid,
+    /// Session.
+    pub session: Pid,
+    /// Descriptors.
+    pub fds: FdTable,
+    /// Current directory.
+    pub cwd: InodeId,
+    /// umask.
+    pub umask: u32,
+    /// Users and groups.
+    pub creds: Credentials,
+    /// What signals do.
+    pub actions: Actions,
+    /// Signals sent to the process as a whole.
+    pub pending: SigQueue,
+    /// Its address space.
+    pub memory: MemId,
+    /// Path of the program, for /proc/self/exe.
+    pub exe: Vec<u8>,
+    /// Arguments, for /proc/self/cmdline.
+    pub args: Vec<Vec<u8>>,
+    /// Environment, for /proc/self/environ.
+    pub env: Vec<Vec<u8>>,
+    /// Resource limits by number.
+    pub limits: BTreeMap<usize, Limit>,
+    /// ITIMER_REAL: time due (0 if off) and interval.
+    pub alarm: (Nanos, Nanos),
+    /// timer_create's timers.
+    pub posix_timers: BTreeMap<i32, crate::signal::PosixTimer>,
+    /// Time of its start.
+    pub started: Nanos,
+    /// wait status, once it is a zombie.
+    pub zombie: Option<i32>,
+    /// Stopped or continued and not yet reported to the parent: the wait status.
+    pub report: Option<i32>,
+    /// Signal for the parent at exit (SIGCHLD unless clone said otherwise).
+    pub exit_signal: i32,
+    /// The vfork parent to release at exec or exit.
+    pub vfork_parent: Option<Tid>,
+    /// PR_SET_PDEATHSIG.
+    pub parent_death_signal: i32,
+    /// PR_SET_CHILD_SUBREAPER.
+    pub subreaper: bool,
+    /// PR_SET_DUMPABLE, PR_SET_KEEPCAPS ... by prctl number.
+    pub prctl: BTreeMap<i32, u64>,
+}
+
+impl Process {
+    /// A resource limit.
+    pub fn limit(&self, resource: usize) -> Limit {
+        self.limits.get(&resource).copied().unwrap_or(Limit { soft: u64::MAX, hard: u64::MAX })
+    }
+}
+
+/// What the model must know of an address space; the rest is the tracee's own.
+#[derive(Clone, Debug, Default)]
+pub struct Memory {
+    /// Where the break began.
+    pub brk_start: u64,
+    /// The break.
+    pub brk: u64,
+    /// Shared mappings by start: end, inode or shared-memory object, offset of the start in it.
+    pub shared: BTreeMap<u64, (u64, u64, u64)>,
+    /// Instructions that were replaced because they read the machine: address, original bytes.
+    pub patched: BTreeMap<u64, Vec<u8>>,
+    /// How many processes use it.
+    pub users: u32,
+}

@@ -1,0 +1,5 @@
+//! Sockets.
+
+/// All sockets of the group.
+#[derive(Debug, Default)]
+pub struct Net {}

@@ -1,0 +1,112 @@
+//! Signals: who sent what to whom, what is blocked, and what happens on delivery.
+
+use crate::kernel::Nanos;
+use std::collections::{BTreeMap, VecDeque};
+
+/// A set of signals, bit n-1 for signal n.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, serde::Serialize, serde::Deserialize)]
+pub struct SigSet(pub u64);
+
+impl SigSet {
+    /// Is `signal` (1 to 64) in it?
+    pub fn has(self, signal: i32) -> bool {
+        (1..=64).contains(&signal) && self.0 & (1 << (signal - 1)) != 0
+    }
+
+    /// With `signal` added.
+    #[must_use]
+    pub fn with(self, signal: i32) -> Self {
+        Self(self.0 | 1 << (signal - 1))
+    }
+}
+
+/// A signal with everything its handler can see of it.
+#[derive(Clone, PartialEq, Eq, Debug, serde::Serialize, serde::Deserialize)]
+pub struct Signal {
+    /// 1 to 64.
+    pub number: i32,
+    /// siginfo_t, 128 bytes, with pids and addresses as the program knows them.
+    pub info: Vec<u8>,
+}
+
+/// Signals sent and not yet delivered.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct SigQueue {
+    queue: VecDeque<Signal>,
+}
+
+/// What a signal does: the kernel's struct sigaction.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Action {
+    /// SIG_DFL (0), SIG_IGN (1) or an address.
+    pub handler: u64,
+    /// SA_* flags.
+    pub flags: u64,
+    /// Trampoline.
+    pub restorer: u64,
+    /// Blocked while the handler runs.
+    pub mask: SigSet,
+}
+
+/// The actions of a process, by signal number.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Actions {
+    actions: BTreeMap<i32, Action>,
+}
+
+/// A timer made by timer_create.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PosixTimer {
+    /// Time due (0 if off) and interval.
+    pub due: (Nanos, Nanos),
+    /// What it sends.
+    pub signal: Option<Signal>,
+    /// SIGEV_THREAD_ID: to this thread only.
+    pub thread: Option<crate::kernel::Tid>,
+    /// Missed expirations.
+    pub overrun: u32,
+}
+
+impl SigQueue {
+    /// Adds a signal; a standard signal (below 32) that already waits is not queued twice.
+    pub fn push(&mut self, signal: Signal) {
+        if signal.number < 32 && self.queue.iter().any(|s| s.number == signal.number) {
+            return;
+        }
+        self.queue.push_back(signal);
+    }
+
+    /// Signals that wait.
+    pub fn set(&self) -> SigSet {
+        self.queue.iter().fold(SigSet(0), |set, s| set.with(s.number))
+    }
+
+    /// Takes the lowest-numbered signal out of `wanted`, oldest first.
+    pub fn take(&mut self, wanted: SigSet) -> Option<Signal> {
+        let number = self.queue.iter().map(|s| s.number).filter(|&n| wanted.has(n)).min()?;
+        let at = self.queue.iter().position(|s| s.number == number)?;
+        self.queue.remove(at)
+    }
+
+    /// Drops all signals in `set`.
+    pub fn discard(&mut self, set: SigSet) {
+        self.queue.retain(|s| !set.has(s.number));
+    }
+}
+
+impl Actions {
+    /// What `signal` does.
+    pub fn get(&self, signal: i32) -> Action {
+        self.actions.get(&signal).copied().unwrap_or_default()
+    }
+
+    /// Changes it.
+    pub fn set(&mut self, signal: i32, action: Action) {
+        self.actions.insert(signal, action);
+    }
+
+    /// exec: caught signals go back to the default, ignored ones stay ignored.
+    pub fn reset_for_exec(&mut self) {
+        self.actions.retain(|_, a| a.handler == 1);
+    }
+}

@@ -1,0 +1,11 @@
+//! System calls: one table, one handler a row, grouped by family.
+
+use crate::kernel::{Ctx, Fail, Kernel, Outcome};
+
+pub mod table;
+
+/// What a handler answers.
+pub type SysResult = Result<Outcome, Fail>;
+
+/// Carries out one call. It must not change anything before it knows that it will not answer [`Outcome::Block`].
+pub type Handler = fn(&mut Kernel, &mut Ctx<'_, '_>, &[u64; 6]) -> SysResult;
