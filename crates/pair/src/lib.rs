@@ -4,12 +4,14 @@
 //! history; everything else is decided by the pure engine of each side: it maps an [`Event`] to [`Action`]s and knows no thread, socket,
 //! clock or disk, so the driver and the simulator run the same one.
 
+pub mod arbiter;
 mod engine;
 mod life;
 mod message;
 mod meta;
 mod point;
 mod register;
+pub mod witness;
 
 pub use engine::{Action, Config, ConnId, Event, GoLive, Halt, Micros, Mode, Mutant, Start, Status, Ticket, Why};
 pub use life::Life;
