@@ -70,8 +70,6 @@ pub struct Kernel {
     pub run_queue: VecDeque<Tid>,
     /// Who waits for what, in order of arrival.
     pub waiters: BTreeMap<Key, VecDeque<Tid>>,
-    /// Counts state changes of an object, for edge-triggered epoll.
-    pub changes: BTreeMap<ObjectId, u64>,
     /// Rolling hash over every event: registers and bytes in.
     pub history: gapless_log::Digest,
     /// Exit status of the first process, once it is gone.
@@ -162,15 +160,12 @@ impl Kernel {
 
     // ---- waiting ----
 
-    /// An object's readiness changed: whoever waits for it tries again, and edge-triggered watchers see an edge.
+    /// An object's readiness changed: whoever waits for it tries again, and whoever watches it by epoll sees an edge.
     pub fn notify(&mut self, object: ObjectId) {
-        *self.changes.entry(object).or_default() += 1;
         self.wake(Key::Object(object));
-    }
-
-    /// How often the readiness of an object has changed.
-    pub fn changes_of(&self, object: ObjectId) -> u64 {
-        self.changes.get(&object).copied().unwrap_or(0)
+        for epoll in crate::object::epoll::object_changed(self, object) {
+            self.notify(epoll);
+        }
     }
 
     /// Wakes every thread that waits for `key`.

@@ -29,6 +29,8 @@ pub struct Call {
     pub tries: u32,
     /// The deadline computed at the first try.
     pub deadline: Option<Nanos>,
+    /// Bytes that earlier tries have moved already.
+    pub progress: u64,
 }
 
 /// One thread.

@@ -18,6 +18,8 @@ pub enum Key {
     Futex(FutexKey),
     /// A child of this process changed state.
     Child(Pid),
+    /// A signal was sent to this process or one of its threads.
+    Signals(Pid),
     /// A file lock on this inode was let go.
     Lock(u64),
     /// A SysV semaphore set changed.

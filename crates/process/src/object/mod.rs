@@ -4,7 +4,14 @@
 //! the program sees that or the thread waits for [`id`]. Readiness is a function of the state ([`poll`]); whoever changes it
 //! calls [`Kernel::notify`].
 
-use crate::kernel::{Ctx, Fail, FileId, Kernel, ObjectId};
+pub mod epoll;
+pub mod eventfd;
+pub mod pipe;
+pub mod signalfd;
+pub mod timerfd;
+
+use crate::kernel::{Ctx, Fail, FileId, Kernel, ObjectId, Tid, fail};
+use std::collections::BTreeMap;
 
 /// One kind of thing a descriptor can stand for; the data lives in the tables of the owning module.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -13,22 +20,134 @@ pub enum Object {
     Inode(crate::fs::InodeId),
     /// A socket.
     Socket(ObjectId),
+    /// One end of a pipe or FIFO.
+    Pipe(ObjectId, pipe::End),
+    /// An eventfd.
+    Event(ObjectId),
+    /// A timerfd.
+    Timer(ObjectId),
+    /// A signalfd.
+    Signals(ObjectId),
+    /// An epoll instance.
+    Epoll(ObjectId),
 }
 
 /// Tables of the objects of this module.
 #[derive(Debug, Default)]
-pub struct Objects {}
+pub struct Objects {
+    /// Pipes and FIFOs.
+    pub pipes: BTreeMap<ObjectId, pipe::Pipe>,
+    /// Eventfds.
+    pub events: BTreeMap<ObjectId, eventfd::Event>,
+    /// Timerfds.
+    pub timers: BTreeMap<ObjectId, timerfd::Timer>,
+    /// Signalfds.
+    pub signals: BTreeMap<ObjectId, signalfd::Signals>,
+    /// Epoll instances.
+    pub epolls: BTreeMap<ObjectId, epoll::Epoll>,
+    /// Which epoll instances watch an object.
+    pub watchers: BTreeMap<ObjectId, Vec<ObjectId>>,
+}
 
 /// What to wait for if this file is not ready; `None` for files that always are.
 pub fn id(k: &Kernel, file: FileId) -> Option<ObjectId> {
     match k.file(file).object {
         Object::Inode(_) => None,
-        Object::Socket(id) => Some(id),
+        Object::Socket(id)
+        | Object::Pipe(id, _)
+        | Object::Event(id)
+        | Object::Timer(id)
+        | Object::Signals(id)
+        | Object::Epoll(id) => Some(id),
+    }
+}
+
+/// Reads at most `max` bytes, at `offset` or (None) at the file's own offset, which then moves on.
+pub fn read(
+    k: &mut Kernel,
+    cx: &mut Ctx<'_, '_>,
+    file: FileId,
+    max: usize,
+    offset: Option<u64>,
+) -> Result<Vec<u8>, Fail> {
+    let object = k.file(file).object.clone();
+    if offset.is_some() && !matches!(object, Object::Inode(_)) {
+        return fail(libc::ESPIPE);
+    }
+    match object {
+        Object::Inode(_) => fail(libc::EINVAL),
+        Object::Socket(_) => fail(libc::EINVAL),
+        Object::Pipe(id, pipe::End::Read) => pipe::read(k, id, max),
+        Object::Pipe(_, pipe::End::Write) => fail(libc::EBADF),
+        Object::Event(id) => eventfd::read(k, id, max),
+        Object::Timer(id) => timerfd::read(k, id, max),
+        Object::Signals(id) => signalfd::read(k, cx.tid, id, max),
+        Object::Epoll(_) => fail(libc::EINVAL),
+    }
+}
+
+/// Writes bytes, at `offset` or (None) at the file's own offset or its end; answers how many.
+pub fn write(
+    k: &mut Kernel,
+    cx: &mut Ctx<'_, '_>,
+    file: FileId,
+    bytes: &[u8],
+    offset: Option<u64>,
+) -> Result<usize, Fail> {
+    let object = k.file(file).object.clone();
+    if offset.is_some() && !matches!(object, Object::Inode(_)) {
+        return fail(libc::ESPIPE);
+    }
+    match object {
+        Object::Inode(_) => fail(libc::EINVAL),
+        Object::Socket(_) => fail(libc::EINVAL),
+        Object::Pipe(id, pipe::End::Write) => pipe::write(k, cx.tid, id, bytes),
+        Object::Pipe(_, pipe::End::Read) => fail(libc::EBADF),
+        Object::Event(id) => eventfd::write(k, id, bytes),
+        Object::Timer(_) | Object::Signals(_) | Object::Epoll(_) => fail(libc::EINVAL),
+    }
+}
+
+/// EPOLLIN, EPOLLOUT, EPOLLERR, EPOLLHUP ... as they hold now. `tid` is who asks (a signalfd shows its reader's signals).
+pub fn poll(k: &Kernel, tid: Tid, file: FileId) -> u32 {
+    match k.file(file).object {
+        Object::Inode(_) => (libc::EPOLLIN | libc::EPOLLOUT) as u32,
+        Object::Socket(_) => 0,
+        Object::Pipe(id, end) => pipe::poll(k, id, end),
+        Object::Event(id) => eventfd::poll(k, id),
+        Object::Timer(id) => timerfd::poll(k, id),
+        Object::Signals(id) => signalfd::poll(k, tid, id),
+        Object::Epoll(id) => epoll::poll(k, tid, id),
     }
 }
 
 /// The last holder is gone.
 pub fn close(k: &mut Kernel, cx: &mut Ctx<'_, '_>, file: FileId) -> Result<(), Fail> {
-    let _ = (k, cx, file);
+    let _ = &cx;
+    let object = k.file(file).object.clone();
+    if let Some(id) = id(k, file) {
+        epoll::forget_file(k, id, file);
+    }
+    match object {
+        Object::Inode(_) => {}
+        Object::Socket(_) => {}
+        Object::Pipe(id, end) => pipe::close(k, id, end),
+        Object::Event(id) => drop(k.objects.events.remove(&id)),
+        Object::Timer(id) => timerfd::close(k, id),
+        Object::Signals(id) => drop(k.objects.signals.remove(&id)),
+        Object::Epoll(id) => epoll::close(k, id),
+    }
     Ok(())
+}
+
+/// A device request.
+pub fn ioctl(k: &mut Kernel, cx: &mut Ctx<'_, '_>, file: FileId, request: u64, arg: u64) -> crate::syscalls::SysResult {
+    match k.file(file).object.clone() {
+        Object::Pipe(id, _) if request == libc::FIONREAD => {
+            let n = k.objects.pipes[&id].len() as u32;
+            cx.write(arg, &n.to_le_bytes())?;
+            crate::kernel::done(0)
+        }
+        _ => fail(libc::ENOTTY),
+    }
 }

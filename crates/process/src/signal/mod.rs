@@ -1,4 +1,16 @@
 //! Signals: who sent what to whom, what is blocked, and what happens on delivery.
+//!
+//! All signals that a program can see are the model's: the kernel's own (SIGCHLD of real children, say) are swallowed. They are delivered only
+//! at event boundaries, so a position says where; only those from outside the group are inputs. The frame on the stack is the kernel's own.
+
+mod info;
+mod send;
+
+pub use info::{SigInfo, child_info, fault_info, kernel_info, timer_info, user_info};
+pub use send::{
+    broken_pipe, deliverable, drop_ignored, group_members, is_blocked_or_ignored, pending, send_group, send_process,
+    send_thread, take_deliverable, take_pending,
+};
 
 use crate::kernel::Nanos;
 use std::collections::{BTreeMap, VecDeque};
@@ -11,6 +23,18 @@ impl SigSet {
     /// Is `signal` (1 to 64) in it?
     pub fn has(self, signal: i32) -> bool {
         (1..=64).contains(&signal) && self.0 & (1 << (signal - 1)) != 0
+    }
+
+    /// Everything but SIGKILL and SIGSTOP, which cannot be blocked.
+    #[must_use]
+    pub fn blockable(self) -> Self {
+        self.without(libc::SIGKILL).without(libc::SIGSTOP)
+    }
+
+    /// With `signal` taken out.
+    #[must_use]
+    pub fn without(self, signal: i32) -> Self {
+        Self(self.0 & !(1 << (signal - 1)))
     }
 
     /// With `signal` added.
@@ -26,7 +50,7 @@ pub struct Signal {
     /// 1 to 64.
     pub number: i32,
     /// siginfo_t, 128 bytes, with pids and addresses as the program knows them.
-    pub info: Vec<u8>,
+    pub info: SigInfo,
 }
 
 /// Signals sent and not yet delivered.
@@ -108,5 +132,28 @@ impl Actions {
     /// exec: caught signals go back to the default, ignored ones stay ignored.
     pub fn reset_for_exec(&mut self) {
         self.actions.retain(|_, a| a.handler == 1);
+    }
+}
+
+/// What a signal does when nobody has said otherwise (signal(7)).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum DefaultAction {
+    /// The process ends.
+    Terminate,
+    /// Nothing.
+    Ignore,
+    /// The process stops.
+    Stop,
+    /// The process goes on.
+    Continue,
+}
+
+/// The default action of a signal.
+pub fn default_action(signal: i32) -> DefaultAction {
+    match signal {
+        libc::SIGCHLD | libc::SIGURG | libc::SIGWINCH => DefaultAction::Ignore,
+        libc::SIGSTOP | libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU => DefaultAction::Stop,
+        libc::SIGCONT => DefaultAction::Continue,
+        _ => DefaultAction::Terminate,
     }
 }

@@ -1,0 +1,160 @@
+//! Pipes and FIFOs (pipe(7)).
+
+use crate::kernel::{Fail, Kernel, ObjectId, Tid, fail};
+use std::collections::VecDeque;
+
+/// Writes up to this many bytes are atomic.
+const PIPE_BUF: usize = 4096;
+/// Default capacity.
+const CAPACITY: usize = 65536;
+/// Largest capacity that F_SETPIPE_SZ gives.
+const CAPACITY_MAX: usize = 1 << 20;
+
+/// Which end a description is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum End {
+    /// Reads.
+    Read,
+    /// Writes.
+    Write,
+}
+
+/// A pipe.
+#[derive(Debug)]
+pub struct Pipe {
+    bytes: VecDeque<u8>,
+    capacity: usize,
+    readers: u32,
+    writers: u32,
+}
+
+impl Pipe {
+    /// Bytes that wait to be read.
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Nothing waits.
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// F_GETPIPE_SZ.
+    pub fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    /// Everything that shapes the future.
+    pub fn digest(&self, h: &mut gapless_log::Hasher) {
+        h.number(u64::from(self.readers) << 32 | u64::from(self.writers));
+        h.number(self.capacity as u64);
+        let (a, b) = self.bytes.as_slices();
+        h.update(a);
+        h.update(b);
+    }
+}
+
+/// Makes a pipe without ends; [`open`] adds them.
+pub fn create(k: &mut Kernel) -> ObjectId {
+    let id = ObjectId(k.fresh_id());
+    k.objects.pipes.insert(id, Pipe { bytes: VecDeque::new(), capacity: CAPACITY, readers: 0, writers: 0 });
+    id
+}
+
+/// One more description of an end.
+pub fn open(k: &mut Kernel, id: ObjectId, end: End) {
+    let pipe = k.objects.pipes.get_mut(&id).expect("pipe exists");
+    match end {
+        End::Read => pipe.readers += 1,
+        End::Write => pipe.writers += 1,
+    }
+    k.notify(id);
+}
+
+/// Reads what is there.
+pub fn read(k: &mut Kernel, id: ObjectId, max: usize) -> Result<Vec<u8>, Fail> {
+    let pipe = k.objects.pipes.get_mut(&id).expect("pipe exists");
+    if max == 0 {
+        return Ok(Vec::new());
+    }
+    if pipe.bytes.is_empty() {
+        return if pipe.writers == 0 { Ok(Vec::new()) } else { fail(libc::EAGAIN) };
+    }
+    let n = max.min(pipe.bytes.len());
+    let out = pipe.bytes.drain(..n).collect();
+    k.notify(id);
+    Ok(out)
+}
+
+/// Writes what there is room for.
+pub fn write(k: &mut Kernel, tid: Tid, id: ObjectId, bytes: &[u8]) -> Result<usize, Fail> {
+    let pipe = k.objects.pipes.get_mut(&id).expect("pipe exists");
+    if pipe.readers == 0 {
+        crate::signal::broken_pipe(k, tid);
+        return fail(libc::EPIPE);
+    }
+    let room = pipe.capacity - pipe.bytes.len();
+    if bytes.is_empty() {
+        return Ok(0);
+    }
+    if room == 0 || (bytes.len() <= PIPE_BUF && room < bytes.len()) {
+        return fail(libc::EAGAIN);
+    }
+    let n = room.min(bytes.len());
+    pipe.bytes.extend(&bytes[..n]);
+    k.notify(id);
+    Ok(n)
+}
+
+/// Readiness of an end.
+pub fn poll(k: &Kernel, id: ObjectId, end: End) -> u32 {
+    let pipe = &k.objects.pipes[&id];
+    let mut bits = 0;
+    match end {
+        End::Read => {
+            if !pipe.bytes.is_empty() {
+                bits |= libc::EPOLLIN;
+            }
+            if pipe.writers == 0 {
+                bits |= libc::EPOLLHUP;
+            }
+        }
+        End::Write => {
+            if pipe.capacity - pipe.bytes.len() >= PIPE_BUF {
+                bits |= libc::EPOLLOUT;
+            }
+            if pipe.readers == 0 {
+                bits |= libc::EPOLLERR;
+            }
+        }
+    }
+    bits as u32
+}
+
+/// One description of an end less; a pipe without ends is gone.
+pub fn close(k: &mut Kernel, id: ObjectId, end: End) {
+    let pipe = k.objects.pipes.get_mut(&id).expect("pipe exists");
+    match end {
+        End::Read => pipe.readers -= 1,
+        End::Write => pipe.writers -= 1,
+    }
+    if pipe.readers == 0 && pipe.writers == 0 {
+        k.objects.pipes.remove(&id);
+    }
+    k.notify(id);
+}
+
+/// F_SETPIPE_SZ: rounds up to a power of two of pages.
+pub fn resize(k: &mut Kernel, id: ObjectId, size: usize) -> Result<usize, Fail> {
+    let pipe = k.objects.pipes.get_mut(&id).expect("pipe exists");
+    if size > CAPACITY_MAX {
+        return fail(libc::EPERM);
+    }
+    let size = size.max(4096).next_power_of_two();
+    if size < pipe.bytes.len() {
+        return fail(libc::EBUSY);
+    }
+    pipe.capacity = size;
+    k.notify(id);
+    Ok(size)
+}
