@@ -107,6 +107,26 @@ impl Kernel {
         self.threads.get_mut(&tid).expect("thread exists")
     }
 
+    /// The call a thread is in.
+    pub fn call(&self, tid: Tid) -> &Call {
+        self.thread(tid).call.as_ref().expect("a handler runs for a call")
+    }
+
+    /// The call a thread is in, to change it.
+    pub fn call_mut(&mut self, tid: Tid) -> &mut Call {
+        self.thread_mut(tid).call.as_mut().expect("a handler runs for a call")
+    }
+
+    /// Bytes that earlier tries of the call in hand have moved.
+    pub fn progress(&self, tid: Tid) -> u64 {
+        self.call(tid).progress
+    }
+
+    /// Remembers them before blocking again.
+    pub fn set_progress(&mut self, tid: Tid, bytes: u64) {
+        self.call_mut(tid).progress = bytes;
+    }
+
     // ---- files ----
 
     /// The file behind a descriptor of a process.

@@ -2,6 +2,9 @@
 
 use crate::kernel::{Ctx, Fail, Kernel, Outcome};
 
+pub mod fd;
+pub mod io;
+pub mod poll;
 pub mod table;
 
 /// What a handler answers.
