@@ -15,6 +15,7 @@
 //! 88  payload: per entry varint(position - previous), varint kind, varint length, body
 //! ```
 
+use crate::bytes::{u32_at, u64_at, u128_at};
 use crate::{Digest, Entry, Kind, Position, Reader, Seq, Term, Varint, chain, entry::ENTRY_BODY_BYTES_MAX};
 
 /// Bytes of a frame before its payload.
@@ -24,7 +25,8 @@ pub const PAYLOAD_BYTES_MAX: usize = 4 << 20;
 /// Version of the format written.
 pub const VERSION: u16 = 1;
 const MAGIC: [u8; 4] = *b"GLF1";
-const ENTRY_HEAD_BYTES_MAX: usize = 10 + 3 + 4;
+/// Longest encoding of an entry's position, kind and length.
+pub(crate) const ENTRY_HEAD_BYTES_MAX: usize = 10 + 3 + 4;
 const _: () = assert!(ENTRY_BODY_BYTES_MAX + ENTRY_HEAD_BYTES_MAX < PAYLOAD_BYTES_MAX);
 
 /// Which level wrote a log.
@@ -42,7 +44,7 @@ pub enum Level {
 }
 
 impl Level {
-    fn from_byte(byte: u8) -> Option<Self> {
+    pub(crate) fn from_byte(byte: u8) -> Option<Self> {
         [Level::Toy, Level::Task, Level::Process, Level::Machine].into_iter().find(|&l| l as u8 == byte)
     }
 }
@@ -90,6 +92,23 @@ impl Frame {
         Ok(frame)
     }
 
+    /// True if the frame ends where a step ends: its last entry is a mark, or a digest taken between two steps. A log may be cut there,
+    /// and a replica that has executed up to there may go live.
+    pub fn ends_step(&self) -> bool {
+        self.cursor().last().is_some_and(|(_, kind, _)| kind == Kind::MARK || kind == Kind::SYNC)
+    }
+
+    /// Number and position of the last mark in it.
+    pub fn last_mark(&self) -> Option<(Seq, Position)> {
+        let marks = (self.first_seq().0..).zip(self.cursor()).filter(|(_, (_, kind, _))| *kind == Kind::MARK);
+        marks.last().map(|(n, (at, ..))| (Seq(n), at))
+    }
+
+    /// Position of its last entry.
+    pub fn last_position(&self) -> Position {
+        self.cursor().last().map_or(self.first_position(), |(at, ..)| at)
+    }
+
     /// Checks the header alone and returns the payload's length, for readers that fetch the payload afterwards.
     pub fn check_header(bytes: &[u8]) -> Result<usize, FrameError> {
         let bad = |offset, what: &str| Err(FrameError::Bad { offset, what: what.to_owned() });
@@ -127,9 +146,15 @@ impl Frame {
         if chain(self.chain_before(), &[&self.bytes[..48], self.payload()]) != self.chain_after() {
             return bad(64, "chain hash does not match");
         }
-        let mut entries = self.entries();
-        let count = entries.by_ref().count();
-        if count != self.entry_count() as usize || !entries.cursor.reader.is_empty() {
+        if self.synced() > self.first_seq() {
+            return bad(32, "claims that entries not yet written were durable");
+        }
+        if Reader::new(self.payload()).varint() != Some(0) {
+            return bad(24, "first position is not that of the first entry");
+        }
+        let mut cursor = self.cursor();
+        let count = cursor.by_ref().take(self.entry_count() as usize).count();
+        if count != self.entry_count() as usize || !cursor.reader.is_empty() {
             return bad(HEADER_BYTES, "entries do not fill the payload");
         }
         Ok(())
@@ -197,29 +222,33 @@ impl Frame {
 
     /// Its entries in order.
     pub fn entries(&self) -> Entries<'_> {
-        Entries {
-            cursor: Cursor { reader: Reader::new(self.payload()), at: self.first_position() },
-            left: self.entry_count(),
-        }
+        Entries { cursor: self.cursor(), left: self.entry_count() }
+    }
+
+    fn cursor(&self) -> Cursor<'_> {
+        Cursor { reader: Reader::new(self.payload()), at: self.first_position() }
     }
 }
 
+/// Walks a payload without copying; ends at the first bytes that are not an entry.
 struct Cursor<'a> {
     reader: Reader<'a>,
     at: Position,
 }
 
-impl Cursor<'_> {
-    fn entry(&mut self) -> Option<Entry> {
+impl<'a> Iterator for Cursor<'a> {
+    type Item = (Position, Kind, &'a [u8]);
+
+    fn next(&mut self) -> Option<Self::Item> {
         let at = Position(self.at.0.checked_add(self.reader.varint()?)?);
         let kind = Kind(u16::try_from(self.reader.varint()?).ok()?);
         let len = usize::try_from(self.reader.varint()?).ok()?;
         if len > ENTRY_BODY_BYTES_MAX {
             return None;
         }
-        let body = self.reader.bytes(len)?.to_vec();
+        let body = self.reader.bytes(len)?;
         self.at = at;
-        Some(Entry { at, kind, body })
+        Some((at, kind, body))
     }
 }
 
@@ -234,7 +263,7 @@ impl Iterator for Entries<'_> {
 
     fn next(&mut self) -> Option<Entry> {
         self.left = self.left.checked_sub(1)?;
-        self.cursor.entry()
+        self.cursor.next().map(|(at, kind, body)| Entry { at, kind, body: body.to_vec() })
     }
 }
 
@@ -325,7 +354,7 @@ impl FrameBuilder {
         bytes.extend_from_slice(&self.term.0.to_le_bytes());
         bytes.extend_from_slice(&self.first_seq.0.to_le_bytes());
         bytes.extend_from_slice(&self.first_position.0.to_le_bytes());
-        bytes.extend_from_slice(&synced.0.to_le_bytes());
+        bytes.extend_from_slice(&synced.min(self.first_seq).0.to_le_bytes());
         bytes.extend_from_slice(&self.count.to_le_bytes());
         bytes.extend_from_slice(&(self.payload.len() as u32).to_le_bytes());
         let after = chain(self.chain, &[&bytes[..48], &self.payload]);
@@ -339,16 +368,4 @@ impl FrameBuilder {
         self.chain = after;
         Some(Frame { bytes })
     }
-}
-
-fn u32_at(bytes: &[u8], at: usize) -> u32 {
-    u32::from_le_bytes(bytes[at..at + 4].try_into().expect("4 bytes"))
-}
-
-fn u64_at(bytes: &[u8], at: usize) -> u64 {
-    u64::from_le_bytes(bytes[at..at + 8].try_into().expect("8 bytes"))
-}
-
-fn u128_at(bytes: &[u8], at: usize) -> u128 {
-    u128::from_le_bytes(bytes[at..at + 16].try_into().expect("16 bytes"))
 }

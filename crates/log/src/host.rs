@@ -226,7 +226,7 @@ impl<R: Replica> Host<R> {
     pub fn go_live(&mut self, term: Term, next: Seq, chain: Digest) -> Result<()> {
         assert!(self.backlog.next_mark().is_none(), "every whole step is executed before going live");
         assert!(self.writer.is_none(), "already live");
-        assert!(self.last_mark.map_or(0, |m| m.0) <= next.0, "the log would be cut below the last mark");
+        assert!(self.last_mark.is_none_or(|m| m < next), "the log would be cut below the last mark");
         let fresh = next == Seq(0);
         let mut writer = Writer::new(FrameBuilder::new(self.replica.level(), term, next, chain));
         if !fresh {
@@ -314,7 +314,7 @@ impl<R: Replica> Host<R> {
             let order = sink.order();
             if order == Order::Halt {
                 self.replica.halt();
-                return Ok(End::Halted);
+                return sink.failure().map_or(Ok(End::Halted), Err);
             }
             self.release(sink.committed())?;
             let full = self.outbox.queued_bytes() > self.options.outbox_bytes_max;

@@ -10,30 +10,50 @@
 //!
 //! This crate knows no level and no network. `docs/format.md` draws every byte.
 
+mod bytes;
+pub mod disk;
 mod entry;
 mod error;
+mod file_sink;
 mod frame;
 mod hash;
 mod host;
+mod lock;
+mod meta;
 mod outbox;
 mod player;
 mod position;
 mod recorder;
 mod replica;
+mod scan;
+mod segment;
 mod sink;
+mod store;
 mod varint;
+mod view;
 mod waker;
+mod window;
 
 pub use entry::{ENTRY_BODY_BYTES_MAX, Entry, Kind, Mark};
 pub use error::{Divergence, Error, Result};
+pub use file_sink::FileSink;
 pub use frame::{Entries, Frame, FrameBuilder, FrameError, HEADER_BYTES, Level, PAYLOAD_BYTES_MAX, VERSION};
 pub use hash::{Digest, Hasher, chain, hash};
 pub use host::{End, Host, Options, Replayed};
+pub use lock::{DirLock, LOCK_NAME};
+pub use meta::{Base, CommitLevel, META_BYTES_MAX, META_NAME, Meta, boot_id, random_u128};
 pub use outbox::{Outbox, Output};
 pub use player::{Backlog, Player};
 pub use position::{Channel, Position, Seq, Term};
 pub use recorder::Recorder;
 pub use replica::{Identity, Progress, Replica};
+pub use scan::{LastMark, TornTail};
+pub use segment::{
+    INDEX_EVERY_BYTES, INDEX_HEADER_BYTES, INDEX_ROW_BYTES, INDEX_ROWS_MAX, INDEX_TAIL_BYTES, Index, Row,
+    SEGMENT_HEADER_BYTES, SegmentHeader, segment_path,
+};
 pub use sink::{Order, Sink};
+pub use store::{Store, StoreOptions, Syncer};
 pub use varint::{Reader, Varint};
+pub use view::{LogReader, LogView, Recovered};
 pub use waker::Waker;

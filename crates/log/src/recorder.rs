@@ -3,7 +3,13 @@
 //! Whole steps only: a sealed frame either ends with a mark or belongs to a step too long for one frame. So "up to the last mark"
 //! is always a whole number of frames, and that is what recovery and takeover keep.
 
+use crate::entry::ENTRY_BODY_BYTES_MAX;
+use crate::frame::{ENTRY_HEAD_BYTES_MAX, PAYLOAD_BYTES_MAX};
 use crate::{Entry, Frame, FrameBuilder, Kind, Outbox, Position, Seq};
+
+/// A step longer than this is spread over frames of its own.
+const OPEN_BYTES_MAX: usize = 1 << 20;
+const _: () = assert!(OPEN_BYTES_MAX + ENTRY_BODY_BYTES_MAX + 2 * ENTRY_HEAD_BYTES_MAX <= PAYLOAD_BYTES_MAX);
 
 /// Entries on their way into frames.
 #[derive(Debug)]
@@ -12,6 +18,7 @@ pub(crate) struct Writer {
     builder: FrameBuilder,
     /// The step that has not ended.
     open: Vec<Entry>,
+    /// Upper bound of what `open` encodes to.
     open_bytes: usize,
     /// Sealed, not yet handed to the sink.
     sealed: Vec<Frame>,
@@ -44,24 +51,24 @@ impl Writer {
     }
 
     pub(crate) fn push(&mut self, at: Position, kind: Kind, body: Vec<u8>) -> Seq {
-        const OPEN_BYTES_MAX: usize = 1 << 20;
-        if self.open_bytes + body.len() > OPEN_BYTES_MAX && !self.open.is_empty() {
+        let bytes = ENTRY_HEAD_BYTES_MAX + body.len();
+        if self.open_bytes + bytes > OPEN_BYTES_MAX && !self.open.is_empty() {
             self.seal();
             self.close_step();
             self.seal();
         }
         let seq = self.next_seq();
-        self.open_bytes += body.len();
+        self.open_bytes += bytes;
         self.open.push(Entry { at, kind, body });
         seq
     }
 
     /// The step has ended (its mark was pushed): its entries may share a frame with other whole steps.
     pub(crate) fn close_step(&mut self) {
+        if !self.builder.fits(self.open_bytes) {
+            self.seal();
+        }
         for entry in self.open.drain(..) {
-            if !self.builder.fits(entry.body.len()) {
-                self.sealed.extend(self.builder.seal(self.synced));
-            }
             self.builder.push(entry.at, entry.kind, &entry.body);
         }
         self.open_bytes = 0;

@@ -1,6 +1,6 @@
 //! Where a live replica's frames go: a file, a file and a backup, or a simulated pair.
 
-use crate::{Frame, Result, Seq};
+use crate::{Error, Frame, Result, Seq};
 
 /// What the outside wants of the host loop.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -25,6 +25,11 @@ pub trait Sink {
 
     /// Entries below this number are durable on this side's disk.
     fn synced(&self) -> Seq;
+
+    /// Why this sink orders [`Order::Halt`], if it is because of an error of its own.
+    fn failure(&mut self) -> Option<Error> {
+        None
+    }
 
     /// What the outside wants.
     fn order(&mut self) -> Order {

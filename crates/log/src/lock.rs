@@ -1,0 +1,54 @@
+//! `LOCK`: held with flock by the one process that may write a log directory.
+//!
+//! The kernel drops the lock with the process that holds it, so there is no stale lock to clear. The file is empty and stays.
+//! A child that inherits the descriptor would keep the lock alive: it is close-on-exec, and whoever forks without exec must close it.
+
+use crate::{Error, Result};
+use std::fs::{File, TryLockError};
+use std::path::{Path, PathBuf};
+
+/// Name of the file in a log directory.
+pub const LOCK_NAME: &str = "LOCK";
+
+/// Holding one proves that no other process writes this directory.
+#[derive(Debug)]
+pub struct DirLock {
+    dir: PathBuf,
+    _file: File,
+}
+
+impl DirLock {
+    /// Takes the lock of `dir`, which is made if it is not there. Refused at once if another process holds it.
+    pub fn take(dir: &Path) -> Result<Self> {
+        std::fs::create_dir_all(dir).map_err(|e| Error::io("creating", dir, e))?;
+        let path = dir.join(LOCK_NAME);
+        let file = File::options().read(true).write(true).create(true).truncate(false).open(&path);
+        let file = file.map_err(|e| Error::io("opening", &path, e))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self { dir: dir.to_owned(), _file: file }),
+            Err(TryLockError::WouldBlock) => Err(Error::Refused(format!(
+                "{} is in use by another process; stop that one first, or name another directory",
+                dir.display()
+            ))),
+            Err(TryLockError::Error(e)) => Err(Error::io("locking", path, e)),
+        }
+    }
+
+    /// True if some process holds the lock of `dir` now. Changes nothing.
+    pub fn is_held(dir: &Path) -> bool {
+        // A shared lock would disturb a process that starts in the same moment, so look at the kernel's list instead.
+        let Ok(meta) = std::fs::metadata(dir.join(LOCK_NAME)) else {
+            return false;
+        };
+        use std::os::unix::fs::MetadataExt;
+        let (dev, ino) = (meta.dev(), meta.ino());
+        let id = format!("{:02x}:{:02x}:{}", libc::major(dev), libc::minor(dev), ino);
+        let locks = std::fs::read_to_string("/proc/locks").unwrap_or_default();
+        locks.lines().any(|l| l.split_whitespace().nth(5) == Some(&id))
+    }
+
+    /// The directory.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+}
