@@ -1,23 +1,40 @@
-//! Real threads under ptrace.
+//! The mechanics of holding a program: start it, stop it, read and change it, run calls in it.
+//!
+//! This is the thin edge below the kernel model. It knows ptrace, seccomp, ELF and x86-64, and
+//! nothing of what a system call means.
+//!
+//! The rule it keeps: a thread runs only between [`Tracee::resume`] and the [`Stop`] that ends
+//! it, and nothing of the program reaches the host kernel unless the caller asks for it by name
+//! ([`Tracee::native`], [`Tracee::through`] and their relatives).
+//!
+//! What it leaves out: scheduling, descriptors, pids, time, the meaning of signals.
+//!
+//! All functions must be called on the thread that spawned the first tracee: ptrace ties a
+//! tracee to one tracer thread.
 
-/// The program's memory is not accessible there.
-#[derive(Debug)]
-pub struct Fault;
+mod clock;
+mod elf;
+mod error;
+mod filter;
+mod group;
+pub mod insn;
+pub mod loader;
+pub mod maps;
+mod memory;
+mod signal;
+mod spawn;
+mod stack;
+mod stub;
+pub mod sys;
+mod thread;
 
-/// One real thread of the program, stopped or running.
-#[derive(Debug)]
-pub struct Tracee {}
-
-impl Tracee {
-    /// Reads memory; how many bytes were accessible from `addr` on.
-    pub fn read(&mut self, addr: u64, buf: &mut [u8]) -> Result<usize, Fault> {
-        let _ = (addr, buf);
-        Err(Fault)
-    }
-
-    /// Writes memory; how many bytes were accessible from `addr` on.
-    pub fn write(&mut self, addr: u64, bytes: &[u8]) -> Result<usize, Fault> {
-        let _ = (addr, bytes);
-        Err(Fault)
-    }
-}
+pub use clock::{TICK, pause_ticks};
+pub use elf::{Elf, Errno};
+pub use error::{Error, Result};
+pub use group::Died;
+pub use memory::{Fault, StrFault};
+pub use signal::{Delivery, SigInfo};
+pub use spawn::pin_current_thread;
+pub use stub::{RESERVED_FDS, SCRATCH_END, SCRATCH_START, STACK_SIZE, STACK_TOP};
+pub use sys::Regs;
+pub use thread::{Stop, Tracee, xsave_values};

@@ -1,0 +1,121 @@
+//! The stub: the tiny image from which every process of the group starts, and the layout that it
+//! fixes.
+//!
+//! It is an ELF file written by hand into a memfd. Its text is the scratch page itself, so that
+//! nothing has to be mapped before calls can be run in a new image:
+//! ```text
+//! SCRATCH_START + 0   syscall     call gadget: the filter allows this one instruction
+//!               + 2   syscall     trap gadget: traced, so it hands control back; entry point
+//!               + 4   ud2 ...     never reached
+//! SCRATCH_DATA        two writable pages for the arguments of injected calls
+//! ```
+//! A native call sets `rip` to the call gadget; its result arrives in `rax`, and the trap gadget
+//! at once presents it as `orig_rax` of a seccomp stop: one stop a call and no signal involved.
+//! (`int3` would do the same, but the kernel unblocks SIGTRAP and resets its handler when the
+//! program has it blocked.)
+
+use std::os::fd::{AsRawFd, OwnedFd};
+
+use super::{Result, sys};
+
+/// First address of the scratch pages.
+pub const SCRATCH_START: u64 = 0x1_0000;
+/// First address after the scratch pages.
+pub const SCRATCH_END: u64 = SCRATCH_START + 3 * PAGE;
+/// One above the highest address of the program's stack.
+pub const STACK_TOP: u64 = 0x7fff_ffff_f000;
+/// Size of the program's stack, all of it mapped from the start.
+pub const STACK_SIZE: u64 = 8 << 20;
+/// The descriptors that a tracee really owns: the supervisor's socket and the stub.
+pub const RESERVED_FDS: [i32; 2] = [SOCKET_FD, STUB_FD];
+
+/// Where descriptors arrive.
+pub(super) const SOCKET_FD: i32 = 1000;
+/// The stub's memfd.
+pub(super) const STUB_FD: i32 = 1001;
+
+pub(super) const PAGE: u64 = 4096;
+/// `rip` of a native call from outside a system call.
+pub(super) const CALL_GADGET: u64 = SCRATCH_START;
+/// `rip` after that instruction: what the filter compares.
+pub(super) const CALL_GADGET_AFTER: u64 = CALL_GADGET + 2;
+/// `rip` at the stop which the trap gadget causes.
+pub(super) const TRAP_GADGET_AFTER: u64 = CALL_GADGET + 4;
+/// The writable scratch pages.
+pub(super) const SCRATCH_DATA: u64 = SCRATCH_START + PAGE;
+/// How many bytes they hold.
+pub(super) const SCRATCH_DATA_LEN: usize = 2 * PAGE as usize;
+
+const ELF_HEADER_LEN: usize = 64;
+const PROGRAM_HEADER_LEN: usize = 56;
+const PT_LOAD: u32 = 1;
+const PT_GNU_STACK: u32 = 0x6474_e551;
+const R: u32 = 4;
+const W: u32 = 2;
+const X: u32 = 1;
+
+/// One program header; sizes and addresses as in the ELF specification.
+struct Segment {
+    kind: u32,
+    flags: u32,
+    offset: u64,
+    address: u64,
+    file_len: u64,
+    memory_len: u64,
+}
+
+const SEGMENTS: [Segment; 3] = [
+    Segment { kind: PT_LOAD, flags: R | X, offset: PAGE, address: SCRATCH_START, file_len: PAGE, memory_len: PAGE },
+    Segment {
+        kind: PT_LOAD,
+        flags: R | W,
+        offset: 2 * PAGE,
+        address: SCRATCH_DATA,
+        file_len: SCRATCH_DATA_LEN as u64,
+        memory_len: SCRATCH_DATA_LEN as u64,
+    },
+    Segment { kind: PT_GNU_STACK, flags: R | W, offset: 0, address: 0, file_len: 0, memory_len: 0 },
+];
+
+fn image() -> Vec<u8> {
+    let mut elf = Vec::with_capacity(4 * PAGE as usize);
+    elf.extend_from_slice(&[0x7f, b'E', b'L', b'F', 2, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+    elf.extend_from_slice(&2u16.to_le_bytes()); // ET_EXEC
+    elf.extend_from_slice(&62u16.to_le_bytes()); // EM_X86_64
+    elf.extend_from_slice(&1u32.to_le_bytes());
+    elf.extend_from_slice(&(CALL_GADGET + 2).to_le_bytes()); // entry: the trap gadget
+    elf.extend_from_slice(&(ELF_HEADER_LEN as u64).to_le_bytes());
+    elf.extend_from_slice(&0u64.to_le_bytes());
+    elf.extend_from_slice(&0u32.to_le_bytes());
+    elf.extend_from_slice(&(ELF_HEADER_LEN as u16).to_le_bytes());
+    elf.extend_from_slice(&(PROGRAM_HEADER_LEN as u16).to_le_bytes());
+    elf.extend_from_slice(&(SEGMENTS.len() as u16).to_le_bytes());
+    elf.extend_from_slice(&[0; 6]); // no sections
+    for segment in &SEGMENTS {
+        elf.extend_from_slice(&segment.kind.to_le_bytes());
+        elf.extend_from_slice(&segment.flags.to_le_bytes());
+        for field in [segment.offset, segment.address, segment.address, segment.file_len, segment.memory_len, PAGE] {
+            elf.extend_from_slice(&field.to_le_bytes());
+        }
+    }
+    elf.resize(PAGE as usize, 0);
+    const SYSCALL: [u8; 2] = [0x0f, 0x05];
+    const UD2: [u8; 2] = [0x0f, 0x0b];
+    elf.extend_from_slice(&SYSCALL);
+    elf.extend_from_slice(&SYSCALL);
+    while elf.len() < 2 * PAGE as usize {
+        elf.extend_from_slice(&UD2);
+    }
+    elf.resize(4 * PAGE as usize, 0);
+    elf
+}
+
+/// Writes the stub into a new memfd.
+pub(super) fn memfd() -> Result<OwnedFd> {
+    let fd = sys::memfd_create(c"gapless", libc::MFD_CLOEXEC | libc::MFD_ALLOW_SEALING)?;
+    let file = std::fs::File::from(fd);
+    std::os::unix::fs::FileExt::write_all_at(&file, &image(), 0)
+        .map_err(|e| sys::os_error("write to the stub's memfd", e))?;
+    sys::seal(file.as_raw_fd())?;
+    Ok(file.into())
+}
