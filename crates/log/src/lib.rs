@@ -29,6 +29,7 @@ mod scan;
 mod segment;
 mod sink;
 mod store;
+pub mod toy;
 mod varint;
 mod view;
 mod waker;
