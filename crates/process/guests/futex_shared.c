@@ -1,0 +1,46 @@
+// cc: -pthread
+// Futexes in shared memory between processes: mutex, condition and semaphore.
+#include "guest.h"
+#include <semaphore.h>
+
+struct shared {
+    pthread_mutex_t mutex;
+    pthread_cond_t changed;
+    sem_t sem;
+    int turn, sum;
+};
+
+int main(void) {
+    struct shared *s = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    CHECK(s != MAP_FAILED);
+    pthread_mutexattr_t mutex;
+    pthread_condattr_t cond;
+    PT(pthread_mutexattr_init(&mutex));
+    PT(pthread_mutexattr_setpshared(&mutex, PTHREAD_PROCESS_SHARED));
+    PT(pthread_mutex_init(&s->mutex, &mutex));
+    PT(pthread_condattr_init(&cond));
+    PT(pthread_condattr_setpshared(&cond, PTHREAD_PROCESS_SHARED));
+    PT(pthread_cond_init(&s->changed, &cond));
+    SYS(sem_init(&s->sem, 1, 0));
+    for (int me = 0; me < 3; me++)
+        if (SYS(fork()) == 0) {
+            for (int i = 0; i < 10; i++) {
+                PT(pthread_mutex_lock(&s->mutex));
+                while (s->turn % 3 != me) PT(pthread_cond_wait(&s->changed, &s->mutex));
+                s->sum = s->sum * 3 % 1000003 + me;
+                s->turn++;
+                PT(pthread_cond_broadcast(&s->changed));
+                PT(pthread_mutex_unlock(&s->mutex));
+            }
+            SYS(sem_post(&s->sem));
+            _exit(0);
+        }
+    for (int i = 0; i < 3; i++)
+        while (sem_wait(&s->sem) == -1) EQ(errno, EINTR);
+    for (int i = 0; i < 3; i++) EQ(wait(NULL) > 0, 1);
+    int expect = 0;
+    for (int i = 0; i < 30; i++) expect = expect * 3 % 1000003 + i % 3;
+    EQ(s->sum, expect);
+    ok("three processes take turns");
+    return 0;
+}
