@@ -1,7 +1,7 @@
 //! The pair protocol: two lives, one history.
 //!
 //! A primary runs a replica and streams its log; a backup executes the same log. The [`Register`] at an arbiter decides who owns the
-//! history; everything else is decided by the pure engine of each side: it maps an [`Event`] to [`Action`]s and knows no thread, socket,
+//! history; everything else is decided by the pure [`Engine`] of each side: it maps an [`Event`] to [`Action`]s and knows no thread, socket,
 //! clock or disk, so the driver and the simulator run the same one.
 
 pub mod arbiter;
@@ -13,7 +13,9 @@ mod point;
 mod register;
 pub mod witness;
 
-pub use engine::{Action, Config, ConnId, Event, GoLive, Halt, Micros, Mode, Mutant, Start, Status, Ticket, Why};
+pub use engine::{
+    Action, Config, ConnId, Engine, Event, Found, GoLive, Halt, Micros, Mode, Mutant, Start, Status, Ticket, Why,
+};
 pub use life::Life;
 pub use message::{
     Ack, Bye, Handover, Heartbeat, Hello, Message, MessageError, Nonce, PACKET_BYTES_MAX, PROTOCOL_VERSION, Packet,

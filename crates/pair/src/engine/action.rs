@@ -24,11 +24,12 @@ pub enum Action {
 
     /// Backup: appends a received frame to the own log and feeds it to the replica. `Written`, `Synced`, `Executed` follow.
     Append(Arc<Frame>),
-    /// Cuts the own log at the end of a frame: backlog and files. Nothing executed lies beyond.
+    /// Cuts the own log at the end of a frame: backlog and files; answered by `LogCut`. Nothing executed lies beyond.
     CutLog(Point),
     /// Backup: replays the own log from its beginning to its end, before frames that follow.
     ReplayLog,
-    /// Backup: a piece of the state to begin with. With the first piece the own log is emptied and begins at `at`.
+    /// Backup: a piece of the state to begin with. With the first piece (offset 0) the own log is emptied, begins at `at`, and `LogCut` is
+    /// reported; `StateLoaded` follows the last one.
     LoadState(Nonce, StateChunk),
 
     /// Owner: finds the greatest of these points that the own log has; answered by `CommonFound`.
@@ -51,15 +52,13 @@ pub enum Action {
     Continue,
     /// Kills the replica's group, releases nothing more; answered by `Killed`.
     Kill,
-    /// Does everything of a takeover that can fail; answered by `Prepared` or `PrepareFailed`.
+    /// Does everything of a takeover that can fail; answered by `Prepared` or `PrepareFailed`, each exactly once.
     Prepare,
     /// Undoes what `Prepare` did.
     Unprepare,
-    /// The term is won: cut the log here if it is longer, go live, and go on from there.
+    /// The term is won: go live and continue the log from here (a `CutLog` came before if it was longer).
     GoLive(GoLive),
 
-    /// This life must end and come back as a new one with an empty log (its state lies beyond what the owner has).
-    Reborn,
     /// This life ends: kill the replica's group, discard what is held, give the address up, and only then report.
     Halt(Halt),
     /// The pair's state has changed; for people and metrics.
@@ -103,6 +102,8 @@ pub enum Halt {
     Failed(String),
     /// The user asked.
     Stopped,
+    /// The replica has executed beyond what the owner's log has: empty the log directory and start again at once, as a new life.
+    Reborn,
 }
 
 impl fmt::Display for Halt {
@@ -125,6 +126,7 @@ impl fmt::Display for Halt {
             Halt::Unpaired(why) => write!(f, "cannot pair: {why}"),
             Halt::Failed(why) => write!(f, "{why}; this side has stopped, the other goes on"),
             Halt::Stopped => f.write_str("stopped on request"),
+            Halt::Reborn => f.write_str("this replica is ahead of the owner's log; starting again as an empty backup"),
         }
     }
 }

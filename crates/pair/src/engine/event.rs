@@ -43,6 +43,8 @@ pub enum Event {
     Written(Seq),
     /// The own log is durable (survives loss of power) below this number.
     Synced(Seq),
+    /// [`crate::Action::CutLog`] is done: every `Written`, `Synced` and `Executed` reported from here on is about the log after it.
+    LogCut,
     /// The own log cannot be written or synced: this side stops.
     LogFailed(String),
     /// The greatest of a joiner's points that the own log agrees with ([`Point::ZERO`] if none).

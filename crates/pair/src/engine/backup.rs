@@ -1,0 +1,366 @@
+//! The backup: joining, holding frames, and the ACK rule.
+
+use super::takeover::Takeover;
+use super::{Action, ConnId, Engine, Halt, Micros, Mode, Mutant, Role, Why};
+use crate::{Ack, Bye, Life, Message, Nonce, Point, Put, Refusal, Report, StateChunk, Welcome};
+use gapless_log::{Frame, Seq};
+use std::sync::Arc;
+
+/// What a backup knows.
+#[derive(Debug)]
+pub(super) struct Backup {
+    pub session: Option<BackupSession>,
+    /// The owner is silent, or this directory is being resumed.
+    pub takeover: Option<Takeover>,
+    /// The replica was given what the directory held at the start.
+    pub replayed: bool,
+    /// Since when there has been no session.
+    pub alone_since: Micros,
+    /// A planned takeover: the owner will put this.
+    pub offered: Option<Offered>,
+    /// The connection on which this life last asked to join.
+    requested: Option<ConnId>,
+}
+
+/// A planned takeover that was offered.
+#[derive(Debug)]
+pub(super) struct Offered {
+    pub end: Seq,
+    pub put: Put,
+    pub answered: bool,
+}
+
+/// The session with the owner.
+#[derive(Debug)]
+pub(super) struct BackupSession {
+    pub conn: ConnId,
+    pub nonce: Nonce,
+    pub owner: Life,
+    pub heard_at: Micros,
+    acked_at: Micros,
+    ack_due: bool,
+    /// A state is being loaded: nothing can be acknowledged yet.
+    loading: Option<Point>,
+    /// A broken backup claims this much.
+    claim: Seq,
+}
+
+impl Backup {
+    pub fn joining() -> Self {
+        Self { session: None, takeover: None, replayed: false, alone_since: Micros(0), offered: None, requested: None }
+    }
+
+    pub fn resuming(lossy: bool, now: Micros) -> Self {
+        Self { takeover: Some(Takeover::resume(lossy)), replayed: true, alone_since: now, ..Self::joining() }
+    }
+
+    pub fn mode(&self) -> Mode {
+        match (&self.takeover, &self.session) {
+            (Some(t), _) if t.is_resume() => Mode::Starting,
+            (Some(_), _) => Mode::Silent,
+            (None, Some(_)) => Mode::Acking,
+            (None, None) => Mode::Joining,
+        }
+    }
+}
+
+impl Engine {
+    // ---- joining ----
+
+    /// The owner has spoken on this connection: believe it only when our own arbiter says the same.
+    pub(super) fn connected_backup(&mut self, conn: ConnId) {
+        let heard = self.conns.get(&conn).is_some_and(|c| c.hello.is_some());
+        if heard && matches!(self.role, Role::Backup(_)) {
+            if self.asking.is_some() || self.is_resuming() {
+                return self.close(conn);
+            }
+            self.read();
+        }
+    }
+
+    fn is_resuming(&self) -> bool {
+        matches!(&self.role, Role::Backup(b) if b.takeover.as_ref().is_some_and(Takeover::is_resume))
+    }
+
+    /// The register was read: answer owners that have spoken, dial the owner, or see that it is time to act.
+    pub(super) fn backup_read(&mut self) {
+        let Some(register) = self.register.clone() else { return };
+        if let Some(status) = register.ended {
+            return self.halt(Halt::Ended(status));
+        }
+        if self.is_resuming() {
+            return;
+        }
+        self.settle_offer();
+        if register.owned_by(self.me()) {
+            return self.take_over_now();
+        }
+        self.check_named();
+        let owner = register.owner.life;
+        if let Role::Backup(Backup { session: Some(session), .. }) = &self.role
+            && session.owner != owner
+        {
+            self.lose_owner(Why::Refused(Refusal::NotOwner(register.term)));
+        }
+        self.answer_owner(owner);
+        self.dial_owner(&register.owner.address);
+    }
+
+    /// Sends HELLO to the owner, on the connection on which it spoke.
+    fn answer_owner(&mut self, owner: Life) {
+        let heard: Vec<(ConnId, Life)> =
+            self.conns.iter().filter_map(|(&c, conn)| Some((c, conn.hello.as_ref()?.seat.life))).collect();
+        for (conn, life) in heard {
+            if life != owner {
+                self.close(conn);
+                continue;
+            }
+            if let Some(c) = self.conns.get_mut(&conn) {
+                c.hello = None;
+            }
+            if self.session_conn().is_some() {
+                // The owner came again: it holds the old connection for dead.
+                self.lose_owner(Why::Reset);
+            }
+            self.only_request(conn);
+            let hello = self.hello(false);
+            self.send(conn, Nonce::NONE, Message::Hello(Box::new(hello)));
+        }
+    }
+
+    /// One request to join at a time: a welcome that answers an older one, read late, would cut the log below what was acknowledged since.
+    fn only_request(&mut self, conn: ConnId) {
+        let Role::Backup(backup) = &mut self.role else { return };
+        if let Some(older) = backup.requested.replace(conn)
+            && older != conn
+        {
+            self.close(older);
+        }
+    }
+
+    fn dial_owner(&mut self, address: &str) {
+        let lonely = self.session_conn().is_none() && self.conns.is_empty();
+        if lonely && !address.is_empty() && self.now.since(self.dial_at) >= self.config.retry {
+            self.dial_at = self.now;
+            self.act(Action::Dial(address.to_owned()));
+        }
+    }
+
+    /// The owner opens a session. What lies beyond the common point is dropped; what was executed cannot be.
+    pub(super) fn welcomed(&mut self, conn: ConnId, nonce: Nonce, welcome: Welcome) {
+        let Role::Backup(backup) = &self.role else { return };
+        let fits = welcome.backup == self.me()
+            && self.register.as_ref().is_some_and(|r| r.term <= welcome.term)
+            && nonce != Nonce::NONE
+            && backup.requested == Some(conn)
+            && backup.session.is_none();
+        if !fits || self.asking.is_some() || self.is_resuming() {
+            return self.close(conn);
+        }
+        let Some(owner) = self.register.as_ref().map(|r| r.owner.life) else { return };
+        let common = welcome.common;
+        let beyond = self.log.executed > common.seq || (welcome.state && self.log.executed > Seq(0));
+        if beyond && !self.config.breaks(Mutant::KeepBeyondCommon) {
+            self.send(conn, nonce, Message::Bye(Bye::Reset));
+            return self.halt(Halt::Reborn);
+        }
+        self.abandon_takeover(Why::HeardAgain);
+        if self.log.end() != common {
+            self.log.cut(common);
+            self.act(Action::CutLog(common));
+        }
+        let Role::Backup(backup) = &mut self.role else { return };
+        let replay = !backup.replayed && !welcome.state;
+        backup.replayed = true;
+        backup.requested = None;
+        backup.session = Some(BackupSession {
+            conn,
+            nonce,
+            owner,
+            heard_at: self.now,
+            acked_at: self.now,
+            ack_due: true,
+            loading: welcome.state.then_some(Point::ZERO),
+            claim: Seq(0),
+        });
+        if replay && common != Point::ZERO {
+            self.act(Action::ReplayLog);
+        }
+        self.status(Why::Session { from: common.seq, state: welcome.state });
+    }
+
+    // ---- in a session ----
+
+    pub(super) fn backup_received(&mut self, message: Message) {
+        let lying = self.config.breaks(Mutant::AckBeforeReceive);
+        let Role::Backup(Backup { session: Some(session), .. }) = &mut self.role else { return };
+        session.heard_at = self.now;
+        if let (Message::Heartbeat(beat), true) = (&message, lying) {
+            session.claim = beat.end;
+            session.ack_due = true;
+        }
+        if self.asking.is_some() && !self.config.breaks(Mutant::AckAfterPut) {
+            return;
+        }
+        if self.asking.is_none() {
+            // B1: until a put has been sent it may return to acknowledging.
+            self.abandon_takeover(Why::HeardAgain);
+        }
+        match message {
+            Message::Stream(frame) => self.take_frame(frame),
+            Message::State(chunk) => self.take_state(chunk),
+            Message::Handover(step) => self.handover_heard(step),
+            Message::Bye(Bye::Ended(status)) => self.owner_ended(status),
+            Message::Bye(_) => self.lose_owner(Why::Reset),
+            _ => {}
+        }
+    }
+
+    fn take_frame(&mut self, frame: Arc<Frame>) {
+        let end = self.log.end();
+        if frame.end_seq() <= end.seq {
+            return;
+        }
+        if Point::before(&frame) != end {
+            let what = format!("frame at entry {} does not continue the log at {}", frame.first_seq(), end.seq);
+            let why = Refusal::Broken(what);
+            if let Some(conn) = self.session_conn() {
+                self.send(conn, Nonce::NONE, Message::Refuse(why.clone()));
+            }
+            return self.lose_owner(Why::Refused(why));
+        }
+        self.log.append(&frame);
+        self.act(Action::Append(frame));
+        self.ack_soon();
+    }
+
+    fn take_state(&mut self, chunk: StateChunk) {
+        let Role::Backup(Backup { session: Some(session), .. }) = &mut self.role else { return };
+        let nonce = session.nonce;
+        let fits = match session.loading {
+            Some(Point::ZERO) => chunk.offset == 0,
+            Some(at) => at == chunk.at,
+            None => false,
+        };
+        if !fits {
+            let why = Refusal::Broken("a piece of state that nobody asked for".into());
+            return self.lose_owner(Why::Refused(why));
+        }
+        if chunk.offset == 0 {
+            session.loading = Some(chunk.at);
+            self.log.begin_at(chunk.at);
+        }
+        self.act(Action::LoadState(nonce, chunk));
+    }
+
+    pub(super) fn state_loaded(&mut self, nonce: Nonce, at: Point) {
+        let Role::Backup(Backup { session: Some(session), .. }) = &mut self.role else { return };
+        if session.nonce == nonce && session.loading == Some(at) {
+            session.loading = None;
+            self.log.report_written(at.seq);
+            self.log.report_synced(at.seq);
+            self.ack_soon();
+        }
+    }
+
+    fn ack_soon(&mut self) {
+        if let Role::Backup(Backup { session: Some(session), .. }) = &mut self.role {
+            session.ack_due = true;
+        }
+    }
+
+    pub(super) fn advance_backup(&mut self) {
+        self.advance_takeover();
+        self.advance_offer();
+        self.ack();
+    }
+
+    /// ACK: only while acknowledging, only in the current session, only what is held (received) or synced (durable).
+    fn ack(&mut self) {
+        let silent = self.asking.is_some() && !self.config.breaks(Mutant::AckAfterPut);
+        let (end, synced, executed, now) = (self.log.end().seq, self.log.synced, self.log.executed, self.now);
+        let Role::Backup(Backup { session: Some(session), .. }) = &mut self.role else { return };
+        if silent || session.loading.is_some() || !session.ack_due {
+            return;
+        }
+        session.ack_due = false;
+        session.acked_at = now;
+        let ack = Ack { received: end.max(session.claim), durable: synced.max(session.claim), executed };
+        let (conn, nonce) = (session.conn, session.nonce);
+        self.send(conn, nonce, Message::Ack(ack));
+    }
+
+    /// At level durable an acknowledgement is due as soon as more is durable.
+    pub(super) fn synced(&mut self) {
+        if self.config.commit == crate::Commit::Durable {
+            self.ack_soon();
+        }
+    }
+
+    pub(super) fn tick_backup(&mut self, paused: bool) {
+        let (now, detect, beat) = (self.now, self.config.detect, self.config.heartbeat);
+        let Role::Backup(backup) = &mut self.role else { return };
+        let mut silence = false;
+        match &mut backup.session {
+            Some(session) => {
+                if paused {
+                    // What was not heard while this side slept is nobody's silence.
+                    session.heard_at = now;
+                }
+                silence = now.since(session.heard_at) > detect && backup.takeover.is_none();
+                if now.since(session.acked_at) >= beat {
+                    session.ack_due = true;
+                }
+            }
+            None if paused => backup.alone_since = now,
+            None => {}
+        }
+        if silence {
+            self.fall_silent(Why::Silence);
+        }
+        self.tick_takeover();
+        let asleep = matches!(&self.role, Role::Backup(b) if b.session.is_none() && b.takeover.is_none());
+        if (asleep || paused) && self.asking.is_none() {
+            self.read_paced();
+        }
+    }
+
+    /// The session is over.
+    pub(super) fn lose_owner(&mut self, why: Why) {
+        self.close_session();
+        if self.asking.is_some() || matches!(&self.role, Role::Backup(b) if b.takeover.is_some()) {
+            return;
+        }
+        self.fall_silent(why);
+    }
+
+    pub(super) fn close_session(&mut self) {
+        let now = self.now;
+        if let Role::Backup(backup) = &mut self.role
+            && let Some(session) = backup.session.take()
+        {
+            backup.alone_since = now;
+            self.close(session.conn);
+        }
+    }
+
+    pub(super) fn back_to_acking(&mut self) {
+        if let Role::Backup(backup) = &mut self.role {
+            backup.takeover = None;
+        }
+    }
+
+    pub(super) fn diverged(&mut self, mut report: Report) {
+        const TEXT_BYTES_MAX: usize = 4096;
+        for text in [&mut report.expected, &mut report.found] {
+            if text.len() > TEXT_BYTES_MAX {
+                *text = text.chars().take(TEXT_BYTES_MAX / 4).collect();
+            }
+        }
+        if let Role::Backup(Backup { session: Some(session), .. }) = &self.role {
+            let (conn, nonce) = (session.conn, session.nonce);
+            self.send(conn, nonce, Message::Diverged(report.clone()));
+        }
+        self.halt(Halt::Diverged(report));
+    }
+}
