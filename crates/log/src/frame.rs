@@ -24,7 +24,7 @@ pub const HEADER_BYTES: usize = 88;
 pub const PAYLOAD_BYTES_MAX: usize = 4 << 20;
 /// Version of the format written.
 pub const VERSION: u16 = 1;
-const MAGIC: [u8; 4] = *b"GLF1";
+pub(crate) const FRAME_MAGIC: [u8; 4] = *b"GLF1";
 /// Longest encoding of an entry's position, kind and length.
 pub(crate) const ENTRY_HEAD_BYTES_MAX: usize = 10 + 3 + 4;
 const _: () = assert!(ENTRY_BODY_BYTES_MAX + ENTRY_HEAD_BYTES_MAX < PAYLOAD_BYTES_MAX);
@@ -112,8 +112,8 @@ impl Frame {
     /// Checks the header alone and returns the payload's length, for readers that fetch the payload afterwards.
     pub fn check_header(bytes: &[u8]) -> Result<usize, FrameError> {
         let bad = |offset, what: &str| Err(FrameError::Bad { offset, what: what.to_owned() });
-        let common = bytes.len().min(MAGIC.len());
-        if bytes[..common] != MAGIC[..common] {
+        let common = bytes.len().min(FRAME_MAGIC.len());
+        if bytes[..common] != FRAME_MAGIC[..common] {
             return bad(0, "no frame starts here");
         }
         if bytes.len() < HEADER_BYTES {
@@ -225,13 +225,13 @@ impl Frame {
         Entries { cursor: self.cursor(), left: self.entry_count() }
     }
 
-    fn cursor(&self) -> Cursor<'_> {
+    pub(crate) fn cursor(&self) -> Cursor<'_> {
         Cursor { reader: Reader::new(self.payload()), at: self.first_position() }
     }
 }
 
 /// Walks a payload without copying; ends at the first bytes that are not an entry.
-struct Cursor<'a> {
+pub(crate) struct Cursor<'a> {
     reader: Reader<'a>,
     at: Position,
 }
@@ -348,7 +348,7 @@ impl FrameBuilder {
             return None;
         }
         let mut bytes = Vec::with_capacity(HEADER_BYTES + self.payload.len());
-        bytes.extend_from_slice(&MAGIC);
+        bytes.extend_from_slice(&FRAME_MAGIC);
         bytes.extend_from_slice(&VERSION.to_le_bytes());
         bytes.extend_from_slice(&[self.level as u8, 0]);
         bytes.extend_from_slice(&self.term.0.to_le_bytes());

@@ -157,13 +157,15 @@ pub(crate) fn load_meta(dir: &Path) -> Result<Meta> {
     })
 }
 
+type See<'a> = dyn FnMut(&Segment, u64, &Frame) + 'a;
+
 impl Scan {
     /// Looks at the log in `dir`, reading sealed segments only as far as needed.
     pub(crate) fn quick(dir: &Path) -> Result<Self> {
         let files = list_segments(dir)?.len();
         let mut full_from = files.saturating_sub(1);
         loop {
-            let scan = Self::run(dir, full_from)?;
+            let scan = Self::run(dir, full_from, &mut |_, _, _| {})?;
             if full_from == 0 || (scan.damage.is_none() && scan.last_mark.is_some()) {
                 return Ok(scan);
             }
@@ -172,7 +174,12 @@ impl Scan {
         }
     }
 
-    fn run(dir: &Path, full_from: usize) -> Result<Self> {
+    /// Reads every frame and shows each, with its segment and offset, to `see`.
+    pub(crate) fn full(dir: &Path, see: &mut See<'_>) -> Result<Self> {
+        Self::run(dir, 0, see)
+    }
+
+    fn run(dir: &Path, full_from: usize, see: &mut See<'_>) -> Result<Self> {
         let meta = load_meta(dir)?;
         let files = list_segments(dir)?;
         let base = meta.base;
@@ -180,7 +187,7 @@ impl Scan {
         let rebooted = meta.boot != boot_id()?;
         let mut scan = Self { meta, segments: Vec::new(), files, end, last_mark: None, damage: None, rebooted };
         for i in 0..scan.files.len() {
-            if let Some(damage) = scan.segment(i, i >= full_from)? {
+            if let Some(damage) = scan.segment(i, i >= full_from, see)? {
                 scan.damage = scan.look_behind(damage)?;
                 break;
             }
@@ -189,7 +196,7 @@ impl Scan {
     }
 
     /// Takes in the next file; returns the damage that stops it.
-    fn segment(&mut self, i: usize, full: bool) -> Result<Option<Damage>> {
+    fn segment(&mut self, i: usize, full: bool, see: &mut See<'_>) -> Result<Option<Damage>> {
         let (seq, path) = self.files[i].clone();
         let mut window = Window::open(&path)?;
         let damage = |start: u64, bad: Bad, foreign: bool, expected: Seq| Damage {
@@ -228,7 +235,7 @@ impl Scan {
             sealed: false,
         });
         let last = i + 1 == self.files.len();
-        let stop = if full { self.frames(&mut window)? } else { self.believe_index(&mut window)? };
+        let stop = if full { self.frames(&mut window, see)? } else { self.believe_index(&mut window)? };
         if let Some((start, bad, foreign)) = stop {
             return Ok(Some(damage(start, bad, foreign, self.end.next)));
         }
@@ -241,7 +248,7 @@ impl Scan {
     }
 
     /// Reads frame by frame; returns where and why it had to stop.
-    fn frames(&mut self, window: &mut Window) -> Result<Option<(u64, Bad, bool)>> {
+    fn frames(&mut self, window: &mut Window, see: &mut See<'_>) -> Result<Option<(u64, Bad, bool)>> {
         let segment = self.segments.last_mut().expect("the caller pushed it");
         loop {
             let at = segment.frames_end;
@@ -256,6 +263,7 @@ impl Scan {
                     if at == SEGMENT_HEADER_BYTES as u64 && frame.first_position() != segment.first_position {
                         return foreign(32, "first position is not that of the first frame".to_owned());
                     }
+                    see(segment, at, &frame);
                     let row = Row { seq: frame.first_seq(), position: frame.first_position(), offset: at };
                     add_row(&mut segment.rows, row);
                     segment.frames_end += frame.len() as u64;
@@ -322,7 +330,7 @@ impl Scan {
             let mut window = Window::open(path)?;
             let len = window.file_len()?;
             bytes += if n == 0 { len.saturating_sub(damage.start) } else { len };
-            while let Some(at) = find_magic(&mut window, from)? {
+            while let Some(at) = window.find_frame(from)? {
                 from = at + 1;
                 if let Item::Frame(frame) = window.item(at)?
                     && frame.first_seq() >= damage.expected
@@ -361,21 +369,6 @@ pub(crate) fn note_mark(last: &mut Option<LastMark>, frame: &Frame) {
     let mark = frame.last_mark().or(last.map(|m| (m.seq, m.position)));
     if let Some((seq, position)) = mark {
         *last = Some(LastMark { seq, position, next: frame.end_seq(), chain: frame.chain_after() });
-    }
-}
-
-/// Offset of the next frame magic at or after `from`.
-fn find_magic(window: &mut Window, mut from: u64) -> Result<Option<u64>> {
-    const STEP: usize = 64 << 10;
-    loop {
-        let bytes = window.bytes(from, STEP)?;
-        if let Some(i) = bytes.windows(4).position(|w| w == b"GLF1") {
-            return Ok(Some(from + i as u64));
-        }
-        if bytes.len() < STEP {
-            return Ok(None);
-        }
-        from += (STEP - 3) as u64;
     }
 }
 

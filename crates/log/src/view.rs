@@ -3,6 +3,7 @@
 //! The same code serves the writer's own process, which follows the log while it grows, and a directory opened for reading only.
 //! Reading never modifies anything.
 
+use crate::inspect::SegmentStat;
 use crate::scan::{End, Scan, Segment};
 use crate::window::{Item, Window};
 use crate::{Digest, Error, Frame, LastMark, Meta, Position, Result, SEGMENT_HEADER_BYTES, Seq, TornTail};
@@ -137,6 +138,18 @@ impl LogView {
     /// True if this log holds everything that a log ending at (`seq`, `chain`) holds: both may go on from there.
     pub fn common(&self, seq: Seq, chain: Digest) -> Result<bool> {
         Ok(self.chain_at(seq)? == Some(chain))
+    }
+
+    /// Its files.
+    pub fn segments(&self) -> Vec<SegmentStat> {
+        let stat = |s: &Segment| SegmentStat {
+            name: s.path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default(),
+            first: s.first_seq,
+            position: s.first_position,
+            bytes: s.frames_end,
+            sealed: s.sealed,
+        };
+        self.shared.lock().segments.iter().map(stat).collect()
     }
 
     /// First entry of a frame such that every entry at or after `position` comes at or behind it.

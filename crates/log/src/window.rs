@@ -1,5 +1,6 @@
 //! Reads the things in a segment one after the other, checked, through a buffer.
 
+use crate::frame::FRAME_MAGIC;
 use crate::segment::{INDEX_HEADER_BYTES, INDEX_MAGIC};
 use crate::{Error, Frame, FrameError, HEADER_BYTES, Index, Result, SEGMENT_HEADER_BYTES, SegmentHeader};
 use std::fs::File;
@@ -116,6 +117,21 @@ impl Window {
             Ok(frame) => Item::Frame(frame),
             Err(e) => Item::Bad(Bad::from(e, at, seen, Some(at + total as u64))),
         })
+    }
+
+    /// Offset of the next bytes that look like the start of a frame, at or after `from`.
+    pub(crate) fn find_frame(&mut self, mut from: u64) -> Result<Option<u64>> {
+        const STEP: usize = 64 << 10;
+        loop {
+            let bytes = self.bytes(from, STEP)?;
+            if let Some(i) = bytes.windows(FRAME_MAGIC.len()).position(|w| w == FRAME_MAGIC) {
+                return Ok(Some(from + i as u64));
+            }
+            if bytes.len() < STEP {
+                return Ok(None);
+            }
+            from += (STEP + 1 - FRAME_MAGIC.len()) as u64;
+        }
     }
 
     pub(crate) fn index(&mut self, at: u64) -> Result<Item> {

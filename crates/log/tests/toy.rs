@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{materialise, small};
+use common::{fast_dir, image, materialise, small};
 use gapless_log::disk::Image;
 use gapless_log::toy::{Flaw, Toy, World};
 use gapless_log::{
@@ -11,12 +11,6 @@ use gapless_log::{
 };
 use std::collections::BTreeMap;
 use std::path::Path;
-
-/// A directory in memory: tests that crash thousands of times need no disk.
-fn fast_dir() -> tempfile::TempDir {
-    let shm = Path::new("/dev/shm");
-    if shm.is_dir() { tempfile::tempdir_in(shm).unwrap() } else { tempfile::tempdir().unwrap() }
-}
 
 /// What a live run said, and what it wrote.
 struct Run {
@@ -254,9 +248,9 @@ fn a_crash_at_any_byte_of_the_file_contradicts_nothing() {
 }
 
 fn segments(dir: &Path) -> Image {
-    let files = std::fs::read_dir(dir).unwrap().map(|f| f.unwrap().path());
-    let segments = files.filter(|p| p.extension().is_some_and(|e| e == "seg"));
-    segments.map(|p| (p.file_name().unwrap().into(), std::fs::read(&p).unwrap())).collect()
+    let mut image = image(dir);
+    image.retain(|path, _| path.extension().is_some_and(|e| e == "seg"));
+    image
 }
 
 /// The image when only its first `n` bytes were written, in order of its files.

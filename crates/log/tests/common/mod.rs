@@ -91,3 +91,15 @@ pub fn materialise(image: &Image, dir: &Path) {
         std::fs::write(dir.join(path.file_name().unwrap()), bytes).unwrap();
     }
 }
+
+/// A directory in memory: tests that crash thousands of times need no disk.
+pub fn fast_dir() -> tempfile::TempDir {
+    let shm = Path::new("/dev/shm");
+    if shm.is_dir() { tempfile::tempdir_in(shm).unwrap() } else { tempfile::tempdir().unwrap() }
+}
+
+/// The files of a directory.
+pub fn image(dir: &Path) -> Image {
+    let files = std::fs::read_dir(dir).unwrap().map(|f| f.unwrap().path());
+    files.map(|p| (p.file_name().unwrap().into(), std::fs::read(&p).unwrap())).collect()
+}

@@ -1,0 +1,183 @@
+//! Entries one by one, for a person or a pipe.
+
+use super::{Render, hex, kind_name};
+use crate::{Entry, Kind, LogReader, LogView, Mark, Position, Recovered, Result, Seq, Term};
+use serde::Serialize;
+use std::fmt;
+use std::path::Path;
+
+/// Longest body that is shown in hexadecimal.
+const BODY_BYTES_SHOWN: usize = 32;
+
+/// Which entries are wanted; everything by default.
+#[derive(Clone, Copy, Debug)]
+pub struct Range {
+    /// From this entry on.
+    pub from: Seq,
+    /// Up to this entry, exclusive.
+    pub until: Seq,
+    /// At this position or later.
+    pub from_position: Position,
+    /// At this position or earlier.
+    pub until_position: Position,
+}
+
+impl Default for Range {
+    fn default() -> Self {
+        Self { from: Seq(0), until: Seq(u64::MAX), from_position: Position(0), until_position: Position(u64::MAX) }
+    }
+}
+
+/// One entry as shown.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct CatLine {
+    /// Its number.
+    pub seq: Seq,
+    /// Its position.
+    pub position: Position,
+    /// Term under which its frame was written.
+    pub term: Term,
+    /// Name of its kind.
+    pub kind: String,
+    /// Bytes of its body.
+    pub bytes: usize,
+    /// What it says.
+    pub body: Body,
+}
+
+/// A body as shown.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Body {
+    /// Ends a step.
+    Mark {
+        /// Outputs that had left.
+        released: u64,
+        /// Outputs said.
+        said: u64,
+        /// Rolling hash over them.
+        hash: String,
+    },
+    /// A digest of the replica.
+    Sync {
+        /// In hexadecimal.
+        digest: String,
+    },
+    /// A replica went live.
+    Live {
+        /// Its term.
+        term: u64,
+    },
+    /// The level's own words.
+    Text(String),
+    /// Hexadecimal, shortened.
+    Hex(String),
+}
+
+impl fmt::Display for Body {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Body::Mark { released, said, hash } => write!(f, "released {released} of {said} outputs, hash {hash}"),
+            Body::Sync { digest } => write!(f, "digest {digest}"),
+            Body::Live { term } => write!(f, "term {term}"),
+            Body::Text(text) | Body::Hex(text) => f.write_str(text),
+        }
+    }
+}
+
+impl fmt::Display for CatLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:>8} @{:<10} {:<12} {}", self.seq, self.position, self.kind, self.body)
+    }
+}
+
+impl CatLine {
+    fn new(seq: Seq, term: Term, entry: &Entry, render: &dyn Render) -> Self {
+        let kind = kind_name(entry.kind, render);
+        let body = host_body(entry).or_else(|| render.body(entry).map(Body::Text));
+        let body = body.unwrap_or_else(|| Body::Hex(shortened(&entry.body)));
+        Self { seq, position: entry.at, term, kind, bytes: entry.body.len(), body }
+    }
+}
+
+/// Bodies of the host loop's own entries.
+fn host_body(entry: &Entry) -> Option<Body> {
+    match entry.kind {
+        Kind::MARK => {
+            let Mark { released, said, hash } = Mark::decode(&entry.body)?;
+            Some(Body::Mark { released, said, hash: format!("{hash:032x}") })
+        }
+        Kind::SYNC => {
+            let digest = u128::from_le_bytes(entry.body.as_slice().try_into().ok()?);
+            Some(Body::Sync { digest: format!("{digest:032x}") })
+        }
+        Kind::LIVE => Some(Body::Live { term: u64::from_le_bytes(entry.body.as_slice().try_into().ok()?) }),
+        _ => None,
+    }
+}
+
+fn shortened(body: &[u8]) -> String {
+    match body.len() {
+        0..=BODY_BYTES_SHOWN => hex(body),
+        n => format!("{}... ({n} bytes)", hex(&body[..BODY_BYTES_SHOWN])),
+    }
+}
+
+/// Iterator over the entries of a log as lines. It ends at a torn tail, which [`Cat::recovered`] tells of.
+pub struct Cat<'a> {
+    reader: LogReader,
+    recovered: Recovered,
+    range: Range,
+    render: &'a dyn Render,
+    lines: std::vec::IntoIter<CatLine>,
+    done: bool,
+}
+
+/// Shows the entries of the log in `dir`.
+pub fn cat<'a>(dir: &Path, range: Range, render: &'a dyn Render) -> Result<Cat<'a>> {
+    let (view, recovered) = LogView::open(dir)?;
+    let from = range.from.max(view.seq_before(range.from_position));
+    Ok(Cat { reader: view.reader(from), recovered, range, render, lines: Vec::new().into_iter(), done: false })
+}
+
+impl Cat<'_> {
+    /// What opening the log found.
+    pub fn recovered(&self) -> &Recovered {
+        &self.recovered
+    }
+
+    /// The lines of the next frame.
+    fn fill(&mut self) -> Option<Result<()>> {
+        let frame = match self.reader.next()? {
+            Ok(frame) => frame,
+            Err(e) => return Some(Err(e)),
+        };
+        let Range { from, until, from_position, until_position } = self.range;
+        self.done = frame.end_seq() >= until || frame.last_position() > until_position;
+        let wanted = (frame.first_seq().0..)
+            .map(Seq)
+            .zip(frame.entries())
+            .filter(|(seq, e)| (from..until).contains(seq) && (from_position..=until_position).contains(&e.at));
+        let lines: Vec<_> = wanted.map(|(seq, e)| CatLine::new(seq, frame.term(), &e, self.render)).collect();
+        self.lines = lines.into_iter();
+        Some(Ok(()))
+    }
+}
+
+impl Iterator for Cat<'_> {
+    type Item = Result<CatLine>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            if let Some(line) = self.lines.next() {
+                return Some(Ok(line));
+            }
+            if self.done {
+                return None;
+            }
+            if let Err(e) = self.fill()? {
+                return Some(Err(e));
+            }
+        }
+    }
+}
