@@ -28,13 +28,7 @@ struct Row {
 }
 
 const fn row(name: &'static str, words_min: usize, words_max: usize, run: Run) -> Row {
-    Row {
-        name,
-        words_min,
-        words_max,
-        then: Then::Go,
-        run,
-    }
+    Row { name, words_min, words_max, then: Then::Go, run }
 }
 
 const ANY: usize = usize::MAX;
@@ -47,23 +41,13 @@ const COMMANDS: &[Row] = &[
     row("get", 2, 2, get),
     row("incr", 2, 2, |store, mut words| add(store, words.next(), 1)),
     row("incrby", 3, 3, incrby),
-    row("del", 2, ANY, |store, words| {
-        count(words, |key| store.remove(key))
-    }),
-    row("exists", 2, ANY, |store, words| {
-        count(words, |key| store.contains(key))
-    }),
+    row("del", 2, ANY, |store, words| count(words, |key| store.remove(key))),
+    row("exists", 2, ANY, |store, words| count(words, |key| store.contains(key))),
     row("dbsize", 1, 1, |store, _| length(store.len())),
     row("command", 1, ANY, |_, _| Reply::Array(Vec::new())),
     row("config", 2, ANY, config),
-    Row {
-        then: Then::Close,
-        ..row("quit", 1, ANY, |_, _| Reply::Simple("OK"))
-    },
-    Row {
-        then: Then::Shutdown,
-        ..row("shutdown", 1, 2, |_, _| Reply::Simple("OK"))
-    },
+    Row { then: Then::Close, ..row("quit", 1, ANY, |_, _| Reply::Simple("OK")) },
+    Row { then: Then::Shutdown, ..row("shutdown", 1, 2, |_, _| Reply::Simple("OK")) },
 ];
 
 /// The arguments of a request whose number was checked against its row.
@@ -81,10 +65,7 @@ pub fn execute(store: &Store, request: Request) -> (Reply, Then) {
     let given = request.len();
     let mut words = request.into_iter();
     let name = words.next().unwrap_or_default();
-    let Some(row) = COMMANDS
-        .iter()
-        .find(|row| row.name.as_bytes().eq_ignore_ascii_case(&name))
-    else {
+    let Some(row) = COMMANDS.iter().find(|row| row.name.as_bytes().eq_ignore_ascii_case(&name)) else {
         return (unknown(&name), Then::Go);
     };
     if !(row.words_min..=row.words_max).contains(&given) {
@@ -153,11 +134,7 @@ fn config(_: &Store, mut words: Words) -> Reply {
     let asked: Vec<Vec<u8>> = words.0.collect();
     let found = SETTINGS
         .iter()
-        .filter(|(name, _)| {
-            asked
-                .iter()
-                .any(|a| a.eq_ignore_ascii_case(name.as_bytes()))
-        })
+        .filter(|(name, _)| asked.iter().any(|a| a.eq_ignore_ascii_case(name.as_bytes())))
         .flat_map(|(name, value)| [name, value])
         .map(|text| Reply::Bulk(text.as_bytes().to_vec()))
         .collect();
@@ -213,14 +190,8 @@ mod tests {
             ("\r\n*", "-ERR unknown command '\\r\\n*'|"),
             ("", "-ERR unknown command ''|"),
             ("GET", "-ERR wrong number of arguments for 'get' command|"),
-            (
-                "SET k v EX 3",
-                "-ERR wrong number of arguments for 'set' command|",
-            ),
-            (
-                "INCRBY n x",
-                "-ERR value is not an integer or out of range|",
-            ),
+            ("SET k v EX 3", "-ERR wrong number of arguments for 'set' command|"),
+            ("INCRBY n x", "-ERR value is not an integer or out of range|"),
             ("SET n abc", "+OK|"),
             ("INCR n", "-ERR value is not an integer or out of range|"),
             ("SET n 9223372036854775807", "+OK|"),

@@ -35,19 +35,11 @@ fn parse_args(mut args: impl Iterator<Item = String>) -> Result<Asked, String> {
             Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
             None => (arg, None),
         };
-        let mut value = || {
-            inline
-                .clone()
-                .or_else(|| args.next())
-                .ok_or_else(|| format!("{name} needs a value"))
-        };
+        let mut value = || inline.clone().or_else(|| args.next()).ok_or_else(|| format!("{name} needs a value"));
         match name.as_str() {
             "--port" => {
                 let text = value()?;
-                port = Some(
-                    text.parse()
-                        .map_err(|_| format!("--port: {text:?} is not a port (0 to 65535)"))?,
-                );
+                port = Some(text.parse().map_err(|_| format!("--port: {text:?} is not a port (0 to 65535)"))?);
             }
             "--bind" => bind = value()?,
             "--help" | "-h" => return Ok(Asked::Help),
@@ -89,21 +81,13 @@ mod tests {
 
     #[test]
     fn command_lines() {
-        let serve = |bind: &str, port| {
-            Ok(Asked::Serve {
-                bind: bind.to_owned(),
-                port,
-            })
-        };
+        let serve = |bind: &str, port| Ok(Asked::Serve { bind: bind.to_owned(), port });
         check("--port 6390", serve("127.0.0.1", 6390));
         check("--port=0 --bind 0.0.0.0", serve("0.0.0.0", 0));
         check("--port 1 --help", Ok(Asked::Help));
         check("", Err("--port is missing"));
         check("--port", Err("--port needs a value"));
-        check(
-            "--port 65536",
-            Err("--port: \"65536\" is not a port (0 to 65535)"),
-        );
+        check("--port 65536", Err("--port: \"65536\" is not a port (0 to 65535)"));
         check("6390", Err("unknown argument \"6390\""));
     }
 }

@@ -151,10 +151,7 @@ impl Parser {
     /// Reads the bytes of a word and its terminator; false when they have not arrived.
     fn bulk_body(&mut self, partial: &mut Partial, length: usize) -> Result<bool, ProtocolError> {
         let rest = self.buf.get(self.at..).unwrap_or_default();
-        let Some((word, end)) = rest
-            .get(..length + 2)
-            .and_then(|b| b.split_at_checked(length))
-        else {
+        let Some((word, end)) = rest.get(..length + 2).and_then(|b| b.split_at_checked(length)) else {
             return Ok(false);
         };
         if end != b"\r\n" {
@@ -185,23 +182,12 @@ impl Parser {
 
 /// The array that a `*COUNT` line opens; an empty one is skipped, as Redis does.
 fn array_header(line: &[u8]) -> Result<Option<Partial>, ProtocolError> {
-    let count = line
-        .strip_prefix(b"*")
-        .and_then(integer)
-        .ok_or(ProtocolError::ArrayLength)?;
+    let count = line.strip_prefix(b"*").and_then(integer).ok_or(ProtocolError::ArrayLength)?;
     if count <= 0 {
         return Ok(None);
     }
-    let missing = usize::try_from(count)
-        .ok()
-        .filter(|&n| n <= WORDS_MAX)
-        .ok_or(ProtocolError::ArrayLength)?;
-    Ok(Some(Partial {
-        words: Vec::with_capacity(missing.min(16)),
-        missing,
-        bytes: 0,
-        bulk: None,
-    }))
+    let missing = usize::try_from(count).ok().filter(|&n| n <= WORDS_MAX).ok_or(ProtocolError::ArrayLength)?;
+    Ok(Some(Partial { words: Vec::with_capacity(missing.min(16)), missing, bytes: 0, bulk: None }))
 }
 
 /// A decimal integer in its one canonical spelling: no sign but `-`, no leading zero.
@@ -279,10 +265,8 @@ mod tests {
     }
 
     fn check(input: &str, requests: &[&[&str]], error: Option<ProtocolError>) {
-        let expect: Vec<Request> = requests
-            .iter()
-            .map(|words| words.iter().map(|w| w.as_bytes().to_vec()).collect())
-            .collect();
+        let expect: Vec<Request> =
+            requests.iter().map(|words| words.iter().map(|w| w.as_bytes().to_vec()).collect()).collect();
         let expect = (expect, error);
         assert_eq!(parse([input.as_bytes()]), expect, "whole: {input:?}");
         assert_eq!(parse(input.as_bytes().chunks(1)), expect, "drip: {input:?}");
@@ -293,11 +277,7 @@ mod tests {
         check("*1\r\n$4\r\nPING\r\n", &[&["PING"]], None);
         check("*2\r\n$3\r\nGET\r\n$0\r\n\r\n", &[&["GET", ""]], None);
         check("*1\r\n$2\r\n\r\n\r\n", &[&["\r\n"]], None);
-        check(
-            "PING\r\n  set  a b \n",
-            &[&["PING"], &["set", "a", "b"]],
-            None,
-        );
+        check("PING\r\n  set  a b \n", &[&["PING"], &["set", "a", "b"]], None);
         check("\r\n\r\n*0\r\n*-1\r\nPING\r\n", &[&["PING"]], None);
         check("*1\r\n$4\r\nPI", &[], None);
         check("*2\r\n$4\r\nECHO\r\n", &[], None);
@@ -309,11 +289,7 @@ mod tests {
         let good = "*1\r\n$4\r\nPING\r\nGET a\r\n";
         check(good, &[&["PING"], &["GET", "a"]], None);
         let bad = format!("{good}*1\r\n+PING\r\n");
-        check(
-            &bad,
-            &[&["PING"], &["GET", "a"]],
-            Some(ProtocolError::BulkExpected(b'+')),
-        );
+        check(&bad, &[&["PING"], &["GET", "a"]], Some(ProtocolError::BulkExpected(b'+')));
     }
 
     #[test]
@@ -377,10 +353,7 @@ mod tests {
         check(Reply::Integer(-3), ":-3\r\n");
         check(Reply::Bulk(b"a\r\nb".to_vec()), "$4\r\na\r\nb\r\n");
         check(Reply::Nil, "$-1\r\n");
-        check(
-            Reply::Array(vec![Reply::Integer(1), Reply::Bulk(vec![])]),
-            "*2\r\n:1\r\n$0\r\n\r\n",
-        );
+        check(Reply::Array(vec![Reply::Integer(1), Reply::Bulk(vec![])]), "*2\r\n:1\r\n$0\r\n\r\n");
     }
 
     /// A request as a client writes it.
@@ -410,8 +383,7 @@ mod tests {
             (0u32..12).prop_map(|n| n.to_string().into_bytes()),
             any::<u64>().prop_map(|n| n.to_string().into_bytes()),
             (1usize..4).prop_map(|n| format!("*{n}\r\n").into_bytes()),
-            prop::collection::vec(any::<u8>(), 0..6)
-                .prop_map(|word| encode(&vec![word]).split_off(4)),
+            prop::collection::vec(any::<u8>(), 0..6).prop_map(|word| encode(&vec![word]).split_off(4)),
             prop::collection::vec(any::<u8>(), 0..8),
         ];
         prop::collection::vec(token, 0..40).prop_map(|tokens| tokens.concat())

@@ -32,11 +32,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
 pub fn serve(bind: &str, port: u16) -> io::Result<Infallible> {
     let listener = TcpListener::bind((bind, port))?;
     let mut out = io::stdout().lock();
-    writeln!(
-        out,
-        "gapless-demo-server: ready on {}",
-        listener.local_addr()?
-    )?;
+    writeln!(out, "gapless-demo-server: ready on {}", listener.local_addr()?)?;
     out.flush()?;
     drop(out);
     accept(&listener)
@@ -71,15 +67,13 @@ fn accept(listener: &TcpListener) -> ! {
             continue;
         }
         let store = Arc::clone(&store);
-        let spawned = thread::Builder::new()
-            .stack_size(THREAD_STACK_BYTES)
-            .spawn(move || {
-                let _counted = counted;
-                // An error means that the client went away: its connection ends here.
-                if let Ok(Then::Shutdown) = converse(&store, &mut stream) {
-                    std::process::exit(0);
-                }
-            });
+        let spawned = thread::Builder::new().stack_size(THREAD_STACK_BYTES).spawn(move || {
+            let _counted = counted;
+            // An error means that the client went away: its connection ends here.
+            if let Ok(Then::Shutdown) = converse(&store, &mut stream) {
+                std::process::exit(0);
+            }
+        });
         if let Err(error) = spawned {
             eprintln!("gapless-demo-server: no thread for a connection: {error}");
         }
@@ -165,24 +159,13 @@ mod tests {
 
     #[test]
     fn pipelines_in_order_across_reads() {
-        check(
-            &[
-                "INCR n\r\nINCR n\r\n*2\r\n$3\r\nGET\r\n$",
-                "1\r\nn\r\nPING\r\n",
-            ],
-            ":1|:2|$1|2|+PONG|",
-            Then::Go,
-        );
+        check(&["INCR n\r\nINCR n\r\n*2\r\n$3\r\nGET\r\n$", "1\r\nn\r\nPING\r\n"], ":1|:2|$1|2|+PONG|", Then::Go);
     }
 
     #[test]
     fn nothing_runs_after_the_end() {
         check(&["INCR n\r\nQUIT\r\nINCR n\r\n"], ":1|+OK|", Then::Close);
-        check(
-            &["INCR n\r\n*1\r\n?\r\nINCR n\r\n"],
-            ":1|-ERR Protocol error: expected '$', got '?'|",
-            Then::Close,
-        );
+        check(&["INCR n\r\n*1\r\n?\r\nINCR n\r\n"], ":1|-ERR Protocol error: expected '$', got '?'|", Then::Close);
         check(&["SHUTDOWN\r\nPING\r\n"], "+OK|", Then::Shutdown);
     }
 
