@@ -5,12 +5,15 @@
 //! clock or disk, so the driver and the simulator run the same one.
 
 pub mod arbiter;
+pub mod driver;
 mod engine;
 mod life;
 mod message;
 mod meta;
 mod point;
 mod register;
+pub mod status;
+mod wire;
 pub mod witness;
 
 pub use engine::{

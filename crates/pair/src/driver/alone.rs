@@ -1,0 +1,146 @@
+//! One machine alone: record to disk, replay from it, resume it. No pair, no arbiter.
+//!
+//! The rule it keeps: the same host loop and the same log as the pair's. A recorded log has no register, so the lock on the directory is all that
+//! resuming needs; a log that belongs to a pair is refused, because its register decides (rule R).
+
+use gapless_log::{
+    CommitLevel, DirLock, End, Error, FileSink, Host, LogView, Meta, Options, Position, Replayed, Replica, Result, Seq,
+    Store, StoreOptions, Term, Waker,
+};
+use std::path::Path;
+
+/// What a replay came to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Replay {
+    /// Entries executed.
+    pub entries: u64,
+    /// Steps executed.
+    pub steps: u64,
+    /// Digests compared, all equal.
+    pub digests: u64,
+    /// Where the replica stands.
+    pub position: Position,
+    /// The program's status, if it ended.
+    pub ended: Option<i32>,
+    /// The digest at the end, if it was asked for.
+    pub digest: Option<u128>,
+}
+
+/// Runs `replica` live from its beginning, with a new log in `dir`; returns the program's status.
+pub fn record<R: Replica>(dir: &Path, replica: R, commit: CommitLevel, options: Options) -> Result<i32> {
+    let mut meta = Meta::new(replica.level())?;
+    meta.commit = commit;
+    meta.identity = Some(replica.identity());
+    let store = Store::create_with(DirLock::take(dir)?, &meta, StoreOptions::default())?;
+    let mut host = Host::new(replica, options);
+    host.go_live(Term(1), Seq(0), 0)?;
+    run(host, store, commit)
+}
+
+/// Replays the recorded log in `dir` to its last mark and goes live there; returns the program's status.
+pub fn resume<R: Replica>(dir: &Path, replica: R, options: Options) -> Result<i32> {
+    let (mut store, found) = Store::open(dir)?;
+    let mut meta = store.meta().clone();
+    if meta.life.is_some() || meta.highest.is_some() {
+        return Err(Error::Refused(format!(
+            "{} belongs to a pair: its register decides who may go on; give its --arbiter",
+            dir.display()
+        )));
+    }
+    refuse_other_identity(&meta, &replica)?;
+    let Some(mark) = found.last_mark else {
+        return Err(Error::Refused(format!("{} holds no whole step to resume from; record anew", dir.display())));
+    };
+    let mut host = Host::new(replica, options);
+    let mut term = Term(0);
+    for frame in store.reader(Seq(0)) {
+        let frame = frame?;
+        term = term.max(frame.term());
+        if frame.first_seq() > mark.seq {
+            break;
+        }
+        host.feed(&frame)?;
+        while !matches!(host.replay_step()?, Replayed::Starved | Replayed::Ended(_)) {}
+    }
+    if let Some(status) = host.ended() {
+        return Ok(status);
+    }
+    let (next, chain) = whole_end(&store, mark.seq)?;
+    store.cut(next, chain)?;
+    meta.boot = gapless_log::boot_id()?;
+    meta.store(dir)?;
+    host.replica_mut().prepare()?;
+    host.go_live(term.next(), next, chain)?;
+    let commit = meta.commit;
+    run(host, store, commit)
+}
+
+/// Where the frame that holds the last mark ends.
+fn whole_end(store: &Store, mark: Seq) -> Result<(Seq, u128)> {
+    let frame = store.reader(mark).next().transpose()?;
+    let frame = frame.ok_or_else(|| Error::Refused("the last mark has vanished from the log".to_owned()))?;
+    Ok((frame.end_seq(), frame.chain_after()))
+}
+
+fn run<R: Replica>(mut host: Host<R>, store: Store, commit: CommitLevel) -> Result<i32> {
+    let waker = Waker::new().map_err(|e| Error::io("making a waker for", store.dir(), e))?;
+    let mut sink = FileSink::new(store, commit, waker.clone())?;
+    let end = host.run_live(&mut sink, &waker);
+    if end.is_err() {
+        host.replica_mut().halt();
+    }
+    let closed = sink.close();
+    match end? {
+        End::Exited(status) => {
+            closed?;
+            Ok(status)
+        }
+        End::Handover | End::Halted => {
+            closed?;
+            Err(Error::Refused("the recording was stopped".to_owned()))
+        }
+    }
+}
+
+/// Executes the log in `dir` without going live: to its end, or up to the first step that ends at or beyond `until`. Digests in the log are always
+/// compared; `digest` asks for one more at the end.
+pub fn replay<R: Replica>(dir: &Path, replica: R, until: Option<Position>, digest: bool) -> Result<Replay> {
+    let (view, _) = LogView::open(dir)?;
+    refuse_other_identity(view.meta(), &replica)?;
+    let mut host = Host::new(replica, Options::default());
+    let mut done = Replay::default();
+    let reached = |host: &Host<R>| until.is_some_and(|until| host.replica().position() >= until);
+    let result = (|| {
+        'frames: for frame in view.reader(Seq(0)) {
+            host.feed(&frame?)?;
+            loop {
+                if reached(&host) {
+                    break 'frames;
+                }
+                match host.replay_step()? {
+                    Replayed::Step(_) => done.steps += 1,
+                    Replayed::Sync(_) => done.digests += 1,
+                    Replayed::Starved => break,
+                    Replayed::Ended(status) => {
+                        done.steps += 1;
+                        done.ended = Some(status);
+                        break 'frames;
+                    }
+                }
+            }
+        }
+        done.entries = host.next_seq().0;
+        done.position = host.replica().position();
+        done.digest = if digest && done.ended.is_none() { Some(host.replica_mut().digest()?) } else { None };
+        Ok(done)
+    })();
+    host.replica_mut().halt();
+    result
+}
+
+fn refuse_other_identity<R: Replica>(meta: &Meta, replica: &R) -> Result<()> {
+    match meta.identity.as_ref().and_then(|theirs| replica.identity().differs(theirs)) {
+        Some(why) => Err(Error::Refused(format!("this log was recorded elsewhere: {why}"))),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,384 @@
+//! The driver: one node of a pair with its threads, sockets and files.
+//!
+//! A [`Node`] owns a log directory and runs one life after another in it (a second one only when the first has executed what the owner does not
+//! have). A life is an engine behind a lock (`core`), the caller's thread with the replica (`replica`), one thread for sockets (`io`) and
+//! three for what blocks (`workers`). The commit path has no hop but the network's two: the replica's thread writes the frame to the own log
+//! and to the socket; the backup's I/O thread acknowledges before it wakes anybody; the primary's I/O thread publishes the commit and wakes
+//! the replica.
+//!
+//! What it leaves out: every decision of the protocol, which is the engine's, and everything about one machine alone ([`alone`]).
+
+pub mod alone;
+mod core;
+mod io;
+mod latency;
+mod link;
+mod mailbox;
+mod replica;
+mod stats;
+mod workers;
+
+pub use latency::{Histogram, Latency};
+
+use crate::arbiter::Arbiter;
+use crate::status::{ControlServer, Snapshot};
+use crate::{Commit, Config, Engine, Event, Found, Halt, Life, Micros, Point, Points, Seat, Start, Status};
+use core::{Parts, Shared};
+use gapless_log::{
+    DirLock, Error, Host, Identity, Kind, Level, Options, Replica, Result, Store, StoreOptions, Waker, boot_id,
+    random_u128,
+};
+use mailbox::Mailbox;
+use replica::Runner;
+use stats::Stats;
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::thread;
+use std::time::Duration;
+
+/// Everything fixed for one node. [`NodeConfig::new`] gives the defaults of the command line.
+#[derive(Clone, Debug)]
+pub struct NodeConfig {
+    /// The log directory.
+    pub dir: PathBuf,
+    /// What to do.
+    pub start: Start,
+    /// Where to listen for the other side (`HOST:PORT`, port 0 for any); `None` only dials.
+    pub listen: Option<String>,
+    /// The address that the register gives out; by default the one listened at.
+    pub advertise: Option<String>,
+    /// Where to dial while owner without a backup.
+    pub peer: Option<String>,
+    /// When outputs may leave.
+    pub commit: Commit,
+    /// Silence longer than this is the other side's death.
+    pub detect: Duration,
+    /// A packet is sent at least this often.
+    pub heartbeat: Duration,
+    /// After a fresh start, hold every output until first protected.
+    pub hold: bool,
+    /// A human accepts that entries may be lost.
+    pub accept_loss: bool,
+    /// The primary pauses while the backup's execution is this many entries behind.
+    pub lag_entries_max: u64,
+    /// How the host loop batches and checks.
+    pub host: Options,
+}
+
+impl NodeConfig {
+    /// The defaults.
+    pub fn new(dir: impl Into<PathBuf>, start: Start) -> Self {
+        Self {
+            dir: dir.into(),
+            start,
+            listen: Some("127.0.0.1:0".into()),
+            advertise: None,
+            peer: None,
+            commit: Commit::Received,
+            detect: Duration::from_millis(200),
+            heartbeat: Duration::from_millis(50),
+            hold: false,
+            accept_loss: false,
+            lag_entries_max: 1 << 20,
+            host: Options::default(),
+        }
+    }
+
+    fn engine(&self, life: Life, address: String, identity: Identity) -> Result<Config> {
+        let mut config = Config::new(Seat { life, address }, self.start, identity);
+        config.boot = boot_id()?;
+        config.fresh_uuid = random_u128()?;
+        config.peer.clone_from(&self.peer);
+        config.commit = self.commit;
+        config.hold = self.hold;
+        config.accept_loss = self.accept_loss;
+        config.detect = micros(self.detect);
+        config.heartbeat = micros(self.heartbeat);
+        config.lag_entries_max = self.lag_entries_max;
+        Ok(config)
+    }
+}
+
+fn micros(d: Duration) -> Micros {
+    Micros(u64::try_from(d.as_micros()).unwrap_or(u64::MAX))
+}
+
+/// How a node ended.
+#[derive(Clone, Debug)]
+pub struct NodeEnd {
+    /// Why.
+    pub halt: Halt,
+    /// Its last state.
+    pub last: Snapshot,
+}
+
+/// What a node tells a person while it runs.
+pub type Notify = Box<dyn FnMut(&Status) + Send>;
+
+/// One node of a pair, not yet running.
+pub struct Node {
+    config: NodeConfig,
+    lock: Option<DirLock>,
+    listener: Option<TcpListener>,
+    address: String,
+    arbiter: workers::SharedArbiter,
+    control: Control,
+    notify: Arc<Mutex<Notify>>,
+}
+
+/// A handle on a running node, for other threads: its state, and what a person may ask of it.
+#[derive(Clone)]
+pub struct Control {
+    current: Arc<Mutex<Current>>,
+}
+
+struct Current {
+    shared: Option<Arc<Shared>>,
+    last: Snapshot,
+    /// Asked before the first life began.
+    asked: Vec<Event>,
+}
+
+impl Control {
+    fn lock(&self) -> MutexGuard<'_, Current> {
+        self.current.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What the node is doing.
+    pub fn status(&self) -> Snapshot {
+        let mut current = self.lock();
+        if let Some(shared) = current.shared.clone() {
+            let base = current.last.clone();
+            current.last = snapshot(base, &shared);
+        }
+        current.last.clone()
+    }
+
+    /// Asks for a planned takeover; the node ends with [`Halt::HandedOver`] when it is done.
+    pub fn handover(&self) {
+        self.ask(Event::HandoverAsked);
+    }
+
+    /// Asks the node to stop. A live replica is killed with it; its backup takes over.
+    pub fn stop(&self) {
+        self.ask(Event::StopAsked);
+    }
+
+    fn ask(&self, event: Event) {
+        let mut current = self.lock();
+        match current.shared.clone() {
+            Some(shared) => {
+                drop(current);
+                shared.tell([event]);
+            }
+            None => current.asked.push(event),
+        }
+    }
+}
+
+impl Node {
+    /// Takes the directory's lock and the listening address, so that what can fail at once fails at once.
+    pub fn new(config: NodeConfig, arbiter: Box<dyn Arbiter>, notify: Notify) -> Result<Self> {
+        let lock = DirLock::take(&config.dir)?;
+        let listener = config.listen.as_deref().map(listen).transpose()?;
+        let bound = listener.as_ref().and_then(|l| l.local_addr().ok());
+        let address = config.advertise.clone().or(bound.map(|a: SocketAddr| a.to_string())).unwrap_or_default();
+        let last = Snapshot { supervisor_pid: std::process::id(), address: address.clone(), ..Snapshot::default() };
+        let current = Current { shared: None, last, asked: Vec::new() };
+        let control = Control { current: Arc::new(Mutex::new(current)) };
+        let arbiter = Arc::new(Mutex::new(arbiter));
+        Ok(Self { config, lock: Some(lock), listener, address, arbiter, control, notify: Arc::new(Mutex::new(notify)) })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// The handle for other threads.
+    pub fn control(&self) -> Control {
+        self.control.clone()
+    }
+
+    /// Runs until this node's part is over. `make` makes a replica that has executed nothing; it is called once for each life.
+    pub fn run<R: Replica>(mut self, mut make: impl FnMut() -> Result<R>) -> Result<NodeEnd> {
+        let _server = ControlServer::start(&self.config.dir, self.control.clone())?;
+        let mut stats = Stats::default();
+        loop {
+            let lock = self.lock.take().expect("given back by every life");
+            let (over, lock, lived) = self.live(lock, stats, make()?)?;
+            match over {
+                Halt::Reborn => Store::wipe(&lock)?,
+                halt => {
+                    let last = self.control.status();
+                    return Ok(NodeEnd { halt, last: Snapshot { mode: "halted".into(), ..last } });
+                }
+            }
+            if self.config.start != Start::Auto {
+                self.config.start = Start::Join;
+            }
+            stats = lived;
+            self.lock = Some(lock);
+        }
+    }
+
+    /// One life, from its birth to its end.
+    fn live<R: Replica>(&self, lock: DirLock, stats: Stats, replica: R) -> Result<(Halt, DirLock, Stats)> {
+        let (store, found) = open(lock, replica.level(), &replica.identity(), self.config.commit)?;
+        let life = Life { node: node_number(&self.config.dir), id: random_u128()? };
+        let config = self.config.engine(life, self.address.clone(), replica.identity())?;
+        let meta = workers::load_meta(store.meta())?;
+        let mail = Arc::new(Mailbox::new().map_err(|e| Error::io("making a waker for", &self.config.dir, e))?);
+        let io = Waker::new().map_err(|e| Error::io("making a waker for", &self.config.dir, e))?;
+        mail.written(store.end().0);
+        let (arbiter, arbiter_jobs) = mpsc::channel();
+        let (disk, disk_jobs) = mpsc::channel();
+        let (dial, addresses) = mpsc::channel();
+        let (view, syncer, log_meta) = (store.view().clone(), store.syncer(), store.meta().clone());
+        let notify = Arc::clone(&self.notify);
+        let parts = Parts {
+            engine: Engine::new(config, meta, found),
+            mail,
+            io,
+            view: view.clone(),
+            arbiter,
+            disk,
+            dial,
+            notify: Box::new(move |status| notify.lock().unwrap_or_else(PoisonError::into_inner)(status)),
+            stats,
+        };
+        let shared = Arc::new(Shared::new(parts, store, self.config.commit));
+
+        let (weak, asked_of) = (Arc::downgrade(&shared), Arc::clone(&self.arbiter));
+        spawn("pair-arbiter", move || workers::arbitrate(&asked_of, &arbiter_jobs, &weak))?;
+        let weak = Arc::downgrade(&shared);
+        spawn("pair-disk", move || workers::work_disk(&disk_jobs, log_meta, &syncer, &view, &weak))?;
+        let weak = Arc::downgrade(&shared);
+        spawn("pair-dial", move || workers::dial(&addresses, &weak))?;
+
+        let asked = {
+            let mut current = self.control.lock();
+            current.shared = Some(Arc::clone(&shared));
+            std::mem::take(&mut current.asked)
+        };
+        let tick = (self.config.heartbeat / 5).max(Duration::from_millis(1));
+        let over = thread::scope(|scope| {
+            let sockets = scope.spawn(|| io::run(&shared, self.listener.as_ref(), tick));
+            shared.tell([Event::Start].into_iter().chain(asked));
+            let over = Runner::new(&shared, Host::new(replica, self.config.host.clone())).run();
+            let mut core = shared.lock();
+            core.over.get_or_insert(over.clone());
+            drop(core);
+            shared.io.wake();
+            sockets.join().expect("the I/O thread does not panic");
+            over
+        });
+        self.control.status();
+        self.control.lock().shared = None;
+        let lived = shared.lock().stats.reborn();
+        shared.lock().links.clear();
+        let store = shared.store.lock().unwrap_or_else(PoisonError::into_inner).take();
+        Ok((over, store.expect("taken once, here").into_lock(), lived))
+    }
+}
+
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<()> {
+    let spawned = thread::Builder::new().name(name.into()).spawn(work);
+    spawned.map(drop).map_err(|e| Error::Refused(format!("cannot start thread {name}: {e}")))
+}
+
+fn listen(address: &str) -> Result<TcpListener> {
+    let refused = |e| Error::Refused(format!("cannot listen at {address}: {e}; name another address with --listen"));
+    let listener = TcpListener::bind(address).map_err(refused)?;
+    listener.set_nonblocking(true).map_err(refused)?;
+    Ok(listener)
+}
+
+/// Opens the directory's log, or makes one, and samples it for the engine.
+fn open(lock: DirLock, level: Level, identity: &Identity, commit: Commit) -> Result<(Store, Found)> {
+    let dir = lock.dir().to_owned();
+    if gapless_log::Meta::load(&dir)?.is_none() {
+        let mut meta = gapless_log::Meta::new(level)?;
+        meta.identity = Some(identity.clone());
+        meta.commit = match commit {
+            Commit::Received => gapless_log::CommitLevel::Received,
+            Commit::Durable => gapless_log::CommitLevel::Durable,
+        };
+        return Ok((Store::create_with(lock, &meta, StoreOptions::default())?, Found::default()));
+    }
+    let (store, _) = Store::open_with(lock, StoreOptions::default())?;
+    if store.meta().level != level {
+        return Err(Error::Refused(format!("{} holds a log of another level; name another directory", dir.display())));
+    }
+    let (mut points, mut whole) = (Points::default(), Point::ZERO);
+    for frame in store.reader(gapless_log::Seq(0)) {
+        let frame = frame?;
+        points.push(Point::after(&frame));
+        if frame.entries().last().is_some_and(|e| e.kind == Kind::MARK || e.kind == Kind::SYNC) {
+            whole = Point::after(&frame);
+        }
+    }
+    Ok((store, Found { points, whole }))
+}
+
+/// Names the machine and directory for people.
+fn node_number(dir: &Path) -> u64 {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let dir = dir.canonicalize().unwrap_or_else(|_| dir.to_owned());
+    gapless_log::hash(format!("{}:{}", host.trim(), dir.display()).as_bytes()) as u64
+}
+
+/// The node's state for people, on top of what does not change.
+fn snapshot(base: Snapshot, shared: &Shared) -> Snapshot {
+    let (position, next, executed) = shared.mail.where_it_stands();
+    let core = shared.lock();
+    let stats = &core.stats;
+    let mode = core.mode();
+    let live = matches!(mode, crate::Mode::Solo | crate::Mode::Closing | crate::Mode::Protected);
+    let (lag_bytes, lag_age) = stats.lag();
+    let behind =
+        if live { stats.end.0.saturating_sub(stats.acked.executed.0) } else { stats.end.0.saturating_sub(executed.0) };
+    let ended = match &core.over {
+        Some(Halt::Ended(status)) => Some(*status),
+        _ => None,
+    };
+    let ms = |d: Duration| d.as_secs_f64() * 1000.0;
+    Snapshot {
+        mode: format!("{mode:?}").to_lowercase(),
+        role: role(mode).into(),
+        asking: stats.status.as_ref().is_some_and(|s| s.asking),
+        why: stats.status.as_ref().map(|s| format!("{:?}", s.why)).unwrap_or_default(),
+        term: stats.term().0,
+        life: core.engine().life().to_string(),
+        owner: core.engine().register().map(|r| r.owner.address.clone()),
+        backup: core.engine().register().and_then(|r| r.backup.as_ref()).map(|b| b.address.clone()),
+        exit_status: ended.or(core.engine().register().and_then(|r| r.ended)),
+        peer: stats.peer.as_ref().map(|(_, address)| address.clone()),
+        position: if live { shared.view.last_position().0 } else { position.0 },
+        next_seq: if live { stats.end.0 } else { next.0 },
+        log_end: shared.view.end().0.0,
+        committed: shared.mail.committed().0,
+        lag_entries: behind,
+        lag_bytes: if live { lag_bytes } else { 0 },
+        lag_ms: if live { ms(lag_age) } else { 0.0 },
+        commit_latency: stats.latency.summary(),
+        takeovers: stats.takeovers,
+        false_alarms: stats.false_alarms,
+        last_takeover_ms: stats.last_takeover.map(ms),
+        unprotected_ms: ms(stats.unprotected()),
+        uptime_ms: ms(stats.began.elapsed()),
+        refused_connections: stats.strangers,
+        ..base
+    }
+}
+
+fn role(mode: crate::Mode) -> &'static str {
+    use crate::Mode;
+    match mode {
+        Mode::Starting => "starting",
+        Mode::Solo | Mode::Closing | Mode::Protected => "primary",
+        Mode::Joining | Mode::Acking | Mode::Silent => "backup",
+        Mode::Halted => "halted",
+    }
+}

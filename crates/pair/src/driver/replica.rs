@@ -1,0 +1,247 @@
+//! The replica's thread of one life: executes the log as a backup, goes live, steps the live replica.
+//!
+//! The rule it keeps: frames are fed to the host only in whole steps, so that a cut at the end of a step never meets what was fed; and everything
+//! that the replica does, its death included, happens on this one thread (ptrace needs that).
+
+use super::core::Shared;
+use super::mailbox::{Command, Work};
+use crate::{Event, GoLive, Halt, Report};
+use gapless_log::{Divergence, End, Error, Frame, Host, Kind, LogReader, Order, Replayed, Replica, Result, Seq, Sink};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// Longest sleep while a backup has nothing to do; everything that concerns it wakes it.
+const WAIT_MAX: Duration = Duration::from_millis(500);
+/// Execution is reported at least this often while there is more to execute.
+const REPORT_EVERY: Duration = Duration::from_millis(5);
+
+/// A life's replica with its place in the log.
+pub(super) struct Runner<'a, R> {
+    shared: &'a Arc<Shared>,
+    host: Host<R>,
+    /// Every frame below is taken from the mailbox or the log.
+    taken: Seq,
+    /// Every frame below is fed to the host.
+    fed: Seq,
+    /// Taken and not yet fed: the beginning of a step whose end has not come.
+    open: Vec<Arc<Frame>>,
+    reader: Option<LogReader>,
+    executed: Seq,
+    /// The replica failed or diverged: it executes nothing more.
+    broken: bool,
+}
+
+impl<'a, R: Replica> Runner<'a, R> {
+    pub fn new(shared: &'a Arc<Shared>, host: Host<R>) -> Self {
+        Self {
+            shared,
+            host,
+            taken: Seq(0),
+            fed: Seq(0),
+            open: Vec::new(),
+            reader: None,
+            executed: Seq(0),
+            broken: false,
+        }
+    }
+
+    /// Does what the life asks until it is over. The replica's group is gone when this returns.
+    pub fn run(mut self) -> Halt {
+        let over = loop {
+            match self.shared.mail.next(self.taken, WAIT_MAX) {
+                Work::Command(command) => {
+                    if let Some(over) = self.obey(command) {
+                        break over;
+                    }
+                }
+                Work::Frame(frame) => self.take(frame),
+                Work::ReadLog => self.read_log(),
+                Work::Nothing => {}
+            }
+        };
+        self.host.replica_mut().halt();
+        over
+    }
+
+    fn tell(&self, event: Event) {
+        self.shared.tell([event]);
+    }
+
+    fn obey(&mut self, command: Command) -> Option<Halt> {
+        match command {
+            Command::Prepare => {
+                let prepared = self.host.replica_mut().prepare();
+                self.tell(prepared.map_or_else(|e| Event::PrepareFailed(e.to_string()), |()| Event::Prepared));
+            }
+            // What was prepared stays prepared: preparing again is allowed, and nothing of it is visible outside.
+            Command::Unprepare => {}
+            Command::GoLive(live) => self.live(live),
+            Command::Cut(point) => {
+                if self.fed > point.seq {
+                    // Executed, or about to be: this state cannot be taken back.
+                    self.broken = true;
+                    return Some(Halt::Reborn);
+                }
+                self.open.retain(|f| f.end_seq() <= point.seq);
+                self.taken = self.taken.min(point.seq);
+                self.reader = None;
+            }
+            Command::Kill => {
+                self.host.replica_mut().halt();
+                self.broken = true;
+                self.tell(Event::Killed);
+            }
+            Command::Halt(why) => return Some(why),
+        }
+        None
+    }
+
+    // ---- backup ----
+
+    fn read_log(&mut self) {
+        let view = &self.shared.view;
+        let reader = self.reader.get_or_insert_with(|| view.reader(self.taken));
+        match reader.next() {
+            Some(Ok(frame)) => self.take(Arc::new(frame)),
+            Some(Err(e)) => {
+                self.reader = None;
+                self.tell(Event::LogFailed(e.to_string()));
+            }
+            None => self.reader = None,
+        }
+    }
+
+    fn take(&mut self, frame: Arc<Frame>) {
+        if self.reader.as_ref().is_some_and(|r| r.next_seq() != frame.end_seq()) {
+            self.reader = None;
+        }
+        self.taken = frame.end_seq();
+        let whole = ends_step(&frame);
+        if self.broken {
+            return;
+        }
+        self.open.push(frame);
+        if !whole {
+            return;
+        }
+        if let Err(e) = self.execute() {
+            self.broken = true;
+            self.tell(failure(e));
+        }
+    }
+
+    /// Feeds the whole steps that were taken and executes them.
+    fn execute(&mut self) -> Result<()> {
+        for frame in self.open.drain(..) {
+            self.host.feed(&frame)?;
+            self.fed = frame.end_seq();
+        }
+        let mut reported = Instant::now();
+        loop {
+            match self.host.replay_step()? {
+                Replayed::Step(seq) | Replayed::Sync(seq) => self.executed = seq.next(),
+                Replayed::Starved => break,
+                Replayed::Ended(_) => {
+                    self.executed = self.fed;
+                    break;
+                }
+            }
+            if reported.elapsed() >= REPORT_EVERY {
+                reported = Instant::now();
+                self.report();
+                if self.shared.mail.order() == Order::Halt {
+                    return Ok(());
+                }
+            }
+        }
+        self.report();
+        Ok(())
+    }
+
+    fn report(&self) {
+        self.shared.mail.stands(self.host.replica().position(), self.host.next_seq(), self.executed);
+        self.tell(Event::Executed(self.executed));
+    }
+
+    // ---- live ----
+
+    fn live(&mut self, live: GoLive) {
+        if self.broken {
+            return;
+        }
+        self.open.clear();
+        if let Err(e) = self.host.go_live(live.term, live.next, live.chain) {
+            self.broken = true;
+            return self.tell(failure(e));
+        }
+        self.shared.lock().stats.went_live();
+        loop {
+            let mut sink = PairSink { shared: Arc::clone(self.shared), log_failed: None };
+            let end = self.host.run_live(&mut sink, &self.shared.mail.waker);
+            let event = match (end, sink.log_failed) {
+                (_, Some(why)) => Event::LogFailed(why),
+                (Ok(End::Exited(status)), _) => Event::ReplicaEnded(status),
+                (Ok(End::Handover), _) => Event::Stopped,
+                (Ok(End::Halted), _) => return,
+                (Err(e), _) => failure(e),
+            };
+            let stopped = event == Event::Stopped;
+            self.tell(event);
+            if !stopped {
+                return;
+            }
+            while self.shared.mail.order() == Order::Handover {
+                if self.shared.mail.urgent() {
+                    return;
+                }
+                self.shared.mail.waker.wait(WAIT_MAX);
+                self.shared.mail.waker.reset();
+            }
+        }
+    }
+}
+
+/// The same rule as the engine's: a frame that ends with a mark, or with a digest, which stands between two steps.
+fn ends_step(frame: &Frame) -> bool {
+    frame.entries().last().is_some_and(|e| e.kind == Kind::MARK || e.kind == Kind::SYNC)
+}
+
+fn failure(error: Error) -> Event {
+    match error {
+        Error::Diverged(Divergence { position, seq, expected, found }) => {
+            Event::Diverged(Report { position, seq, expected, found })
+        }
+        other => Event::ReplicaFailed(other.to_string()),
+    }
+}
+
+/// Where the live host's frames go: the own log, then the engine and the backup's stream, all on the replica's thread.
+struct PairSink {
+    shared: Arc<Shared>,
+    log_failed: Option<String>,
+}
+
+impl Sink for PairSink {
+    fn append(&mut self, frame: Frame) -> Result<()> {
+        if let Err(e) = self.shared.with_store(|store| store.append(&frame)) {
+            self.log_failed = Some(e.to_string());
+            return Err(e);
+        }
+        let mut core = self.shared.lock();
+        core.sealed(&frame);
+        core.finish();
+        Ok(())
+    }
+
+    fn committed(&self) -> Seq {
+        self.shared.mail.committed()
+    }
+
+    fn synced(&self) -> Seq {
+        self.shared.mail.synced()
+    }
+
+    fn order(&mut self) -> Order {
+        self.shared.mail.order()
+    }
+}

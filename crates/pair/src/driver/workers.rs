@@ -1,0 +1,183 @@
+//! The threads for what blocks: the arbiter, the disk, dialling.
+//!
+//! Each takes jobs from a queue in order and reports an event for each. They end when their queue's sender is gone. A thread that hangs
+//! (an arbiter that does not answer) delays only its own kind of job.
+
+use super::core::Shared;
+use crate::arbiter::{Arbiter, PutOutcome};
+use crate::{ConnId, Event, Life, Meta, Point, Put, Ticket};
+use gapless_log::{CommitLevel, LogView, Syncer};
+use std::net::{TcpStream, ToSocketAddrs};
+use std::path::Path;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+/// Longest attempt to connect.
+const DIAL_TIME_MAX: Duration = Duration::from_secs(1);
+
+/// Whatever the commit level, what is written is synced at least this often.
+const SYNC_EVERY: Duration = Duration::from_secs(1);
+
+/// What the arbiter's thread does.
+#[derive(Debug)]
+pub(super) enum ArbiterJob {
+    Read(Ticket),
+    Put(Ticket, Box<Put>),
+}
+
+/// What the disk's thread does.
+#[derive(Debug)]
+pub(super) enum DiskJob {
+    StoreMeta(Box<Meta>),
+    /// Make everything written so far durable.
+    Sync,
+    FindCommon(ConnId, Vec<Point>),
+}
+
+/// Reads and puts, one at a time.
+pub(super) fn arbitrate(arbiter: &Mutex<Box<dyn Arbiter>>, jobs: &Receiver<ArbiterJob>, shared: &Weak<Shared>) {
+    for job in jobs {
+        let mut arbiter = arbiter.lock().unwrap_or_else(PoisonError::into_inner);
+        let event = match job {
+            ArbiterJob::Read(ticket) => match arbiter.read() {
+                Ok(register) => Event::ReadDone(ticket, register),
+                Err(_) => Event::ReadFailed(ticket),
+            },
+            ArbiterJob::Put(ticket, put) => match arbiter.put(&put) {
+                Ok(PutOutcome::Won) => Event::PutDone(ticket, Some(put.new)),
+                Ok(PutOutcome::Lost(standing)) => Event::PutDone(ticket, standing),
+                Err(_) => Event::PutUnknown(ticket),
+            },
+        };
+        drop(arbiter);
+        let Some(shared) = shared.upgrade() else { return };
+        shared.tell([event]);
+    }
+}
+
+/// Stores meta, syncs, searches. Syncs that wait for one another become one.
+pub(super) fn work_disk(
+    jobs: &Receiver<DiskJob>,
+    mut meta: gapless_log::Meta,
+    syncer: &Syncer,
+    view: &LogView,
+    shared: &Weak<Shared>,
+) {
+    let mut waiting = Vec::new();
+    loop {
+        match jobs.recv_timeout(SYNC_EVERY) {
+            Ok(job) => waiting.push(job),
+            Err(RecvTimeoutError::Timeout) if syncer.synced() < syncer.written() => waiting.push(DiskJob::Sync),
+            Err(RecvTimeoutError::Timeout) => continue,
+            Err(RecvTimeoutError::Disconnected) => return,
+        }
+        waiting.extend(jobs.try_iter());
+        let sync = waiting.iter().any(|job| matches!(job, DiskJob::Sync));
+        let mut events = Vec::new();
+        if sync {
+            events.push(match syncer.sync() {
+                Ok(seq) => Event::Synced(seq),
+                Err(e) => Event::LogFailed(e.to_string()),
+            });
+        }
+        for job in waiting.drain(..) {
+            match job {
+                DiskJob::Sync => {}
+                DiskJob::StoreMeta(new) => events.push(match store_meta(&mut meta, &new, view.dir()) {
+                    Ok(()) => Event::MetaStored,
+                    Err(e) => Event::LogFailed(e.to_string()),
+                }),
+                DiskJob::FindCommon(conn, points) => events.push(match find_common(view, &points) {
+                    Ok(point) => Event::CommonFound(conn, point),
+                    Err(e) => Event::LogFailed(e.to_string()),
+                }),
+            }
+        }
+        let Some(shared) = shared.upgrade() else { return };
+        for event in &events {
+            if let Event::Synced(seq) = event {
+                shared.mail.set_synced(*seq);
+            }
+        }
+        shared.tell(events);
+    }
+}
+
+/// The pair's record inside the directory's.
+fn store_meta(meta: &mut gapless_log::Meta, new: &Meta, dir: &Path) -> gapless_log::Result<()> {
+    meta.commit = match new.commit {
+        crate::Commit::Received => CommitLevel::Received,
+        crate::Commit::Durable => CommitLevel::Durable,
+    };
+    meta.life = new.life.map(life_bytes);
+    meta.boot = new.boot;
+    meta.highest = new.seen.map(|(uuid, term)| (uuid, term.0));
+    meta.intent = new.intent.as_ref().map(|put| postcard::to_stdvec(put).expect("a put always encodes"));
+    meta.store(dir)
+}
+
+/// The pair's record as the directory holds it; an intent that cannot be read is an error, never none.
+pub(super) fn load_meta(meta: &gapless_log::Meta) -> gapless_log::Result<Meta> {
+    let unreadable = || {
+        let why = "the directory's record of an unresolved put cannot be read by this version; start it with the build that wrote it";
+        gapless_log::Error::Refused(why.to_owned())
+    };
+    Ok(Meta {
+        seen: meta.highest.map(|(uuid, v)| (uuid, gapless_log::Term(v))),
+        life: meta.life.map(|bytes| bytes_life(&bytes)),
+        commit: match meta.commit {
+            CommitLevel::Received => crate::Commit::Received,
+            CommitLevel::Durable => crate::Commit::Durable,
+        },
+        boot: meta.boot,
+        intent: match &meta.intent {
+            None => None,
+            Some(bytes) => Some(postcard::from_bytes::<Put>(bytes).map_err(|_| unreadable())?),
+        },
+    })
+}
+
+fn life_bytes(life: Life) -> [u8; 24] {
+    let mut out = [0; 24];
+    out[..8].copy_from_slice(&life.node.to_le_bytes());
+    out[8..].copy_from_slice(&life.id.to_le_bytes());
+    out
+}
+
+fn bytes_life(bytes: &[u8; 24]) -> Life {
+    let (node, id) = bytes.split_at(8);
+    Life {
+        node: u64::from_le_bytes(node.try_into().expect("8 bytes")),
+        id: u128::from_le_bytes(id.try_into().expect("16 bytes")),
+    }
+}
+
+/// The first of these points (latest first) that the log has.
+fn find_common(view: &LogView, points: &[Point]) -> gapless_log::Result<Point> {
+    for point in points {
+        if view.common(point.seq, point.chain)? {
+            return Ok(*point);
+        }
+    }
+    Ok(Point::ZERO)
+}
+
+/// Connects to one address after another; addresses that came meanwhile and are the same are dropped (the engine asks again anyway).
+pub(super) fn dial(addresses: &Receiver<String>, shared: &Weak<Shared>) {
+    while let Ok(address) = addresses.recv() {
+        let address = addresses.try_iter().last().unwrap_or(address);
+        let found = address.to_socket_addrs().ok().into_iter().flatten();
+        let socket = found.into_iter().find_map(|a| TcpStream::connect_timeout(&a, DIAL_TIME_MAX).ok());
+        let Some(shared) = shared.upgrade() else { return };
+        let Some(socket) = socket else { continue };
+        let mut core = shared.lock();
+        core.connected(socket);
+        core.finish();
+        drop(core);
+        shared.io.wake();
+    }
+}
+
+/// Holds a piece of what several threads share; named for its use in thread arguments.
+pub(super) type SharedArbiter = Arc<Mutex<Box<dyn Arbiter>>>;

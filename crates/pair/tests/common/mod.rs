@@ -1,0 +1,392 @@
+//! A replica that counts, its world in a file, and nodes of it as threads and as processes.
+#![allow(dead_code, reason = "every test binary uses its own part")]
+
+use gapless_log::{
+    Channel, Digest, Hasher, Identity, Kind, Level, Output, Player, Position, Progress, Recorder, Replica, Result,
+    Term, Waker,
+};
+use gapless_pair::arbiter::parse;
+use gapless_pair::driver::{Node, NodeConfig, NodeEnd, alone};
+use gapless_pair::{Commit, Start, status};
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+const RANDOM: Kind = Kind(16);
+const LIVE: Kind = Kind(17);
+/// The status with which a counter ends.
+pub const STATUS: i32 = 7;
+
+/// Counts, mixes in random numbers of its world, and says every state. What it says goes to a file that all lives share, one line each.
+pub struct Counter {
+    world: Option<File>,
+    /// Everything said, for who replays.
+    said: Arc<Mutex<Vec<String>>>,
+    state: u64,
+    position: u64,
+    lives: u64,
+    /// Ends after so many steps.
+    steps_max: u64,
+    /// Steps between two pauses.
+    burst: u64,
+    pause: Duration,
+    halted: bool,
+}
+
+impl Counter {
+    pub fn new(world: Option<&Path>, steps_max: u64, burst: u64, pause: Duration) -> Self {
+        let world = world.map(|w| File::options().append(true).create(true).open(w).unwrap());
+        Self { world, said: Arc::default(), state: 0, position: 0, lives: 0, steps_max, burst, pause, halted: false }
+    }
+
+    fn mix(&mut self, input: u64) {
+        self.state = (self.state ^ input).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29);
+        self.position += 1;
+    }
+
+    fn progress(&self) -> Progress {
+        if self.position >= self.steps_max {
+            Progress::Ended(STATUS)
+        } else if self.position.is_multiple_of(self.burst) {
+            Progress::Idle(self.pause)
+        } else {
+            Progress::Ran
+        }
+    }
+
+    fn speak(&self, out: &mut gapless_log::Outbox) {
+        let line = format!("{:016x}", self.state);
+        self.said.lock().unwrap().push(line.clone());
+        out.say(Channel(0), line.into_bytes());
+    }
+}
+
+impl Replica for Counter {
+    fn identity(&self) -> Identity {
+        Identity { level: "counter".into(), code: "1".into(), features: vec![] }
+    }
+
+    fn level(&self) -> Level {
+        Level::Toy
+    }
+
+    fn position(&self) -> Position {
+        Position(self.position)
+    }
+
+    fn record(&mut self, log: &mut Recorder<'_>) -> Result<Progress> {
+        let random = gapless_log::random_u128()? as u64;
+        log.input(Position(self.position), RANDOM, random.to_le_bytes().to_vec());
+        self.mix(random);
+        self.speak(log.out());
+        Ok(self.progress())
+    }
+
+    fn replay(&mut self, log: &mut Player<'_>) -> Result<Progress> {
+        if log.peek().is_some_and(|e| e.kind == LIVE) {
+            log.input(Position(self.position), LIVE)?;
+            self.lives += 1;
+            return Ok(Progress::Ran);
+        }
+        let body = log.input(Position(self.position), RANDOM)?;
+        self.mix(u64::from_le_bytes(body.try_into().unwrap()));
+        self.speak(log.out());
+        Ok(self.progress())
+    }
+
+    fn emit(&mut self, output: Output) -> Result<()> {
+        assert!(!self.halted, "a halted replica says nothing");
+        let line = format!("{} {}\n", output.number, String::from_utf8(output.bytes).unwrap());
+        self.world.as_mut().expect("only who has a world goes live").write_all(line.as_bytes()).unwrap();
+        Ok(())
+    }
+
+    fn wait(&mut self, waker: &Waker, at_most: Duration) -> Result<()> {
+        waker.wait(at_most);
+        Ok(())
+    }
+
+    fn go_live(&mut self, term: Term, log: &mut Recorder<'_>) -> Result<()> {
+        if term != Term(1) || self.position > 0 {
+            log.input(Position(self.position), LIVE, vec![]);
+            self.lives += 1;
+        }
+        Ok(())
+    }
+
+    fn digest(&mut self) -> Result<Digest> {
+        let mut h = Hasher::new();
+        [self.state, self.position, self.lives].iter().for_each(|&n| h.number(n));
+        Ok(h.finish())
+    }
+
+    fn save(&mut self, _: &mut dyn Write) -> Result<bool> {
+        Ok(false)
+    }
+
+    fn load(&mut self, _: &mut dyn Read) -> Result<()> {
+        Err(gapless_log::Error::Refused("a counter loads no state".into()))
+    }
+
+    fn halt(&mut self) {
+        self.halted = true;
+    }
+}
+
+/// Everything that tells one node from another.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub start: Start,
+    pub dir: PathBuf,
+    pub arbiter: String,
+    pub listen: String,
+    /// Where others are told to dial; for proxies.
+    pub advertise: Option<String>,
+    pub peer: Option<String>,
+    pub world: PathBuf,
+    pub steps_max: u64,
+    pub burst: u64,
+    pub pause: Duration,
+    pub commit: Commit,
+    pub hold: bool,
+}
+
+impl Plan {
+    pub fn new(start: Start, home: &Path, name: &str) -> Self {
+        Self {
+            start,
+            dir: home.join(name),
+            arbiter: format!("file:{}", home.join("register").display()),
+            listen: "127.0.0.1:0".into(),
+            advertise: None,
+            peer: None,
+            world: home.join("world"),
+            steps_max: u64::MAX,
+            burst: 20,
+            pause: Duration::from_millis(1),
+            commit: Commit::Received,
+            hold: false,
+        }
+    }
+
+    pub fn config(&self) -> NodeConfig {
+        let mut config = NodeConfig::new(&self.dir, self.start);
+        config.listen = Some(self.listen.clone());
+        config.advertise.clone_from(&self.advertise);
+        config.peer.clone_from(&self.peer);
+        config.commit = self.commit;
+        config.hold = self.hold;
+        config
+    }
+
+    pub fn node(&self) -> Node {
+        let name = self.dir.file_name().unwrap().to_string_lossy().into_owned();
+        let loud = std::env::var("GAPLESS_TEST_LOUD").is_ok();
+        let began = Instant::now();
+        let notify = move |s: &gapless_pair::Status| {
+            if loud {
+                eprintln!(
+                    "{:>8.1} {name}: {:?} asking {} term {} {:?}",
+                    began.elapsed().as_secs_f64() * 1e3,
+                    s.mode,
+                    s.asking,
+                    s.term,
+                    s.why
+                );
+            }
+        };
+        Node::new(self.config(), parse(&self.arbiter).unwrap(), Box::new(notify)).unwrap()
+    }
+
+    pub fn run(&self, node: Node) -> NodeEnd {
+        node.run(|| Ok(Counter::new(Some(&self.world), self.steps_max, self.burst, self.pause))).unwrap()
+    }
+
+    fn encode(&self) -> String {
+        let start = match self.start {
+            Start::Fresh => "fresh",
+            Start::Resume => "resume",
+            Start::Join => "join",
+            Start::Auto => "auto",
+        };
+        [
+            start.to_owned(),
+            self.dir.display().to_string(),
+            self.arbiter.clone(),
+            self.listen.clone(),
+            self.advertise.clone().unwrap_or_default(),
+            self.peer.clone().unwrap_or_default(),
+            self.world.display().to_string(),
+            self.steps_max.to_string(),
+            self.burst.to_string(),
+            self.pause.as_micros().to_string(),
+            u8::from(self.commit == Commit::Durable).to_string(),
+            u8::from(self.hold).to_string(),
+        ]
+        .join("|")
+    }
+
+    fn decode(text: &str) -> Self {
+        let f: Vec<&str> = text.split('|').collect();
+        let some = |s: &str| (!s.is_empty()).then(|| s.to_owned());
+        Self {
+            start: match f[0] {
+                "fresh" => Start::Fresh,
+                "resume" => Start::Resume,
+                "join" => Start::Join,
+                _ => Start::Auto,
+            },
+            dir: f[1].into(),
+            arbiter: f[2].into(),
+            listen: f[3].into(),
+            advertise: some(f[4]),
+            peer: some(f[5]),
+            world: f[6].into(),
+            steps_max: f[7].parse().unwrap(),
+            burst: f[8].parse().unwrap(),
+            pause: Duration::from_micros(f[9].parse().unwrap()),
+            commit: if f[10] == "1" { Commit::Durable } else { Commit::Received },
+            hold: f[11] == "1",
+        }
+    }
+
+    /// Runs this node as a process of its own.
+    pub fn spawn(&self) -> Proc {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["--exact", "child_process", "--nocapture", "--test-threads=1"]).env(PLAN, self.encode());
+        command.stdout(Stdio::piped());
+        if std::env::var("GAPLESS_TEST_LOUD").is_err() {
+            command.stderr(Stdio::null());
+        }
+        let mut child = command.spawn().unwrap();
+        let mut out = BufReader::new(child.stdout.take().unwrap());
+        let address = said(&mut out).expect("a node says where it listens");
+        Proc { child, out, address, dir: self.dir.clone() }
+    }
+}
+
+const PLAN: &str = "GAPLESS_TEST_PLAN";
+
+/// What a child process does; call it from a test named `child_process`.
+pub fn child_process() {
+    let Ok(plan) = std::env::var(PLAN) else { return };
+    // SAFETY: prctl with these arguments takes no pointers; the child dies with the test that started it.
+    unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
+    let plan = Plan::decode(&plan);
+    let node = plan.node();
+    println!("SAY {}", node.address());
+    let end = plan.run(node);
+    println!("SAY {:?}", end.halt);
+}
+
+fn said(out: &mut BufReader<std::process::ChildStdout>) -> Option<String> {
+    let mut line = String::new();
+    while out.read_line(&mut line).unwrap() > 0 {
+        if let Some(at) = line.find("SAY ") {
+            return Some(line[at + 4..].trim_end().to_owned());
+        }
+        line.clear();
+    }
+    None
+}
+
+/// A node in a process of its own.
+pub struct Proc {
+    child: Child,
+    out: BufReader<std::process::ChildStdout>,
+    pub address: String,
+    pub dir: PathBuf,
+}
+
+impl Proc {
+    fn signal(&self, signal: i32) {
+        // SAFETY: no pointers; the process is our own child and not yet waited for.
+        assert_eq!(unsafe { libc::kill(self.child.id() as i32, signal) }, 0);
+    }
+
+    pub fn stall(&self) {
+        self.signal(libc::SIGSTOP);
+    }
+
+    pub fn go_on(&self) {
+        self.signal(libc::SIGCONT);
+    }
+
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// How the node ended, by itself.
+    pub fn end(mut self) -> Option<String> {
+        let end = said(&mut self.out);
+        self.child.wait().unwrap();
+        end
+    }
+
+    pub fn status(&self) -> Option<status::Snapshot> {
+        status::query(&self.dir).ok()
+    }
+
+    pub fn wait_mode(&self, mode: &str) -> status::Snapshot {
+        wait_until(&format!("{} is {mode}", self.dir.display()), || self.status().filter(|s| s.mode == mode))
+    }
+}
+
+impl Drop for Proc {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Waits until something is there; panics after a generous while.
+pub fn wait_until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let started = Instant::now();
+    loop {
+        if let Some(found) = look() {
+            return found;
+        }
+        assert!(started.elapsed() < Duration::from_secs(30), "still waiting until {what}");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// What was released, as the world heard it: number to text. Panics if one number was heard with two texts.
+pub fn heard(world: &Path) -> BTreeMap<u64, String> {
+    let mut heard = BTreeMap::new();
+    for line in std::fs::read_to_string(world).unwrap_or_default().lines() {
+        let (number, text) = line.split_once(' ').unwrap();
+        let number: u64 = number.parse().unwrap();
+        let before = heard.insert(number, text.to_owned());
+        assert!(
+            before.as_deref().is_none_or(|b| b == text),
+            "output {number} was released as {before:?} and as {text}"
+        );
+    }
+    heard
+}
+
+/// How many lines the world has heard so far.
+pub fn heard_lines(world: &Path) -> usize {
+    std::fs::read(world).map_or(0, |b| b.iter().filter(|&&c| c == b'\n').count())
+}
+
+/// S1: everything ever released is what the log of the survivor says, without a gap.
+pub fn check_released(world: &Path, survivor: &Path) -> usize {
+    let heard = heard(world);
+    let replica = Counter::new(None, u64::MAX, u64::MAX, Duration::ZERO);
+    let said = Arc::clone(&replica.said);
+    alone::replay(survivor, replica, None, true).unwrap();
+    let said = said.lock().unwrap();
+    for (i, (&number, text)) in heard.iter().enumerate() {
+        assert_eq!(number, i as u64, "an output was never heard");
+        let logged = said.get(i).map(String::as_str);
+        assert_eq!(logged, Some(text.as_str()), "output {number} was released, the survivor's log says otherwise");
+    }
+    heard.len()
+}
