@@ -1,9 +1,12 @@
 //! The program's memory, and how a descriptor is put into its hands.
 
+use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::os::fd::BorrowedFd;
 use std::os::unix::fs::FileExt;
 
+use super::insn::Trapped;
+use super::sites::{PATCH, Site, find_sites};
 use super::stub::{PAGE, SCRATCH_DATA, SCRATCH_DATA_LEN, SCRATCH_END, SOCKET_FD};
 use super::{Error, Result, Tracee, sys};
 
@@ -129,6 +132,26 @@ impl Tracee {
         let path = format!("/proc/{}/mem", self.tid());
         let file = OpenOptions::new().write(true).open(path).map_err(|_| Fault)?;
         file.write_all_at(bytes, addr).map_err(|_| Fault)
+    }
+
+    /// Finds the instructions to be patched in executable memory ([`sites`](super::sites)). The
+    /// result depends on the bytes alone, so it may be kept per content.
+    pub fn find_sites(&self, addr: u64, len: usize) -> Result<Vec<Site>, Fault> {
+        let mut code = vec![0; len];
+        self.peek_force(addr, &mut code)?;
+        Ok(find_sites(&code))
+    }
+
+    /// Patches instructions that [`find_sites`](Self::find_sites) found in the same bytes, and
+    /// enters each under its address in `table`. When SIGILL comes from an address in there, it is
+    /// for [`Trapped::apply`].
+    pub fn patch_sites(&mut self, addr: u64, sites: &[Site], table: &mut BTreeMap<u64, Trapped>) -> Result<(), Fault> {
+        for site in sites {
+            let at = addr + site.offset as u64;
+            self.poke_force(at, &PATCH)?;
+            table.insert(at, site.trapped);
+        }
+        Ok(())
     }
 
     /// Writes into our own scratch pages (arguments of native calls).

@@ -13,6 +13,7 @@
 //! tracee to one tracer thread.
 
 mod clock;
+pub mod cpuid;
 mod elf;
 mod error;
 mod filter;
@@ -22,6 +23,7 @@ pub mod loader;
 pub mod maps;
 mod memory;
 mod signal;
+pub mod sites;
 mod spawn;
 mod stack;
 mod stub;

@@ -11,7 +11,7 @@ pub struct SigInfo([u8; 128]);
 
 impl SigInfo {
     /// All zero: no signal.
-    pub fn zeroed() -> SigInfo {
+    pub const fn zeroed() -> SigInfo {
         SigInfo([0; 128])
     }
 
@@ -159,9 +159,20 @@ impl Tracee {
         sys::cont(self.tid(), signo)?;
         let before = (self.regs.rip, self.regs.rsp);
         self.at = At::Running;
-        Ok(match self.wait_fresh(None)? {
-            Stop::Interrupted if (self.regs.rip, self.regs.rsp) != before => Delivery::Handler,
-            Stop::Interrupted => Delivery::Ignored,
+        let mut stop = self.wait_fresh(None)?;
+        if stop == Stop::Interrupted && (self.regs.rip, self.regs.rsp) == before {
+            // Ignored; unless the frame could not be written, which the kernel answers with a
+            // SIGSEGV that comes after our trap.
+            let failed = |info: &SigInfo| info.signo() == libc::SIGSEGV && info.code() > 0;
+            if !sys::pending::<8>(self.tid())?.iter().any(failed) {
+                return Ok(Delivery::Ignored);
+            }
+            sys::cont(self.tid(), 0)?;
+            self.at = At::Running;
+            stop = self.wait_fresh(None)?;
+        }
+        Ok(match stop {
+            Stop::Interrupted => Delivery::Handler,
             stop @ (Stop::Exited(_) | Stop::Killed(_)) => Delivery::Died(stop),
             stop @ Stop::Fault { .. } => Delivery::Fault(stop),
             _ => return self.misuse("stopped otherwise while taking a signal"),

@@ -152,6 +152,24 @@ pub fn set_sigmask(tid: pid_t, mask: u64) -> Result<()> {
     ptrace("PTRACE_SETSIGMASK", libc::PTRACE_SETSIGMASK, tid, 8, data).map(drop)
 }
 
+/// Arguments of `PTRACE_PEEKSIGINFO`.
+#[repr(C)]
+struct PeekArgs {
+    offset: u64,
+    flags: u32,
+    count: i32,
+}
+
+/// The first signals that are pending for the thread alone, at most `N`.
+pub fn pending<const N: usize>(tid: pid_t) -> Result<Vec<SigInfo>> {
+    const PTRACE_PEEKSIGINFO: c_uint = 0x4209;
+    let args = PeekArgs { offset: 0, flags: 0, count: N as i32 };
+    let mut infos = [const { SigInfo::zeroed() }; N];
+    let (addr, data) = (ptr::from_ref(&args) as usize, infos.as_mut_ptr().cast());
+    let count = ptrace("PTRACE_PEEKSIGINFO", PTRACE_PEEKSIGINFO, tid, addr, data)?;
+    Ok(infos[..count as usize].to_vec())
+}
+
 /// What one `waitpid` saw.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Waited {

@@ -117,8 +117,6 @@ const SYSCALL_STOP: c_int = libc::SIGTRAP | 0x80;
 /// The trap flag: a native call must not single-step.
 const EFLAGS_TF: u64 = 0x100;
 const X32_BIT: u32 = 0x4000_0000;
-/// How long a thread may leave an interrupt unanswered before we ask whether it is a zombie.
-const UNANSWERED_TICKS: u32 = 2;
 
 impl Tracee {
     pub(super) fn new(tid: pid_t, pid: pid_t, link: Link) -> Tracee {
@@ -201,9 +199,11 @@ impl Tracee {
             }
             _ => {}
         }
-        self.flush()?;
-        sys::cont(self.tid, 0)?;
-        self.at = At::Running;
+        match self.flush().and_then(|()| sys::cont(self.tid, 0)) {
+            // Killed from outside: the wait tells how.
+            Ok(()) | Err(Error::Gone { .. }) => self.at = At::Running,
+            Err(error) => return Err(error),
+        }
         Ok(())
     }
 
@@ -357,7 +357,9 @@ impl Tracee {
 
     /// Marks the thread dead; the death is reported by the next [`wait`](Self::wait).
     pub(super) fn died(&mut self, status: c_int) -> Error {
-        self.at = At::Dead;
+        if self.at != At::Zombie {
+            self.at = At::Dead;
+        }
         self.deferred.clear();
         self.deferred.push(death(status));
         Error::Gone { tid: self.tid }
@@ -438,7 +440,7 @@ impl Tracee {
     /// Blocks until the thread has a status. Returns an exit status for a thread group leader
     /// that died while other threads of its process wait to be reaped.
     pub(super) fn wait_status(&mut self) -> Result<c_int> {
-        self.wait_until_with(None, false)
+        self.wait_until(None)
     }
 
     /// Waits for a thread in `execve`: if it succeeds, a thread that was not the leader reports
@@ -462,32 +464,26 @@ impl Tracee {
     }
 
     fn wait_until(&mut self, deadline: Option<Instant>) -> Result<c_int> {
-        self.wait_until_with(deadline, true)
-    }
-
-    fn wait_until_with(&mut self, deadline: Option<Instant>, interrupt: bool) -> Result<c_int> {
         clock::ensure_ticks()?;
-        let mut ticks = 0u32;
-        let mut unanswered = 0u32;
         loop {
             match sys::wait_once(self.tid)? {
                 Waited::Status(status) => return Ok(status),
                 Waited::Nothing => {}
-                Waited::Interrupted => ticks += 1,
+                Waited::Interrupted => self.on_tick(deadline),
             }
-            if ticks < 1 {
-                continue;
+            if self.at == At::Zombie {
+                return Ok(self.zombie_status().unwrap_or(libc::SIGKILL));
             }
-            if interrupt && deadline.is_some_and(|at| Instant::now() >= at) {
-                // Gone is told by the wait.
-                let _ = sys::interrupt(self.tid);
-                unanswered += 1;
-            }
-            let silent = unanswered >= UNANSWERED_TICKS || !interrupt || deadline.is_none();
-            if let Some(status) = self.zombie_status().filter(|_| silent) {
-                self.at = At::Zombie;
-                return Ok(status);
-            }
+        }
+    }
+
+    fn on_tick(&mut self, deadline: Option<Instant>) {
+        if deadline.is_some_and(|at| Instant::now() >= at) {
+            // That it is gone is told by the wait.
+            let _ = sys::interrupt(self.tid);
+        }
+        if self.zombie_status().is_some() {
+            self.at = At::Zombie;
         }
     }
 

@@ -1,0 +1,395 @@
+//! Finds the instructions to be patched in code that has just been mapped.
+//!
+//! The rule it keeps: better to miss an instruction than to change a byte that is not one. Bytes
+//! that look like one are patched only if
+//! - disassembly from every one of several earlier offsets arrives at it as an instruction of its
+//!   own (x86 code read from a wrong offset falls into step within a few instructions), and
+//! - the code around it is such as compilers make. Data read as code also falls into step, but
+//!   it is full of instructions that do not exist or that only a kernel may use.
+//!
+//! An instruction missed keeps its native effect; a difference that follows from it is found by
+//! the digests.
+
+use iced_x86::{Code, Decoder, DecoderOptions, Instruction, Mnemonic};
+
+use super::insn::Trapped;
+
+/// Farthest distance from which disassembly starts.
+const BACK_MAX: usize = 112;
+/// How many starts are tried.
+const STARTS: usize = 16;
+/// How much code before and behind must look like code.
+const CONTEXT: u64 = 40;
+
+/// An instruction to be patched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Site {
+    /// Offset of its first byte.
+    pub offset: usize,
+    /// What it is.
+    pub trapped: Trapped,
+}
+
+/// What is written over the first two bytes of a site: `ud2`. The rest stays, so that the length
+/// is still there to be read.
+pub const PATCH: [u8; 2] = [0x0f, 0x0b];
+
+/// All sites in a piece of code, in order of offset.
+pub fn find_sites(code: &[u8]) -> Vec<Site> {
+    candidates(code).filter_map(|opcode| verify(code, opcode)).collect()
+}
+
+const CHUNK: usize = 64;
+
+/// Offsets of `0F A2` and of `0F C7` with a register operand of group 6 or 7.
+fn candidates(code: &[u8]) -> impl Iterator<Item = usize> {
+    (0..code.len()).step_by(CHUNK).flat_map(move |from| {
+        // One byte of overlap, since the pattern has two.
+        let chunk = &code[from..code.len().min(from + CHUNK + 1)];
+        let range = if may_contain(chunk) { from..from + chunk.len().saturating_sub(1) } else { 0..0 };
+        range.filter(move |&at| is_candidate(&code[at..]))
+    })
+}
+
+/// Written so that the compiler makes vector code of it.
+fn may_contain(chunk: &[u8]) -> bool {
+    let seconds = chunk.get(1..).unwrap_or(&[]);
+    let hits = chunk.iter().zip(seconds).fold(0u8, |hits, (first, second)| {
+        hits | (u8::from(*first == 0x0f) & (u8::from(*second == 0xa2) | u8::from(*second == 0xc7)))
+    });
+    hits != 0
+}
+
+fn is_candidate(bytes: &[u8]) -> bool {
+    match bytes {
+        [0x0f, 0xa2, ..] => true,
+        [0x0f, 0xc7, modrm, ..] => *modrm >= 0xf0,
+        _ => false,
+    }
+}
+
+/// Whether the opcode at this offset belongs to an instruction; with its prefixes.
+fn verify(code: &[u8], opcode: usize) -> Option<Site> {
+    let starts = (0..STARTS).map(|n| opcode.saturating_sub(BACK_MAX - n));
+    let mut found: Option<Walk> = None;
+    for start in starts {
+        let walk = walk(code, start, opcode)?;
+        if found.is_some_and(|found| found.site != walk.site) {
+            return None;
+        }
+        found = Some(walk);
+    }
+    let Walk { site, plain_since } = found?;
+    let trapped = Trapped::decode(&code[site..]).filter(Trapped::is_patched)?;
+    let end = site + usize::from(trapped.len);
+    let plain_before = plain_since == 0 || site as u64 - plain_since >= CONTEXT;
+    (plain_before && plain_after(code, end)).then_some(Site { offset: site, trapped })
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Walk {
+    /// Start of the wanted instruction.
+    site: usize,
+    /// Offset since which everything looked like code.
+    plain_since: u64,
+}
+
+/// Disassembles from `start`; the instruction that contains `opcode`, if it is of a wanted kind.
+fn walk(code: &[u8], start: usize, opcode: usize) -> Option<Walk> {
+    let end = code.len().min(opcode + 16);
+    let mut decoder = Decoder::with_ip(64, &code[start..end], start as u64, DecoderOptions::NONE);
+    let mut instruction = Instruction::default();
+    let mut plain_since = start as u64;
+    while decoder.can_decode() {
+        let at = start + decoder.position();
+        if at > opcode {
+            return None;
+        }
+        decoder.decode_out(&mut instruction);
+        let next = start + decoder.position();
+        if next > opcode {
+            return is_wanted(&instruction).then_some(Walk { site: at, plain_since });
+        }
+        if instruction.is_invalid() {
+            let _ = decoder.set_position(at + 1 - start);
+            plain_since = at as u64 + 1;
+        } else if !is_plain(&instruction) {
+            plain_since = next as u64;
+        }
+    }
+    None
+}
+
+/// Whether what follows looks like code, as far as it is certain to be executed.
+fn plain_after(code: &[u8], from: usize) -> bool {
+    let end = code.len().min(from + CONTEXT as usize + 16);
+    let mut decoder = Decoder::with_ip(64, &code[from..end], from as u64, DecoderOptions::NONE);
+    let mut instruction = Instruction::default();
+    while decoder.can_decode() && decoder.position() < CONTEXT as usize {
+        let at = decoder.position();
+        decoder.decode_out(&mut instruction);
+        if instruction.is_invalid() {
+            // Cut off at the end of the mapping, or not code.
+            return at + 15 > end - from;
+        }
+        if !is_plain(&instruction) {
+            return false;
+        }
+        if matches!(instruction.mnemonic(), Mnemonic::Ret | Mnemonic::Jmp) {
+            break;
+        }
+    }
+    true
+}
+
+fn is_wanted(instruction: &Instruction) -> bool {
+    matches!(
+        instruction.code(),
+        Code::Cpuid
+            | Code::Rdrand_r16
+            | Code::Rdrand_r32
+            | Code::Rdrand_r64
+            | Code::Rdseed_r16
+            | Code::Rdseed_r32
+            | Code::Rdseed_r64
+            | Code::Rdpid_r64
+    )
+}
+
+/// Whether compilers make such an instruction for user programs.
+fn is_plain(instruction: &Instruction) -> bool {
+    use Mnemonic::*;
+    // Padding: compilers write long ones with prefixes that mean nothing.
+    if instruction.mnemonic() == Nop {
+        return true;
+    }
+    !matches!(
+        instruction.mnemonic(),
+        In | Out
+            | Insb
+            | Insd
+            | Insw
+            | Outsb
+            | Outsd
+            | Outsw
+            | Hlt
+            | Cli
+            | Sti
+            | Iret
+            | Iretd
+            | Iretq
+            | Retf
+            | Int
+            | Int1
+            | Into
+            | Enter
+            | Lahf
+            | Sahf
+            | Cmc
+            | Xlatb
+            | Loop
+            | Loope
+            | Loopne
+            | Jrcxz
+            | Jecxz
+            | Fcomp
+            | Ficom
+            | Ficomp
+            | Fnsave
+            | Frstor
+            | Fbld
+            | Fbstp
+            | Fldenv
+            | Fnstenv
+            | Fisub
+            | Fisubr
+            | Fidiv
+            | Fidivr
+            | Fimul
+            | Fiadd
+            | Lss
+            | Lfs
+            | Lgs
+            | Lar
+            | Lsl
+            | Arpl
+            | Verr
+            | Verw
+            | Lgdt
+            | Lidt
+            | Sgdt
+            | Sidt
+            | Sldt
+            | Str
+            | Ltr
+            | Lldt
+            | Smsw
+            | Lmsw
+            | Clts
+            | Invd
+            | Wbinvd
+            | Rdmsr
+            | Wrmsr
+            | Rdpmc
+            | Sysenter
+            | Sysexit
+            | Sysret
+            | Rsm
+            | Popf
+            | Popfd
+            | Scasb
+            | Scasw
+            | Lodsw
+            | Cmpsw
+            | Popfq
+    ) && !matches!(
+        instruction.code(),
+        Code::Mov_rm16_Sreg
+            | Code::Mov_r32m16_Sreg
+            | Code::Mov_r64m16_Sreg
+            | Code::Mov_Sreg_rm16
+            | Code::Mov_Sreg_r32m16
+            | Code::Mov_Sreg_r64m16
+    ) && instruction.segment_prefix() != iced_x86::Register::CS
+        && instruction.segment_prefix() != iced_x86::Register::SS
+        && instruction.segment_prefix() != iced_x86::Register::ES
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tracee::insn::{Kind, Width};
+    use proptest::prelude::*;
+
+    /// Real instructions of many lengths; several contain the wanted patterns as operands.
+    const PLAIN: &[&[u8]] = &[
+        &[0x55],
+        &[0x48, 0x89, 0xe5],
+        &[0x48, 0x83, 0xec, 0x20],
+        &[0xb8, 0x0f, 0xa2, 0x00, 0x00],
+        &[0xbf, 0x0f, 0xc7, 0xf0, 0x0f],
+        &[0x48, 0xb8, 0x0f, 0xc7, 0xf1, 0x90, 0x0f, 0xa2, 0x90, 0x90],
+        &[0x48, 0x8d, 0x05, 0x0f, 0xa2, 0x0f, 0x00],
+        &[0xe8, 0x0f, 0xa2, 0xff, 0xff],
+        &[0x0f, 0x1f, 0x84, 0x00, 0x00, 0x00, 0x00, 0x00],
+        &[0x66, 0x2e, 0x0f, 0x1f, 0x84, 0x00, 0x00, 0x00, 0x00, 0x00],
+        &[0xc5, 0xfd, 0x6f, 0x06],
+        &[0x0f, 0x84, 0xa2, 0x0f, 0x00, 0x00],
+        &[0x81, 0xf9, 0x0f, 0xc7, 0xf8, 0x00],
+        &[0x0f, 0xb6, 0x07],
+        &[0x74, 0x0f],
+        &[0xa8, 0x0f],
+        &[0x41, 0x57],
+        &[0xc7, 0x45, 0xf0, 0x01, 0x00, 0x00, 0x00],
+        &[0x8b, 0x45, 0xa2],
+        &[0x31, 0xc0],
+        &[0xf2, 0x0f, 0x10, 0x45, 0xf8],
+        &[0x48, 0x0f, 0xc7, 0x0f],
+    ];
+    const WANTED: &[(&[u8], Kind)] = &[
+        (&[0x0f, 0xa2], Kind::Cpuid),
+        (&[0x0f, 0xc7, 0xf0], Kind::Rdrand { reg: 0, width: Width::Double }),
+        (&[0x48, 0x0f, 0xc7, 0xf2], Kind::Rdrand { reg: 2, width: Width::Quad }),
+        (&[0x66, 0x41, 0x0f, 0xc7, 0xf7], Kind::Rdrand { reg: 15, width: Width::Word }),
+        (&[0x48, 0x0f, 0xc7, 0xf8], Kind::Rdseed { reg: 0, width: Width::Quad }),
+        (&[0xf3, 0x0f, 0xc7, 0xf9], Kind::Rdpid { reg: 1 }),
+    ];
+
+    fn assemble(items: &[usize]) -> (Vec<u8>, Vec<(usize, Kind)>) {
+        let (mut code, mut wanted) = (Vec::new(), Vec::new());
+        for &item in items {
+            if let Some(bytes) = PLAIN.get(item) {
+                code.extend_from_slice(bytes);
+            } else {
+                let (bytes, kind) = WANTED[item - PLAIN.len()];
+                wanted.push((code.len(), kind));
+                code.extend_from_slice(bytes);
+            }
+        }
+        (code, wanted)
+    }
+
+    fn found(code: &[u8]) -> Vec<(usize, Kind)> {
+        find_sites(code).iter().map(|site| (site.offset, site.trapped.kind)).collect()
+    }
+
+    /// Plain code, with a wanted instruction now and then.
+    fn items() -> impl Strategy<Value = Vec<usize>> {
+        let item = prop_oneof![9 => 0..PLAIN.len(), 1 => PLAIN.len()..PLAIN.len() + WANTED.len()];
+        prop::collection::vec(item, 1..200)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        #[test]
+        fn nothing_is_found_where_no_instruction_is(items in items()) {
+            let (code, wanted) = assemble(&items);
+            for site in found(&code) {
+                prop_assert!(wanted.contains(&site), "{site:x?} in {code:02x?}");
+            }
+        }
+
+        #[test]
+        fn any_bytes_are_scanned(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
+            for site in find_sites(&bytes) {
+                prop_assert!(site.offset + usize::from(site.trapped.len) <= bytes.len());
+            }
+        }
+    }
+
+    #[test]
+    fn in_code_without_decoys_nearly_all_are_found() {
+        use proptest::strategy::ValueTree;
+        let is_decoy = |item: &usize| {
+            PLAIN.get(*item).is_some_and(|b| b.windows(2).any(|w| matches!(w, [0x0f, 0xa2 | 0xc7] | [0xa2, 0x0f])))
+        };
+        let mut runner = proptest::test_runner::TestRunner::deterministic();
+        let (mut all, mut hits) = (0, 0);
+        for _ in 0..300 {
+            let mut items = items().new_tree(&mut runner).unwrap().current();
+            items.retain(|item| !is_decoy(item));
+            let (code, wanted) = assemble(&items);
+            all += wanted.len();
+            hits += found(&code).len();
+        }
+        println!("found {hits} of {all}");
+        assert!(all > 2000 && hits * 100 >= all * 95, "{hits} of {all}");
+    }
+
+    #[test]
+    fn the_dynamic_linker_asks_for_the_processor_in_many_places() {
+        let code = std::fs::read("/lib64/ld-linux-x86-64.so.2").unwrap();
+        let cpuids = find_sites(&code).iter().filter(|site| site.trapped.kind == Kind::Cpuid).count();
+        assert!(cpuids >= 10, "{cpuids}");
+    }
+
+    #[test]
+    fn data_is_left_alone() {
+        // A multiplicative generator with the patterns sown in.
+        let mut state = 1u64;
+        let mut bytes = vec![0u8; 1 << 20];
+        for byte in &mut bytes {
+            state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+            *byte = (state >> 33) as u8;
+        }
+        let mut sown = 0;
+        for at in (200..bytes.len() - 200).step_by(199) {
+            bytes[at..at + 2].copy_from_slice(&[0x0f, 0xa2]);
+            sown += 1;
+        }
+        let wrong = find_sites(&bytes).len();
+        println!("{wrong} of {sown} patterns in random bytes taken for code");
+        assert!(wrong * 200 < sown, "{wrong} of {sown}");
+    }
+
+    #[test]
+    fn scanning_is_fast() {
+        let code = std::fs::read(std::env::current_exe().unwrap()).unwrap();
+        let begin = std::time::Instant::now();
+        let count = find_sites(&code).len();
+        let took = begin.elapsed();
+        println!("{} bytes, {count} sites: {took:?}", code.len());
+        assert!(took < std::time::Duration::from_micros(100) * (code.len() as u32 >> 10), "{took:?}");
+    }
+}
