@@ -135,6 +135,14 @@ impl Store {
         self.view.meta()
     }
 
+    /// Replaces `meta`; durable when this returns. What the segments are checked against cannot change.
+    pub fn store_meta(&self, meta: &Meta) -> Result<()> {
+        let ours = self.meta();
+        let same = (ours.uuid, ours.level, ours.base) == (meta.uuid, meta.level, meta.base);
+        assert!(same, "uuid, level and base of a log never change");
+        meta.store_on(&self.options.disk, self.dir())
+    }
+
     /// The readable side, for other threads.
     pub fn view(&self) -> &LogView {
         &self.view
