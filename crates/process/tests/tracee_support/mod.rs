@@ -1,6 +1,7 @@
 //! A kernel of a few lines: enough for small programs to say something and end.
 #![allow(dead_code)]
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
@@ -8,9 +9,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use gapless_process::tracee::insn::{self, Answer, Trapped};
-use gapless_process::tracee::loader::{Object, Plan, Start};
-use gapless_process::tracee::{Elf, Stop, Tracee};
+use gapless_process::tracee::insn::{self, Answer, Kind, Trapped};
+use gapless_process::tracee::loader::{Loaded, Object, Plan, Start};
+use gapless_process::tracee::{Elf, Stop, Tracee, cpuid};
 
 pub const LONG: Duration = Duration::from_secs(20);
 
@@ -40,7 +41,7 @@ pub fn start(argv: &[&str]) -> Start {
 }
 
 /// Puts a program into a fresh stub.
-pub fn load(tracee: &mut Tracee, program: &Path, start: &Start) -> gapless_process::tracee::loader::Loaded {
+pub fn load(tracee: &mut Tracee, program: &Path, start: &Start) -> Loaded {
     let file = File::open(program).unwrap();
     let elf = Elf::read(file.as_fd()).unwrap();
     let interp = elf.interp().map(|path| {
@@ -53,11 +54,14 @@ pub fn load(tracee: &mut Tracee, program: &Path, start: &Start) -> gapless_proce
     plan.load(tracee).unwrap()
 }
 
-/// What a run of [`Toy`] gave.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Outcome {
-    pub output: Vec<u8>,
-    pub calls: Vec<i64>,
+/// Patches the instructions whose results no program can compute.
+pub fn patch(tracee: &mut Tracee, loaded: &Loaded) -> BTreeMap<u64, Trapped> {
+    let mut table = BTreeMap::new();
+    for piece in loaded.pieces.iter().filter(|piece| piece.prot & libc::PROT_EXEC != 0) {
+        let sites = tracee.find_sites(piece.address, piece.len as usize).unwrap();
+        tracee.patch_sites(piece.address, &sites, &mut table).unwrap();
+    }
+    table
 }
 
 /// The kernel: one thread, read-only files of the host, output to a buffer.
@@ -66,6 +70,7 @@ pub struct Toy {
     pub brk_start: u64,
     pub brk: u64,
     pub tsc: u64,
+    pub patched: BTreeMap<u64, Trapped>,
     pub files: Vec<Option<(File, u64)>>,
     pub output: Vec<u8>,
     pub calls: Vec<i64>,
@@ -75,8 +80,18 @@ impl Toy {
     pub fn new(program: &Path, argv: &[&str]) -> Toy {
         let mut tracee = Tracee::spawn().unwrap();
         let loaded = load(&mut tracee, program, &start(argv));
+        let patched = patch(&mut tracee, &loaded);
         let brk_start = loaded.brk_start;
-        Toy { tracee, brk_start, brk: brk_start, tsc: 0, files: vec![None, None, None], output: vec![], calls: vec![] }
+        Toy {
+            tracee,
+            brk_start,
+            brk: brk_start,
+            tsc: 0,
+            patched,
+            files: vec![None, None, None],
+            output: vec![],
+            calls: vec![],
+        }
     }
 
     /// Runs up to the next stop that is not one of the calls below, or the end.
@@ -87,8 +102,8 @@ impl Toy {
             if observe(&mut self.tracee, &stop) {
                 return stop;
             }
-            if let Stop::Fault { signo: libc::SIGSEGV, .. } = stop
-                && self.answer_rdtsc()
+            if let Stop::Fault { signo: libc::SIGSEGV | libc::SIGILL, .. } = stop
+                && self.answer_instruction()
             {
                 continue;
             }
@@ -104,17 +119,22 @@ impl Toy {
         }
     }
 
-    fn answer_rdtsc(&mut self) -> bool {
+    /// Answers an instruction that trapped; false if it was none.
+    fn answer_instruction(&mut self) -> bool {
+        let rip = self.tracee.regs().rip;
         let mut bytes = [0; insn::LEN_MAX];
-        let len = self.tracee.read(self.tracee.regs().rip, &mut bytes).unwrap_or(0);
-        match Trapped::decode(&bytes[..len]) {
-            Some(trapped) if !trapped.is_patched() => {
+        let len = self.tracee.read(rip, &mut bytes).unwrap_or(0);
+        let by_itself = Trapped::decode(&bytes[..len]).filter(|trapped| !trapped.is_patched());
+        let Some(trapped) = self.patched.get(&rip).copied().or(by_itself) else { return false };
+        let answer = match trapped.kind {
+            Kind::Cpuid => Answer::Cpuid(cpuid::answer(self.tracee.regs().rax as u32, self.tracee.regs().rcx as u32)),
+            _ => {
                 self.tsc += 1000;
-                trapped.apply(self.tracee.regs_mut(), Answer::Value(self.tsc));
-                true
+                Answer::Value(self.tsc)
             }
-            _ => false,
-        }
+        };
+        trapped.apply(self.tracee.regs_mut(), answer);
+        true
     }
 
     fn call(&mut self, nr: i64, a: [u64; 6]) -> Option<i64> {
@@ -145,6 +165,10 @@ impl Toy {
                 let fd = tracee.pass_fd(file.as_fd()).unwrap();
                 let ret = tracee.native(nr, [a[0], a[1], a[2], a[3], fd as u64, a[5]]).unwrap();
                 tracee.close_fd(fd).unwrap();
+                if ret > 0 && a[2] as i32 & libc::PROT_EXEC != 0 {
+                    let sites = tracee.find_sites(ret as u64, a[1] as usize & !4095).unwrap();
+                    tracee.patch_sites(ret as u64, &sites, &mut self.patched).unwrap();
+                }
                 ret
             }
             libc::SYS_mmap
