@@ -30,7 +30,8 @@ int main(void) {
     SYS(sigprocmask(SIG_BLOCK, NULL, &now));
     EQ(sigismember(&now, SIGUSR1), 1);
     EQ(exit_of(child), 0);
-    CHECK(got >= 1 && got <= 3);
+    // None, if the last byte was there before we first asked.
+    CHECK(got >= 0 && got <= 3);
     show("%d signals", got);
     ok("interrupted once for each signal, then ready");
     struct timespec time = {0, 2000000};
