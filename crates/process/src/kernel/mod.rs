@@ -230,4 +230,24 @@ impl Kernel {
             self.timers.remove(&(deadline, TimerKey::Wait(tid)));
         }
     }
+
+    /// Moves a parked thread from one key's queue to the end of another's (futex requeue).
+    pub fn move_wait(&mut self, tid: Tid, from: Key, to: Key) {
+        if let Some(queue) = self.waiters.get_mut(&from) {
+            queue.retain(|&t| t != tid);
+            if queue.is_empty() {
+                self.waiters.remove(&from);
+            }
+        }
+        self.waiters.entry(to).or_default().push_back(tid);
+        let thread = self.thread_mut(tid);
+        if let Key::Futex(word) = to {
+            thread.futex_moved = Some(word);
+        }
+        if let State::Waiting(wait) = &mut thread.state {
+            for key in wait.on.iter_mut().filter(|key| **key == from) {
+                *key = to;
+            }
+        }
+    }
 }

@@ -52,6 +52,10 @@ pub struct Thread {
     pub saved_mask: Option<SigSet>,
     /// FUTEX_WAKE (or requeue's wake) has picked this thread: the wait returns 0.
     pub futex_woken: bool,
+    /// Bitset of the futex wait in progress.
+    pub futex_bits: u32,
+    /// FUTEX_REQUEUE has moved this thread's wait to another word.
+    pub futex_moved: Option<super::FutexKey>,
     /// CLONE_CHILD_CLEARTID or set_tid_address.
     pub clear_child_tid: u64,
     /// set_robust_list.
@@ -155,4 +159,30 @@ pub struct Memory {
     pub patched: BTreeMap<u64, Vec<u8>>,
     /// How many processes use it.
     pub users: u32,
+}
+
+impl Memory {
+    /// Forgets shared mappings in a range that is unmapped or mapped over, keeping what lies outside it.
+    pub fn unmap(&mut self, start: u64, end: u64) {
+        let hit: Vec<_> = self.shared.range(..end).filter(|(_, m)| m.0 > start).map(|(&s, &m)| (s, m)).collect();
+        for (s, (e, key, offset)) in hit {
+            self.shared.remove(&s);
+            if s < start {
+                self.shared.insert(s, (start, key, offset));
+            }
+            if e > end {
+                self.shared.insert(end, (e, key, offset + (end - s)));
+            }
+        }
+        let sites: Vec<u64> = self.patched.range(start..end).map(|(&a, _)| a).collect();
+        for site in sites {
+            self.patched.remove(&site);
+        }
+    }
+
+    /// Object and offset in it behind an address, if it lies in a shared mapping.
+    pub fn shared_at(&self, addr: u64) -> Option<(u64, u64)> {
+        let (&start, &(end, key, offset)) = self.shared.range(..=addr).next_back()?;
+        (addr < end).then(|| (key, offset + (addr - start)))
+    }
 }

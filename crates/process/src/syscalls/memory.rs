@@ -1,0 +1,266 @@
+//! Memory calls. These run natively in the tracee on both sides; where the kernel chooses an address, the choice is logged and
+//! the backup asks for exactly that address.
+
+use super::SysResult;
+use crate::kernel::{Ctx, Errno, Fail, Kernel, done, fail, input};
+use crate::object::Object;
+use crate::tracee::{SCRATCH_END, SCRATCH_START};
+use libc::{MAP_ANONYMOUS, MAP_FIXED, MAP_FIXED_NOREPLACE, MAP_SHARED, MAP_SHARED_VALIDATE, MAP_TYPE, PROT_EXEC, PROT_WRITE};
+use std::os::fd::AsFd;
+
+const PAGE: u64 = 4096;
+/// Largest heap that brk gives, so that it cannot run into mappings above it.
+const HEAP_MAX: u64 = 1 << 40;
+
+fn page_up(n: u64) -> u64 {
+    n.saturating_add(PAGE - 1) & !(PAGE - 1)
+}
+
+fn touches_scratch(addr: u64, len: u64) -> bool {
+    addr < SCRATCH_END && addr.saturating_add(len) > SCRATCH_START
+}
+
+/// Makes the kernel's choice of an address an input. `call(fixed)` makes the native call: `None` lets the kernel choose,
+/// `Some` asks for that address.
+fn chosen(
+    k: &Kernel,
+    cx: &mut Ctx<'_, '_>,
+    mut call: impl FnMut(&mut Ctx<'_, '_>, Option<u64>) -> Result<i64, Fail>,
+) -> Result<i64, Fail> {
+    if cx.io.is_live() {
+        let ret = call(cx, None)?;
+        return Ok(cx.io.value(k.position, input::MAPPED, |_| ret)?);
+    }
+    let logged: i64 = cx.io.value(k.position, input::MAPPED, |_| 0)?;
+    if logged < 0 {
+        return Ok(logged);
+    }
+    let ret = call(cx, Some(logged as u64))?;
+    if ret == logged {
+        return Ok(ret);
+    }
+    Err(Fail::Fatal(gapless_log::Error::Level(format!(
+        "position {}: mapping went to {ret:#x} here and to {logged:#x} on the primary",
+        k.position
+    ))))
+}
+
+fn result(ret: i64) -> SysResult {
+    if ret < 0 { fail(-ret as i32) } else { done(ret) }
+}
+
+/// mmap(2).
+pub fn mmap(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
+    let [addr, len, prot, flags, fd, offset] = *a;
+    let flags = flags as i32 & !(libc::MAP_HUGETLB | libc::MAP_LOCKED);
+    if a[3] as i32 & libc::MAP_HUGETLB != 0 {
+        return fail(libc::ENOMEM);
+    }
+    let fixed = flags & (MAP_FIXED | MAP_FIXED_NOREPLACE) != 0;
+    if len == 0 || (fixed && touches_scratch(addr, len)) {
+        return fail(libc::EINVAL);
+    }
+    let shared = matches!(flags & MAP_TYPE, MAP_SHARED | MAP_SHARED_VALIDATE);
+    let mut native_flags = flags as u64;
+    let mut backing = None;
+    let mut key = None;
+    if flags & MAP_ANONYMOUS == 0 {
+        let file = k.file_of(cx.pid, fd as i32)?;
+        let open = k.file(file);
+        if !open.readable() || (shared && prot as i32 & PROT_WRITE != 0 && !open.writable()) {
+            return fail(libc::EACCES);
+        }
+        let writable = open.writable();
+        let Object::Inode(inode) = open.object else { return fail(libc::ENODEV) };
+        if crate::fs::is_zero_device(k, inode) {
+            native_flags |= MAP_ANONYMOUS as u64;
+        } else {
+            backing = Some(crate::fs::fd_for_map(k, cx, inode, shared && writable)?);
+            key = Some(inode.0);
+        }
+    }
+    if shared && key.is_none() {
+        key = Some(k.fresh_id());
+    }
+    let passed = match &backing {
+        Some(real) => Some(cx.tracee().pass_fd(real.as_fd())?),
+        None => None,
+    };
+    let real_fd = passed.map_or(u64::MAX, |fd| fd as u64);
+    let native_offset = if backing.is_some() { offset } else { 0 };
+    let ret = if fixed {
+        cx.tracee().native(libc::SYS_mmap, [addr, len, prot, native_flags, real_fd, native_offset])?
+    } else {
+        chosen(k, cx, |cx, at| {
+            let (addr, extra) = match at {
+                Some(at) => (at, MAP_FIXED_NOREPLACE as u64),
+                None => (addr, 0),
+            };
+            Ok(cx.tracee().native(libc::SYS_mmap, [addr, len, prot, native_flags | extra, real_fd, native_offset])?)
+        })?
+    };
+    if let Some(fd) = passed {
+        cx.tracee().close_fd(fd)?;
+    }
+    if ret < 0 {
+        return fail(-ret as i32);
+    }
+    let (start, end) = (ret as u64, ret as u64 + page_up(len));
+    let memory = k.process(cx.pid).memory;
+    let memory = k.memories.get_mut(&memory).expect("address space exists");
+    memory.unmap(start, end);
+    if let (true, Some(key)) = (shared, key) {
+        memory.shared.insert(start, (end, key, offset));
+    }
+    if prot as i32 & PROT_EXEC != 0 {
+        crate::run::patch::executable(k, cx, start, end)?;
+    }
+    done(ret)
+}
+
+/// munmap(2).
+pub fn munmap(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
+    if touches_scratch(a[0], a[1]) {
+        return fail(libc::EINVAL);
+    }
+    let ret = cx.tracee().native(libc::SYS_munmap, *a)?;
+    if ret == 0 {
+        let memory = k.process(cx.pid).memory;
+        k.memories.get_mut(&memory).expect("address space exists").unmap(a[0], a[0] + page_up(a[1]));
+    }
+    result(ret)
+}
+
+/// mremap(2).
+pub fn mremap(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
+    let [old, old_len, new_len, flags, target, _] = *a;
+    if touches_scratch(old, old_len) || (flags as i32 & libc::MREMAP_FIXED != 0 && touches_scratch(target, new_len)) {
+        return fail(libc::EINVAL);
+    }
+    let ret = if flags as i32 & libc::MREMAP_FIXED != 0 {
+        cx.tracee().native(libc::SYS_mremap, *a)?
+    } else {
+        chosen(k, cx, |cx, at| {
+            let args = match at {
+                Some(at) if at != old => {
+                    let flags = (libc::MREMAP_FIXED | libc::MREMAP_MAYMOVE) as u64;
+                    [old, old_len, new_len, flags, at, 0]
+                }
+                _ => [old, old_len, new_len, flags, 0, 0],
+            };
+            Ok(cx.tracee().native(libc::SYS_mremap, args)?)
+        })?
+    };
+    if ret >= 0 {
+        let memory = k.process(cx.pid).memory;
+        let memory = k.memories.get_mut(&memory).expect("address space exists");
+        let moved = memory.shared_at(old);
+        memory.unmap(old, old + page_up(old_len));
+        memory.unmap(ret as u64, ret as u64 + page_up(new_len));
+        if let Some((key, offset)) = moved {
+            memory.shared.insert(ret as u64, (ret as u64 + page_up(new_len), key, offset));
+        }
+    }
+    result(ret)
+}
+
+/// mprotect(2).
+pub fn mprotect(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
+    if touches_scratch(a[0], a[1]) {
+        return fail(libc::EINVAL);
+    }
+    let ret = cx.tracee().native(libc::SYS_mprotect, *a)?;
+    if ret == 0 && a[2] as i32 & PROT_EXEC != 0 {
+        crate::run::patch::executable(k, cx, a[0], a[0] + page_up(a[1]))?;
+    }
+    result(ret)
+}
+
+/// Calls whose effect and result depend on memory alone: msync, mlock, munlock, mlockall, munlockall.
+pub fn native(_: &mut Kernel, cx: &mut Ctx<'_, '_>, _: &[u64; 6]) -> SysResult {
+    let ret = cx.tracee().through()?;
+    result(ret)
+}
+
+/// Locking and syncing memory change nothing that the program can see.
+pub fn no_effect(_: &mut Kernel, _: &mut Ctx<'_, '_>, _: &[u64; 6]) -> SysResult {
+    done(0)
+}
+
+/// madvise(2). MADV_FREE would drop pages at a time of the host's choosing, so it is MADV_DONTNEED here; advice without
+/// a visible effect is not even given.
+pub fn madvise(_: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
+    if touches_scratch(a[0], a[1]) {
+        return fail(libc::EINVAL);
+    }
+    let advice = match a[2] as i32 {
+        libc::MADV_DONTNEED | libc::MADV_FREE => libc::MADV_DONTNEED,
+        other @ (libc::MADV_REMOVE
+        | libc::MADV_DONTFORK
+        | libc::MADV_DOFORK
+        | libc::MADV_WIPEONFORK
+        | libc::MADV_KEEPONFORK) => other,
+        libc::MADV_NORMAL
+        | libc::MADV_RANDOM
+        | libc::MADV_SEQUENTIAL
+        | libc::MADV_WILLNEED
+        | libc::MADV_HUGEPAGE
+        | libc::MADV_NOHUGEPAGE
+        | libc::MADV_DONTDUMP
+        | libc::MADV_DODUMP
+        | libc::MADV_COLD
+        | libc::MADV_PAGEOUT => return done(0),
+        _ => return fail(libc::EINVAL),
+    };
+    let ret = cx.tracee().native(libc::SYS_madvise, [a[0], a[1], advice as u64, 0, 0, 0])?;
+    result(ret)
+}
+
+/// mincore(2): everything is resident.
+pub fn mincore(_: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
+    if a[0] % PAGE != 0 {
+        return fail(libc::EINVAL);
+    }
+    cx.write(a[2], &vec![1u8; (page_up(a[1]) / PAGE).min(1 << 20) as usize])?;
+    done(0)
+}
+
+/// brk(2): the heap is an anonymous mapping that the model moves the end of.
+pub fn brk(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
+    let id = k.process(cx.pid).memory;
+    let memory = &k.memories[&id];
+    let (start, old) = (memory.brk_start, memory.brk);
+    let wanted = a[0];
+    if wanted < start || wanted - start > HEAP_MAX {
+        return done(old);
+    }
+    let (from, to) = (page_up(old), page_up(wanted));
+    let ret = if to > from {
+        let prot = (libc::PROT_READ | PROT_WRITE) as u64;
+        let flags = (libc::MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED_NOREPLACE) as u64;
+        cx.tracee().native(libc::SYS_mmap, [from, to - from, prot, flags, u64::MAX, 0])?
+    } else if to < from {
+        cx.tracee().native(libc::SYS_munmap, [to, from - to, 0, 0, 0, 0])?
+    } else {
+        0
+    };
+    if ret < 0 {
+        return done(old);
+    }
+    k.memories.get_mut(&id).expect("address space exists").brk = wanted;
+    done(wanted)
+}
+
+/// Turns an error of the mechanics into a stop of this replica.
+impl From<crate::tracee::Error> for Fail {
+    fn from(e: crate::tracee::Error) -> Self {
+        Fail::Fatal(gapless_log::Error::Level(e.to_string()))
+    }
+}
+
+/// Errno of the loader.
+impl From<crate::tracee::Errno> for Fail {
+    fn from(e: crate::tracee::Errno) -> Self {
+        Fail::Errno(Errno(e.0))
+    }
+}
