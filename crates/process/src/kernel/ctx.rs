@@ -21,6 +21,8 @@ pub struct Ctx<'a, 'b> {
     pub pid: Pid,
     /// The real threads.
     pub tracees: &'a mut Tracees,
+    /// Real threads that have ended but keep their number on the host until their process is gone.
+    pub zombies: &'a mut BTreeMap<Pid, Vec<Tracee>>,
     /// Inputs and outputs.
     pub io: Io<'a, 'b>,
     /// Hash over all bytes that the call read from the program's memory.

@@ -33,8 +33,6 @@ kinds! {
     DATAGRAM = 22 "datagram",
     /// The world took this many bytes of an outside stream: varint object, varint bytes.
     DRAINED = 23 "drained",
-    /// A thread that made no call was stopped anywhere; its state follows.
-    STATE_JUMP = 24 "state jump",
     /// Size of the controlling window changed, and the like.
     TERMINAL = 25 "terminal",
 
@@ -58,6 +56,8 @@ kinds! {
     OPTION = 72 "option",
     /// Address that a native memory call chose.
     MAPPED = 73 "mapped",
+    /// A thread that made no call was stopped anywhere: its registers, then its memory.
+    STATE_JUMP = 74 "state jump",
 }
 
 /// Is this kind applied between events rather than asked for by one?

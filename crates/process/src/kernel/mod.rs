@@ -39,6 +39,17 @@ pub enum FutexKey {
     Shared(u64, u64),
 }
 
+/// What exec tells a program of the machine.
+#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
+pub struct Hardware {
+    /// AT_HWCAP.
+    pub hwcap: u64,
+    /// AT_HWCAP2.
+    pub hwcap2: u64,
+    /// AT_MINSIGSTKSZ.
+    pub signal_stack_min: u64,
+}
+
 /// The deterministic state. Fields are public to the handlers, which live in sibling modules; each module keeps its own invariants.
 #[derive(Debug)]
 pub struct Kernel {
@@ -72,6 +83,16 @@ pub struct Kernel {
     pub waiters: BTreeMap<Key, VecDeque<Tid>>,
     /// Rolling hash over every event: registers and bytes in.
     pub history: gapless_log::Digest,
+    /// What the program's processor and kernel say of themselves at exec.
+    pub hardware: Hardware,
+    /// The name that uname shows.
+    pub hostname: Vec<u8>,
+    /// The first process: its status is the replica's.
+    pub first_process: Pid,
+    /// The thread that has the baton.
+    pub current: Option<Tid>,
+    /// Events that it may still have before another ready thread gets it.
+    pub slice: u32,
     /// Exit status of the first process, once it is gone.
     pub exit: Option<i32>,
     /// Last number handed out, one counter for all ids.
@@ -115,6 +136,20 @@ impl Kernel {
     /// The call a thread is in, to change it.
     pub fn call_mut(&mut self, tid: Tid) -> &mut Call {
         self.thread_mut(tid).call.as_mut().expect("a handler runs for a call")
+    }
+
+    /// The call a thread was in is over.
+    pub fn end_call(&mut self, tid: Tid) {
+        let thread = self.thread_mut(tid);
+        (thread.call, thread.futex_woken, thread.futex_moved) = (None, false, None);
+    }
+
+    /// The mask from before a call that waited with one of its own.
+    pub fn restore_mask(&mut self, tid: Tid) {
+        let thread = self.thread_mut(tid);
+        if let Some(before) = thread.saved_mask.take() {
+            thread.mask = before;
+        }
     }
 
     /// Bytes that earlier tries of the call in hand have moved.

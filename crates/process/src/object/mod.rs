@@ -8,6 +8,7 @@ pub mod epoll;
 pub mod eventfd;
 pub mod pipe;
 pub mod signalfd;
+pub mod stdio;
 pub mod timerfd;
 
 use crate::kernel::{Ctx, Fail, FileId, Kernel, ObjectId, Tid, fail};
@@ -20,6 +21,8 @@ pub enum Object {
     Inode(crate::fs::InodeId),
     /// A socket.
     Socket(ObjectId),
+    /// A standard stream of the supervisor.
+    Stdio(ObjectId),
     /// One end of a pipe or FIFO.
     Pipe(ObjectId, pipe::End),
     /// An eventfd.
@@ -37,6 +40,8 @@ pub enum Object {
 pub struct Objects {
     /// Pipes and FIFOs.
     pub pipes: BTreeMap<ObjectId, pipe::Pipe>,
+    /// Standard streams.
+    pub stdio: BTreeMap<ObjectId, stdio::Stdio>,
     /// Eventfds.
     pub events: BTreeMap<ObjectId, eventfd::Event>,
     /// Timerfds.
@@ -54,6 +59,7 @@ pub fn id(k: &Kernel, file: FileId) -> Option<ObjectId> {
     match k.file(file).object {
         Object::Inode(_) => None,
         Object::Socket(id)
+        | Object::Stdio(id)
         | Object::Pipe(id, _)
         | Object::Event(id)
         | Object::Timer(id)
@@ -75,8 +81,12 @@ pub fn read(
         return fail(libc::ESPIPE);
     }
     match object {
-        Object::Inode(_) => fail(libc::EINVAL),
+        Object::Inode(inode) => match offset {
+            Some(at) => crate::fs::read_at(k, cx, inode, at, max),
+            None => crate::fs::read(k, cx, file, max),
+        },
         Object::Socket(_) => fail(libc::EINVAL),
+        Object::Stdio(id) => stdio::read(k, id, max),
         Object::Pipe(id, pipe::End::Read) => pipe::read(k, id, max),
         Object::Pipe(_, pipe::End::Write) => fail(libc::EBADF),
         Object::Event(id) => eventfd::read(k, id, max),
@@ -99,8 +109,12 @@ pub fn write(
         return fail(libc::ESPIPE);
     }
     match object {
-        Object::Inode(_) => fail(libc::EINVAL),
+        Object::Inode(inode) => match offset {
+            Some(at) => crate::fs::write_at(k, cx, inode, at, bytes),
+            None => crate::fs::write(k, cx, file, bytes),
+        },
         Object::Socket(_) => fail(libc::EINVAL),
+        Object::Stdio(id) => stdio::write(k, cx, id, bytes),
         Object::Pipe(id, pipe::End::Write) => pipe::write(k, cx.tid, id, bytes),
         Object::Pipe(_, pipe::End::Read) => fail(libc::EBADF),
         Object::Event(id) => eventfd::write(k, id, bytes),
@@ -113,6 +127,7 @@ pub fn poll(k: &Kernel, tid: Tid, file: FileId) -> u32 {
     match k.file(file).object {
         Object::Inode(_) => (libc::EPOLLIN | libc::EPOLLOUT) as u32,
         Object::Socket(_) => 0,
+        Object::Stdio(id) => stdio::poll(k, tid, id),
         Object::Pipe(id, end) => pipe::poll(k, id, end),
         Object::Event(id) => eventfd::poll(k, id),
         Object::Timer(id) => timerfd::poll(k, id),
@@ -123,14 +138,13 @@ pub fn poll(k: &Kernel, tid: Tid, file: FileId) -> u32 {
 
 /// The last holder is gone.
 pub fn close(k: &mut Kernel, cx: &mut Ctx<'_, '_>, file: FileId) -> Result<(), Fail> {
-    let _ = &cx;
     let object = k.file(file).object.clone();
     if let Some(id) = id(k, file) {
         epoll::forget_file(k, id, file);
     }
     match object {
-        Object::Inode(_) => {}
-        Object::Socket(_) => {}
+        Object::Inode(_) => crate::fs::close(k, cx, file)?,
+        Object::Socket(_) | Object::Stdio(_) => {}
         Object::Pipe(id, end) => pipe::close(k, id, end),
         Object::Event(id) => drop(k.objects.events.remove(&id)),
         Object::Timer(id) => timerfd::close(k, id),
@@ -148,6 +162,39 @@ pub fn ioctl(k: &mut Kernel, cx: &mut Ctx<'_, '_>, file: FileId, request: u64, a
             cx.write(arg, &n.to_le_bytes())?;
             crate::kernel::done(0)
         }
+        Object::Stdio(id) => stdio::ioctl(k, cx, id, request, arg),
         _ => fail(libc::ENOTTY),
+    }
+}
+
+impl Objects {
+    /// Everything that shapes the future.
+    pub fn digest(&self, h: &mut gapless_log::Hasher) {
+        for (id, pipe) in &self.pipes {
+            h.number(id.0);
+            pipe.digest(h);
+        }
+        for (id, stdio) in &self.stdio {
+            h.number(id.0);
+            stdio.digest(h);
+        }
+        for (id, event) in &self.events {
+            h.number(id.0);
+            h.number(event.count);
+        }
+        for (id, timer) in &self.timers {
+            h.number(id.0);
+            h.number(timer.due);
+            h.number(timer.interval);
+            h.number(timer.expirations);
+        }
+        for (id, signals) in &self.signals {
+            h.number(id.0);
+            h.number(signals.mask.0);
+        }
+        for (id, epoll) in &self.epolls {
+            h.number(id.0);
+            epoll.digest(h);
+        }
     }
 }

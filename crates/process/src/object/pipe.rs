@@ -1,6 +1,6 @@
 //! Pipes and FIFOs (pipe(7)).
 
-use crate::kernel::{Fail, Kernel, ObjectId, Tid, fail};
+use crate::kernel::{Fail, Kernel, Key, ObjectId, Tid, fail};
 use std::collections::VecDeque;
 
 /// Writes up to this many bytes are atomic.
@@ -69,6 +69,7 @@ pub fn open(k: &mut Kernel, id: ObjectId, end: End) {
         End::Write => pipe.writers += 1,
     }
     k.notify(id);
+    k.wake(Key::Fifo);
 }
 
 /// Reads what is there.

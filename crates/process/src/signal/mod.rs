@@ -83,6 +83,10 @@ pub struct Actions {
 pub struct PosixTimer {
     /// Time due (0 if off) and interval.
     pub due: (Nanos, Nanos),
+    /// On CLOCK_REALTIME.
+    pub realtime: bool,
+    /// sigev_value.
+    pub value: u64,
     /// What it sends.
     pub signal: Option<Signal>,
     /// SIGEV_THREAD_ID: to this thread only.

@@ -61,23 +61,21 @@ pub fn mmap(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
         return fail(libc::EINVAL);
     }
     let shared = matches!(flags & MAP_TYPE, MAP_SHARED | MAP_SHARED_VALIDATE);
-    let mut native_flags = flags as u64;
+    let native_flags = flags as u64;
     let mut backing = None;
     let mut key = None;
     if flags & MAP_ANONYMOUS == 0 {
         let file = k.file_of(cx.pid, fd as i32)?;
-        let open = k.file(file);
-        if !open.readable() || (shared && prot as i32 & PROT_WRITE != 0 && !open.writable()) {
+        let writable = k.file(file).writable();
+        if !k.file(file).readable() || (shared && prot as i32 & PROT_WRITE != 0 && !writable) {
             return fail(libc::EACCES);
         }
-        let writable = open.writable();
-        let Object::Inode(inode) = open.object else { return fail(libc::ENODEV) };
-        if crate::fs::is_zero_device(k, inode) {
-            native_flags |= MAP_ANONYMOUS as u64;
-        } else {
-            backing = Some(crate::fs::fd_for_map(k, cx, inode, shared && writable)?);
-            key = Some(inode.0);
+        if !matches!(k.file(file).object, Object::Inode(_)) {
+            return fail(libc::ENODEV);
         }
+        let (inode, real) = crate::fs::fd_for_map(k, cx, file, shared, writable)?;
+        backing = Some(real);
+        key = Some(inode.0);
     }
     if shared && key.is_none() {
         key = Some(k.fresh_id());

@@ -1,0 +1,353 @@
+//! The process level as a replica: launch, step, replay, go live, digest.
+
+use crate::kernel::{Ctx, Errno, Fail, Io, Kernel, Tid, Tracees, input};
+use crate::run::event::{self, PATIENCE};
+use crate::run::launch::{self, Command};
+use crate::run::schedule;
+use crate::tracee::{Tracee, xsave_values};
+use crate::world::{Output, World};
+use gapless_log::{
+    Channel, Digest, Error, Hasher, Identity, Level, Player, Position, Progress, Recorder, Replica, Result, Term, Waker,
+};
+use std::collections::BTreeMap;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+/// Events in one live step at most.
+const STEP_EVENTS_MAX: u32 = 256;
+/// Events between two looks at the world while the program is busy.
+const POLL_EVERY_EVENTS: u32 = 32;
+/// The channel of the exit status.
+pub const EXIT_CHANNEL: Channel = Channel(0);
+/// Longest idle time; orders and clocks are looked at again after it.
+const IDLE_MAX: Duration = Duration::from_secs(1);
+/// A state jump must not cost more than this fraction of the time.
+const JUMP_COST_FACTOR: u32 = 10;
+
+/// A group of Linux processes, replicated.
+pub struct ProcessGroup {
+    command: Option<Command>,
+    dir: PathBuf,
+    kernel: Kernel,
+    tracees: Tracees,
+    zombies: BTreeMap<crate::kernel::Pid, Vec<Tracee>>,
+    world: Option<World>,
+    /// Made by [`Replica::prepare`], used by [`Replica::go_live`].
+    prepared: Option<World>,
+    launched: bool,
+    unpolled: u32,
+    patience: Duration,
+}
+
+impl ProcessGroup {
+    /// The primary: runs a program when it goes live. Local files go below `dir`.
+    pub fn new(command: Command, dir: &Path) -> Result<Self> {
+        Ok(Self { command: Some(command), ..Self::backup(dir)? })
+    }
+
+    /// A backup, or a replay: everything comes from the log.
+    pub fn backup(dir: &Path) -> Result<Self> {
+        Ok(Self {
+            command: None,
+            dir: dir.to_owned(),
+            kernel: launch::empty(dir)?,
+            tracees: BTreeMap::new(),
+            zombies: BTreeMap::new(),
+            world: None,
+            prepared: None,
+            launched: false,
+            unpolled: 0,
+            patience: PATIENCE,
+        })
+    }
+
+    /// The model, to look at.
+    pub fn kernel(&self) -> &Kernel {
+        &self.kernel
+    }
+
+    /// The model, for tests that disturb it.
+    pub fn kernel_mut(&mut self) -> &mut Kernel {
+        &mut self.kernel
+    }
+
+    /// The real threads, for tests that disturb them.
+    pub fn tracees_mut(&mut self) -> &mut Tracees {
+        &mut self.tracees
+    }
+
+    /// Where its local files are.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    fn launch(&mut self, io: Io<'_, '_>) -> Result<()> {
+        // Shipping the first contents may take long; nothing runs meanwhile.
+        let tracee = Tracee::spawn().map_err(level)?;
+        self.tracees.insert(Tid(self.kernel.last_pid), tracee);
+        let tid = Tid(self.kernel.last_pid);
+        let mut cx = Ctx {
+            tid,
+            pid: self.kernel.first_process,
+            tracees: &mut self.tracees,
+            zombies: &mut self.zombies,
+            io,
+            bytes_in: 0,
+        };
+        launch::launch(&mut self.kernel, &mut cx, self.command.as_ref()).map_err(|fail| match fail {
+            Fail::Fatal(e) => e,
+            Fail::Errno(Errno(n)) => {
+                Error::Refused(format!("the program cannot be started: {}", std::io::Error::from_raw_os_error(n)))
+            }
+        })?;
+        self.launched = true;
+        self.kernel.position = self.kernel.position.next();
+        Ok(())
+    }
+
+    /// One event of the thread that has the baton. `None` if nobody can run.
+    fn turn(&mut self, io: Io<'_, '_>) -> Result<Option<()>> {
+        let Some(tid) = schedule::pick(&mut self.kernel) else { return Ok(None) };
+        let pid = self.kernel.thread(tid).pid;
+        let now = self.kernel.now;
+        let mut cx =
+            Ctx { tid, pid, tracees: &mut self.tracees, zombies: &mut self.zombies, io, bytes_in: 0 };
+        let started = Instant::now();
+        let mut jumped = false;
+        let patience = self.patience;
+        event::turn(&mut self.kernel, &mut cx, patience, &mut |k, io| {
+            jumped = must_give_way(k, io);
+            jumped
+        })
+        .map_err(|fail| match fail {
+            Fail::Fatal(e) => e,
+            Fail::Errno(Errno(n)) => Error::Level(format!("unexpected errno {n} outside a call")),
+        })?;
+        if jumped {
+            let cost = started.elapsed().saturating_sub(patience);
+            self.patience = PATIENCE.max(cost * JUMP_COST_FACTOR);
+        }
+        self.kernel.position = self.kernel.position.next();
+        if self.kernel.now > now {
+            schedule::fire_timers(&mut self.kernel);
+        }
+        if let (Some(status), true) = (self.kernel.exit, self.kernel.threads.is_empty()) {
+            cx.io.say(EXIT_CHANNEL, &Output::Exit(status));
+        }
+        Ok(Some(()))
+    }
+
+    fn over(&self) -> Option<i32> {
+        if self.launched && self.kernel.threads.is_empty() { self.kernel.exit } else { None }
+    }
+
+    /// Live: takes what has come from outside, and lets the clock advance if something is due.
+    fn take_from_world(&mut self, log: &mut Recorder<'_>) -> Result<bool> {
+        let world = self.world.as_mut().expect("live");
+        self.unpolled = 0;
+        let mut any = false;
+        for (kind, body) in world.poll(&self.kernel)? {
+            log.input(self.kernel.position, kind, body.clone());
+            apply(&mut self.kernel, kind, &body)?;
+            any = true;
+        }
+        any |= take_clock(&mut self.kernel, world, log)?;
+        Ok(any)
+    }
+}
+
+/// Live: if a timer is due, the clock's reading becomes an input.
+fn take_clock(k: &mut Kernel, world: &World, log: &mut Recorder<'_>) -> Result<bool> {
+    let Some(due) = schedule::next_due(k) else { return Ok(false) };
+    let now = world.clock();
+    if due > now {
+        return Ok(false);
+    }
+    let body = now.to_le_bytes().to_vec();
+    log.input(k.position, input::CLOCK, body.clone());
+    apply(k, input::CLOCK, &body)?;
+    Ok(true)
+}
+
+/// A computing thread gives way if another can run, a signal is due, or the world has something for a waiting one.
+fn must_give_way(k: &Kernel, io: &mut Io<'_, '_>) -> bool {
+    let Io::Live { world, .. } = io else { return false };
+    let timer = schedule::next_due(k).is_some_and(|due| due <= world.clock());
+    !k.run_queue.is_empty() || timer || world.has_signal() || (k.threads.len() > 1 && world.has_input())
+}
+
+/// Applies an asynchronous input to the model.
+fn apply(k: &mut Kernel, kind: gapless_log::Kind, body: &[u8]) -> Result<()> {
+    match kind {
+        input::CLOCK => {
+            let raw: [u8; 8] =
+                body.try_into().map_err(|_| Error::Refused(format!("clock input at {} is not 8 bytes", k.position)))?;
+            k.now = k.now.max(u64::from_le_bytes(raw));
+            schedule::fire_timers(k);
+            Ok(())
+        }
+        _ => crate::world::apply(k, kind, body),
+    }
+}
+
+fn level(e: crate::tracee::Error) -> Error {
+    Error::Level(e.to_string())
+}
+
+impl Replica for ProcessGroup {
+    fn identity(&self) -> Identity {
+        Identity {
+            level: "process".into(),
+            code: concat!("gapless-process ", env!("CARGO_PKG_VERSION")).into(),
+            features: crate::world::cpu_features(),
+        }
+    }
+
+    fn level(&self) -> Level {
+        Level::Process
+    }
+
+    fn position(&self) -> Position {
+        self.kernel.position
+    }
+
+    fn record(&mut self, log: &mut Recorder<'_>) -> Result<Progress> {
+        if !self.launched {
+            let world = self.world.as_mut().expect("live");
+            let mut world = std::mem::replace(world, World::placeholder());
+            let result = self.launch(Io::Live { log, world: &mut world });
+            self.world = Some(world);
+            result?;
+            return Ok(Progress::Ran);
+        }
+        let said = log.out().said();
+        for _ in 0..STEP_EVENTS_MAX {
+            if let Some(status) = self.over() {
+                return Ok(Progress::Ended(status));
+            }
+            if self.unpolled >= POLL_EVERY_EVENTS || self.kernel.current.is_none() && self.kernel.run_queue.is_empty() {
+                self.take_from_world(log)?;
+            }
+            self.unpolled += 1;
+            let mut world = self.world.take().expect("live");
+            let turned = self.turn(Io::Live { log, world: &mut world });
+            self.world = Some(world);
+            if turned?.is_none() {
+                if self.take_from_world(log)? {
+                    continue;
+                }
+                let now = self.world.as_ref().expect("live").clock();
+                let until = schedule::next_due(&self.kernel).map_or(IDLE_MAX, |due| Duration::from_nanos(due.saturating_sub(now)));
+                return Ok(Progress::Idle(until.min(IDLE_MAX)));
+            }
+            if log.out().said() > said {
+                break;
+            }
+        }
+        Ok(self.over().map_or(Progress::Ran, Progress::Ended))
+    }
+
+    fn replay(&mut self, log: &mut Player<'_>) -> Result<Progress> {
+        if !self.launched {
+            self.launch(Io::Replay { log })?;
+        } else {
+            loop {
+                while let Some(entry) = log.peek().filter(|e| input::is_async(e.kind) && e.at == self.kernel.position) {
+                    let kind = entry.kind;
+                    let body = log.input(self.kernel.position, kind)?;
+                    apply(&mut self.kernel, kind, &body)?;
+                }
+                if self.kernel.position >= log.limit() && log.peek().is_none() || self.over().is_some() {
+                    break;
+                }
+                if self.turn(Io::Replay { log })?.is_none() {
+                    let expected = format!("events up to position {}", log.limit());
+                    return Err(log.diverged(self.kernel.position, expected, "no thread can run"));
+                }
+            }
+        }
+        Ok(self.over().map_or(Progress::Ran, Progress::Ended))
+    }
+
+    fn emit(&mut self, output: gapless_log::Output) -> Result<()> {
+        match &mut self.world {
+            Some(world) => world.emit(&self.kernel, output),
+            None => Ok(()),
+        }
+    }
+
+    fn wait(&mut self, waker: &Waker, at_most: Duration) -> Result<()> {
+        self.world.as_mut().expect("live").wait(&self.kernel, waker, at_most)
+    }
+
+    fn prepare(&mut self) -> Result<()> {
+        if self.prepared.is_none() {
+            self.prepared = Some(World::new(self.kernel.now)?);
+        }
+        self.prepared.as_mut().expect("just made").prepare(&self.kernel)
+    }
+
+    fn go_live(&mut self, _term: Term, log: &mut Recorder<'_>) -> Result<()> {
+        self.prepare()?;
+        let mut world = self.prepared.take().expect("prepared");
+        for (kind, body) in world.go_live(&self.kernel, log.out())? {
+            log.input(self.kernel.position, kind, body.clone());
+            apply(&mut self.kernel, kind, &body)?;
+        }
+        self.world = Some(world);
+        Ok(())
+    }
+
+    fn digest(&mut self) -> Result<Digest> {
+        let mut h = Hasher::new();
+        self.kernel.digest(&mut h)?;
+        for (tid, tracee) in &mut self.tracees {
+            h.number(tid.0 as u64);
+            for word in crate::tracee::sys::regs_to_words(tracee.regs()) {
+                h.number(word);
+            }
+            for part in xsave_values(&tracee.xsave().map_err(level)?) {
+                h.update(part);
+            }
+        }
+        // Each address space once: by the first thread that lives in it.
+        let mut seen = std::collections::BTreeSet::new();
+        for (tid, tracee) in &self.tracees {
+            let memory = self.kernel.process(self.kernel.thread(*tid).pid).memory;
+            if seen.insert(memory) {
+                h.number(memory.0);
+                tracee
+                    .for_each_writable_page(|addr, page| {
+                        h.number(addr);
+                        h.update(page);
+                    })
+                    .map_err(level)?;
+            }
+        }
+        Ok(h.finish())
+    }
+
+    fn save(&mut self, _to: &mut dyn Write) -> Result<bool> {
+        Ok(false)
+    }
+
+    fn load(&mut self, _from: &mut dyn Read) -> Result<()> {
+        Err(Error::Refused("the process level has no snapshots yet; its whole log is replayed".into()))
+    }
+
+    fn halt(&mut self) {
+        for tracee in self.tracees.values_mut() {
+            tracee.kill();
+        }
+        self.tracees.clear();
+        self.world = None;
+        self.prepared = None;
+    }
+}
+
+impl Drop for ProcessGroup {
+    fn drop(&mut self) {
+        self.halt();
+    }
+}

@@ -1,0 +1,166 @@
+//! Signals on real threads: the kernel builds the frame, at an event boundary, for the signal and mask that the model chose.
+
+use crate::kernel::{Call, Ctx, Fail, Kernel, State, Tid};
+use crate::signal::{self, Action, DefaultAction, SigSet, Signal};
+use crate::syscalls::{process, time};
+use crate::tracee::{self, Delivery, Stop};
+
+/// Gives the real process an action, so that the kernel builds frames by it.
+pub fn set_native_action(cx: &mut Ctx<'_, '_>, number: i32, action: &Action) -> Result<(), Fail> {
+    let tracee = cx.tracee();
+    let (scratch, _) = tracee.scratch();
+    // Ignored signals keep the default natively: they are never delivered, and a trapped instruction must stop.
+    let handler = if action.handler == 1 { 0 } else { action.handler };
+    let words = [handler, action.flags, action.restorer, action.mask.0];
+    tracee.write_scratch(scratch, &words.iter().flat_map(|w| w.to_le_bytes()).collect::<Vec<u8>>())?;
+    tracee.native_ok("rt_sigaction", libc::SYS_rt_sigaction, [number as u64, scratch, 0, 8, 0, 0])?;
+    Ok(())
+}
+
+/// Delivers what is pending for the thread in hand, which stands between two instructions of its own (its call, if any, is over).
+/// Afterwards it stands in a handler, or where it was, or is gone or stopped.
+pub fn pending(k: &mut Kernel, cx: &mut Ctx<'_, '_>) -> Result<(), Fail> {
+    while let Some(signal) = take(k, cx.tid) {
+        act(k, cx, signal)?;
+    }
+    Ok(())
+}
+
+fn take(k: &mut Kernel, tid: Tid) -> Option<Signal> {
+    match k.threads.get(&tid).map(|t| &t.state) {
+        Some(State::Ready) => signal::take_deliverable(k, tid),
+        _ => None,
+    }
+}
+
+/// Carries out one signal's action on the thread in hand.
+fn act(k: &mut Kernel, cx: &mut Ctx<'_, '_>, signal: Signal) -> Result<(), Fail> {
+    let action = k.process(cx.pid).actions.get(signal.number);
+    if action.handler > 1 && signal.number != libc::SIGKILL && signal.number != libc::SIGSTOP {
+        return handle(k, cx, &signal, action);
+    }
+    match signal::default_action(signal.number) {
+        DefaultAction::Terminate => process::end_process(k, cx, cx.pid, signal.number),
+        DefaultAction::Stop => {
+            stop(k, cx.pid, signal.number);
+            Ok(())
+        }
+        DefaultAction::Ignore | DefaultAction::Continue => Ok(()),
+    }
+}
+
+fn handle(k: &mut Kernel, cx: &mut Ctx<'_, '_>, signal: &Signal, action: Action) -> Result<(), Fail> {
+    let thread = k.thread_mut(cx.tid);
+    // In a call that waited with a mask of its own, the frame restores the mask from before.
+    let waited_with = thread.saved_mask.take().map(|before| (std::mem::replace(&mut thread.mask, before)).0);
+    let mask = thread.mask.0;
+    let info = tracee::SigInfo::from_bytes(signal.info.bytes());
+    let tracee = cx.tracee();
+    tracee.set_sigmask(mask)?;
+    let delivery = tracee.deliver(signal.number, &info, waited_with)?;
+    match delivery {
+        Delivery::Handler => {
+            let now = tracee.sigmask()?;
+            tracee.set_sigmask(0)?;
+            k.thread_mut(cx.tid).mask = SigSet(now).blockable();
+            if action.flags & libc::SA_RESETHAND as u64 != 0 {
+                k.process_mut(cx.pid).actions.set(signal.number, Action { handler: 0, ..action });
+            }
+            Ok(())
+        }
+        // The frame could not be written: the stack is bad. SIGSEGV, which nobody can handle there.
+        Delivery::Fault(_) | Delivery::Died(Stop::Killed(_)) => {
+            process::end_process(k, cx, cx.pid, libc::SIGSEGV)
+        }
+        other => Err(Fail::Fatal(gapless_log::Error::Level(format!(
+            "signal {} was to be handled by the program, but the host says {other:?}",
+            signal.number
+        )))),
+    }
+}
+
+/// A call that was blocked has been disturbed by a signal. Ends or rewinds it if a handler runs; leaves it to be tried again if not.
+pub fn interrupt(k: &mut Kernel, cx: &mut Ctx<'_, '_>, call: Call) -> Result<(), Fail> {
+    while let Some(signal) = take(k, cx.tid) {
+        let action = k.process(cx.pid).actions.get(signal.number);
+        if action.handler > 1 && signal.number != libc::SIGKILL {
+            let nr = call.nr as i64;
+            if call.progress > 0 {
+                cx.tracee().finish_syscall(call.progress as i64);
+            } else if action.flags & libc::SA_RESTART as u64 != 0 && restarts(nr, &call) {
+                cx.tracee().rewind_syscall(nr);
+            } else {
+                if matches!(nr, libc::SYS_nanosleep | libc::SYS_clock_nanosleep) {
+                    time::write_rest_of_sleep(k, cx, &call.args, nr);
+                }
+                cx.tracee().finish_syscall(-i64::from(libc::EINTR));
+            }
+            k.end_call(cx.tid);
+            handle(k, cx, &signal, action)?;
+            return pending(k, cx);
+        }
+        act(k, cx, signal)?;
+    }
+    Ok(())
+}
+
+/// Is this call made again after a handler with SA_RESTART (signal(7))? Never those with a timeout, nor waits for events.
+fn restarts(nr: i64, call: &Call) -> bool {
+    match nr {
+        libc::SYS_futex => call.deadline.is_none(),
+        libc::SYS_poll
+        | libc::SYS_ppoll
+        | libc::SYS_select
+        | libc::SYS_pselect6
+        | libc::SYS_epoll_wait
+        | libc::SYS_epoll_pwait
+        | libc::SYS_epoll_pwait2
+        | libc::SYS_nanosleep
+        | libc::SYS_clock_nanosleep
+        | libc::SYS_pause
+        | libc::SYS_rt_sigsuspend
+        | libc::SYS_rt_sigtimedwait
+        | libc::SYS_semop
+        | libc::SYS_semtimedop
+        | libc::SYS_msgrcv
+        | libc::SYS_msgsnd => false,
+        _ => true,
+    }
+}
+
+/// Stops a process until SIGCONT.
+fn stop(k: &mut Kernel, pid: crate::kernel::Pid, number: i32) {
+    let tids: Vec<Tid> = k.threads.values().filter(|t| t.pid == pid).map(|t| t.tid).collect();
+    for tid in tids {
+        let before = std::mem::replace(&mut k.thread_mut(tid).state, State::Ready);
+        if let State::Waiting(wait) = &before {
+            k.forget_wait(tid, wait);
+        }
+        k.run_queue.retain(|&t| t != tid);
+        k.thread_mut(tid).state = match before {
+            stopped @ State::Stopped(_) => stopped,
+            other => State::Stopped(Box::new(other)),
+        };
+    }
+    process::report_stop(k, pid, number << 8 | 0x7f);
+}
+
+/// A fault of the program's own: its handler runs if it has one and does not block the signal; else it ends the process.
+pub fn fault(k: &mut Kernel, cx: &mut Ctx<'_, '_>, number: i32, info: &tracee::SigInfo) -> Result<(), Fail> {
+    if signal::is_blocked_or_ignored(k, cx.tid, number) {
+        return process::end_process(k, cx, cx.pid, number);
+    }
+    let signal = Signal { number, info: signal::SigInfo::from_bytes(info.as_bytes()) };
+    let action = k.process(cx.pid).actions.get(number);
+    handle(k, cx, &signal, action)
+}
+
+/// rt_sigreturn: all registers and the mask come from the frame.
+pub fn sigreturn(k: &mut Kernel, cx: &mut Ctx<'_, '_>) -> Result<(), Fail> {
+    let tracee = cx.tracee();
+    tracee.through()?;
+    let mask = tracee.sigmask()?;
+    tracee.set_sigmask(0)?;
+    k.thread_mut(cx.tid).mask = SigSet(mask).blockable();
+    Ok(())
+}

@@ -1,0 +1,140 @@
+//! One event: a thread gets the baton, runs until it stops, and what it asks for is carried out.
+
+use super::{deliver, jump, patch};
+use crate::kernel::{Call, Ctx, Errno, Fail, Io, Kernel, Outcome, State, input};
+use crate::syscalls::table;
+use crate::tracee::{Stop, sys::regs_to_words};
+use gapless_log::{Error, chain};
+use std::time::{Duration, Instant};
+
+/// A thread that makes no call for this long may be stopped anywhere, if others wait.
+pub const PATIENCE: Duration = Duration::from_millis(50);
+
+/// Whether something waits that a computing thread must give way to.
+pub type GiveWay<'a> = &'a mut dyn FnMut(&Kernel, &mut Io<'_, '_>) -> bool;
+
+/// Lets the thread in hand have one event. `patience` bounds how long it may compute before `give_way` is asked.
+pub fn turn(k: &mut Kernel, cx: &mut Ctx<'_, '_>, patience: Duration, give_way: GiveWay<'_>) -> Result<(), Fail> {
+    if let Some(call) = k.thread(cx.tid).call {
+        if crate::signal::deliverable(k, cx.tid).0 != 0 {
+            deliver::interrupt(k, cx, call)?;
+        }
+        return match k.threads.get(&cx.tid) {
+            Some(thread) if thread.call.is_some() && thread.state == State::Ready => carry_out(k, cx),
+            _ => Ok(()),
+        };
+    }
+    deliver::pending(k, cx)?;
+    if k.threads.get(&cx.tid).is_none_or(|t| t.state != State::Ready) {
+        return Ok(());
+    }
+    if next_is_jump(k, cx) {
+        jump::adopt(k, cx)?;
+        return Ok(());
+    }
+    match run(k, cx, patience, give_way)? {
+        Stop::Syscall { nr, args, arch_ok } => {
+            remember(k, cx);
+            if !arch_ok {
+                return Err(crate::syscalls::fd::refuse("a 32-bit or x32 system call"));
+            }
+            let call = Call { nr: nr as u64, args, tries: 0, deadline: None, progress: 0 };
+            let thread = k.thread_mut(cx.tid);
+            (thread.call, thread.futex_woken, thread.futex_moved) = (Some(call), false, None);
+            carry_out(k, cx)
+        }
+        Stop::Fault { signo, info } => {
+            remember(k, cx);
+            if patch::trapped(k, cx, signo)? { Ok(()) } else { deliver::fault(k, cx, signo, &info) }
+        }
+        Stop::Interrupted => {
+            remember(k, cx);
+            jump::record(k, cx)
+        }
+        Stop::Exited(_) | Stop::Killed(_) => Err(Fail::Fatal(Error::Level(format!(
+            "somebody outside killed thread {} of the program (or memory ran out)",
+            cx.tid.0
+        )))),
+        Stop::Signal { .. } => unreachable!("signals from outside are swallowed in run"),
+    }
+}
+
+fn next_is_jump(k: &Kernel, cx: &Ctx<'_, '_>) -> bool {
+    match &cx.io {
+        Io::Replay { log } => log.peek().is_some_and(|e| e.kind == input::STATE_JUMP && e.at == k.position),
+        Io::Live { .. } => false,
+    }
+}
+
+/// Runs user code until it stops for a reason that counts.
+fn run(k: &Kernel, cx: &mut Ctx<'_, '_>, patience: Duration, give_way: GiveWay<'_>) -> Result<Stop, Fail> {
+    let live = cx.io.is_live();
+    loop {
+        let deadline = live.then(|| Instant::now() + patience);
+        match cx.tracee().run(deadline)? {
+            // Only signals of the model reach the program.
+            Stop::Signal { .. } => {}
+            Stop::Interrupted if !give_way(k, &mut cx.io) => {}
+            stop => return Ok(stop),
+        }
+    }
+}
+
+/// The registers at every event are part of the history that digests compare.
+fn remember(k: &mut Kernel, cx: &mut Ctx<'_, '_>) {
+    let words = regs_to_words(cx.tracee().regs());
+    let mut raw = [0u8; size_of::<u64>() * 27];
+    for (slot, word) in raw.chunks_exact_mut(8).zip(words) {
+        slot.copy_from_slice(&word.to_le_bytes());
+    }
+    k.history = chain(k.history, &[&cx.tid.0.to_le_bytes(), &raw]);
+}
+
+/// Carries out the call that the thread in hand is in: for the first time, or again.
+fn carry_out(k: &mut Kernel, cx: &mut Ctx<'_, '_>) -> Result<(), Fail> {
+    let call = *k.call(cx.tid);
+    let Some(row) = table::find(call.nr) else {
+        return Err(Fail::Fatal(Error::Refused(format!(
+            "system call {} of '{}' is not in the table; run the program without gapless or report the call",
+            call.nr,
+            String::from_utf8_lossy(&k.process(cx.pid).exe)
+        ))));
+    };
+    let result = (row.handler)(k, cx, &call.args);
+    k.history = chain(k.history, &[&cx.bytes_in.to_le_bytes()]);
+    let tid = cx.tid;
+    let ret = match result {
+        Ok(Outcome::Done(value)) => value as i64,
+        Err(Fail::Errno(Errno(n))) => -i64::from(n),
+        Err(fatal) => return Err(fatal),
+        Ok(Outcome::NoReturn) => {
+            // exec may have given the thread another number.
+            if k.threads.contains_key(&cx.tid) {
+                k.end_call(cx.tid);
+                deliver::pending(k, cx)?;
+            }
+            return Ok(());
+        }
+        Ok(Outcome::Block(wait)) => {
+            k.call_mut(tid).tries += 1;
+            if crate::signal::deliverable(k, tid).0 != 0 {
+                let call = *k.call(tid);
+                deliver::interrupt(k, cx, call)?;
+                let still = k.threads.get(&tid).is_some_and(|t| t.call.is_some() && t.state == State::Ready);
+                if !still {
+                    return Ok(());
+                }
+            }
+            k.park(tid, wait);
+            return Ok(());
+        }
+    };
+    k.history = chain(k.history, &[&ret.to_le_bytes()]);
+    cx.tracee().finish_syscall(ret);
+    k.end_call(tid);
+    k.restore_mask(tid);
+    if k.thread(tid).state == State::Ready {
+        deliver::pending(k, cx)?;
+    }
+    Ok(())
+}

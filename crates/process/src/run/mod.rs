@@ -1,0 +1,9 @@
+//! Running the group: who has the baton, what a stop means, and how the model and the real threads are kept together.
+
+pub mod deliver;
+pub mod event;
+pub mod exec;
+pub mod jump;
+pub mod launch;
+pub mod patch;
+pub mod schedule;

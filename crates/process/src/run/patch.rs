@@ -1,0 +1,93 @@
+//! Instructions that read the machine: patched in code as it is mapped, answered when they trap.
+
+use crate::kernel::{Ctx, Fail, Kernel, input};
+use crate::tracee::{Answer, InsnKind, PATCH, Trapped, answer_cpuid, find_sites};
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+
+/// Cycles of the program's time stamp counter per nanosecond of its clock.
+const TSC_PER_NANO: u64 = 2;
+/// Regions of code whose sites are remembered; a program has some dozens.
+const CACHE_MAX: usize = 1024;
+
+/// What was found in code with this hash: scanning a library takes milliseconds, and every exec maps the same ones.
+static FOUND: Mutex<BTreeMap<u128, Vec<(usize, u8)>>> = Mutex::new(BTreeMap::new());
+
+fn sites(code: &[u8]) -> Vec<(usize, u8)> {
+    let hash = gapless_log::hash(code);
+    let mut found = FOUND.lock().expect("nobody panics while holding it");
+    if let Some(sites) = found.get(&hash) {
+        return sites.clone();
+    }
+    let sites: Vec<_> = find_sites(code).iter().map(|s| (s.offset, s.trapped.len)).collect();
+    if found.len() < CACHE_MAX {
+        found.insert(hash, sites.clone());
+    }
+    sites
+}
+
+/// Patches code that has just become executable.
+pub fn executable(k: &mut Kernel, cx: &mut Ctx<'_, '_>, start: u64, end: u64) -> Result<(), Fail> {
+    let mut code = vec![0; (end - start) as usize];
+    if cx.tracee().peek_force(start, &mut code).is_err() {
+        // Beyond the end of a file: nothing there can be executed either. What is before it is found piece by piece.
+        return by_pages(k, cx, start, end);
+    }
+    patch(k, cx, start, &code)
+}
+
+fn by_pages(k: &mut Kernel, cx: &mut Ctx<'_, '_>, start: u64, end: u64) -> Result<(), Fail> {
+    let mut code = Vec::new();
+    let mut page = [0u8; 4096];
+    for addr in (start..end).step_by(4096) {
+        if cx.tracee().peek_force(addr, &mut page).is_err() {
+            break;
+        }
+        code.extend_from_slice(&page);
+    }
+    patch(k, cx, start, &code)
+}
+
+fn patch(k: &mut Kernel, cx: &mut Ctx<'_, '_>, start: u64, code: &[u8]) -> Result<(), Fail> {
+    let id = k.process(cx.pid).memory;
+    for (offset, len) in sites(code) {
+        let addr = start + offset as u64;
+        let original = code[offset..offset + len as usize].to_vec();
+        if cx.tracee().poke_force(addr, &PATCH).is_err() {
+            return Err(Fail::Fatal(gapless_log::Error::Level(format!("cannot patch the instruction at {addr:#x}"))));
+        }
+        k.memories.get_mut(&id).expect("address space exists").patched.insert(addr, original);
+    }
+    Ok(())
+}
+
+/// Answers a trapped instruction at the thread's position; false if the fault is the program's own.
+pub fn trapped(k: &mut Kernel, cx: &mut Ctx<'_, '_>, signo: i32) -> Result<bool, Fail> {
+    let rip = cx.tracee().regs().rip;
+    let memory = &k.memories[&k.process(cx.pid).memory];
+    let found = match signo {
+        libc::SIGILL => memory.patched.get(&rip).and_then(|bytes| Trapped::decode(bytes)),
+        libc::SIGSEGV => {
+            let mut bytes = [0u8; 15];
+            let n = cx.tracee().read(rip, &mut bytes).unwrap_or(0);
+            Trapped::decode(&bytes[..n]).filter(|t| !t.is_patched())
+        }
+        _ => None,
+    };
+    let Some(trapped) = found else { return Ok(false) };
+    let answer = match trapped.kind {
+        InsnKind::Rdtsc | InsnKind::Rdtscp => Answer::Value(cx.clock(k)?.wrapping_mul(TSC_PER_NANO)),
+        InsnKind::Rdrand { .. } | InsnKind::Rdseed { .. } => {
+            let bytes = k.random.bytes(8);
+            Answer::Value(u64::from_le_bytes(bytes.try_into().expect("8 bytes")))
+        }
+        InsnKind::Rdpid { .. } => Answer::Value(0),
+        InsnKind::Cpuid => {
+            let regs = cx.tracee().regs();
+            let (leaf, subleaf) = (regs.rax as u32, regs.rcx as u32);
+            Answer::Cpuid(cx.io.value(k.position, input::TRAPPED, |_| answer_cpuid(leaf, subleaf))?)
+        }
+    };
+    trapped.apply(cx.tracee().regs_mut(), answer);
+    Ok(true)
+}

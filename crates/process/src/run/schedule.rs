@@ -1,0 +1,50 @@
+//! Who gets the baton next, and what is due. Decided from the model alone, so it needs no log entry.
+
+use crate::kernel::{Kernel, State, Tid, TimerKey};
+use crate::object::timerfd;
+use crate::syscalls::signal;
+
+/// Events that a thread may have before another ready one gets the baton.
+const SLICE_EVENTS: u32 = 64;
+
+/// The thread to run next, if any can.
+pub fn pick(k: &mut Kernel) -> Option<Tid> {
+    let ready = |k: &Kernel, tid: Tid| k.threads.get(&tid).is_some_and(|t| t.state == State::Ready);
+    if let Some(tid) = k.current.filter(|&tid| ready(k, tid)) {
+        if k.slice > 0 || k.run_queue.is_empty() {
+            k.slice = k.slice.saturating_sub(1);
+            return Some(tid);
+        }
+        k.run_queue.push_back(tid);
+    }
+    k.current = None;
+    while let Some(tid) = k.run_queue.pop_front() {
+        if ready(k, tid) {
+            k.current = Some(tid);
+            k.slice = SLICE_EVENTS;
+            return Some(tid);
+        }
+    }
+    None
+}
+
+/// The earliest time at which something is due.
+pub fn next_due(k: &Kernel) -> Option<u64> {
+    k.timers.first().map(|&(due, _)| due)
+}
+
+/// Fires everything that is due by the replica's clock.
+pub fn fire_timers(k: &mut Kernel) {
+    while let Some(&(due, key)) = k.timers.first() {
+        if due > k.now {
+            return;
+        }
+        k.timers.remove(&(due, key));
+        match key {
+            TimerKey::Wait(tid) => k.make_ready(tid),
+            TimerKey::Alarm(pid) => signal::alarm_expired(k, pid),
+            TimerKey::Posix(pid, id) => signal::posix_expired(k, pid, id),
+            TimerKey::Fd(id) => timerfd::expire(k, id),
+        }
+    }
+}

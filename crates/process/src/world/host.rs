@@ -1,0 +1,209 @@
+//! What a live replica asks its host: clocks, limits, standard streams. The unsafe edge of `world`.
+
+use crate::kernel::{Credentials, Hardware, Limit};
+use crate::object::stdio::Description;
+use crate::run::launch::{Command, Launch};
+use std::io;
+use std::time::Duration;
+
+fn clock(which: libc::clockid_t) -> u64 {
+    let mut t = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: a valid timespec to write to; the clocks asked for always exist.
+    unsafe { libc::clock_gettime(which, &raw mut t) };
+    t.tv_sec as u64 * 1_000_000_000 + t.tv_nsec as u64
+}
+
+/// The host's monotonic clock in nanoseconds.
+pub fn monotonic() -> u64 {
+    clock(libc::CLOCK_MONOTONIC)
+}
+
+/// Would reading this descriptor not block?
+pub fn readable(fd: i32) -> bool {
+    let mut poll = libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
+    // SAFETY: one valid pollfd.
+    unsafe { libc::poll(&raw mut poll, 1, 0) > 0 }
+}
+
+/// Sleeps until one of the descriptors can be read or the time is over.
+pub fn sleep(fds: &[i32], at_most: Duration) {
+    let mut polls: Vec<_> = fds.iter().map(|&fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 }).collect();
+    let timeout = libc::timespec {
+        tv_sec: at_most.as_secs() as libc::time_t,
+        tv_nsec: libc::c_long::from(at_most.subsec_nanos()),
+    };
+    // SAFETY: valid pollfds and timeout; no signal mask.
+    unsafe { libc::ppoll(polls.as_mut_ptr(), polls.len() as libc::nfds_t, &raw const timeout, std::ptr::null()) };
+}
+
+/// Reads standard input; empty at its end, `None` if nothing could be read now.
+pub fn read_stdin(max: usize) -> Option<Vec<u8>> {
+    let mut buf = vec![0u8; max];
+    // SAFETY: the buffer has `max` valid bytes.
+    let n = unsafe { libc::read(0, buf.as_mut_ptr().cast(), max) };
+    match n {
+        0.. => {
+            buf.truncate(n as usize);
+            Some(buf)
+        }
+        _ => match io::Error::last_os_error().kind() {
+            io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock => None,
+            // As good as its end: nothing will come any more.
+            _ => Some(Vec::new()),
+        },
+    }
+}
+
+/// Writes all bytes, waiting where the file makes us wait.
+pub fn write_all(fd: i32, mut bytes: &[u8]) -> io::Result<()> {
+    while !bytes.is_empty() {
+        // SAFETY: the slice is valid.
+        let n = unsafe { libc::write(fd, bytes.as_ptr().cast(), bytes.len()) };
+        if n >= 0 {
+            bytes = &bytes[n as usize..];
+            continue;
+        }
+        let error = io::Error::last_os_error();
+        match error.kind() {
+            io::ErrorKind::Interrupted => {}
+            io::ErrorKind::WouldBlock => {
+                let mut poll = libc::pollfd { fd, events: libc::POLLOUT, revents: 0 };
+                // SAFETY: one valid pollfd.
+                unsafe { libc::poll(&raw mut poll, 1, -1) };
+            }
+            _ => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+impl super::World {
+    /// struct sysinfo as raw bytes.
+    pub fn sysinfo(&self) -> Vec<u8> {
+        let mut raw = vec![0u8; size_of::<libc::sysinfo>()];
+        // SAFETY: the buffer is as long as the struct that is written to it.
+        unsafe { libc::sysinfo(raw.as_mut_ptr().cast()) };
+        raw
+    }
+
+    /// What stands behind descriptors 0, 1 and 2.
+    pub fn describe_stdio(&self) -> Vec<Description> {
+        (0..3).map(describe).collect()
+    }
+
+    /// The first entry of a log.
+    pub fn describe_launch(&self, command: Command) -> Launch {
+        let now = self.clock();
+        Launch {
+            argv: command.argv,
+            env: command.env,
+            cwd: command.cwd,
+            states: command.states,
+            seed: entropy(),
+            now,
+            realtime_offset: clock(libc::CLOCK_REALTIME) as i64 - now as i64,
+            creds: credentials(),
+            umask: umask(),
+            limits: limits(),
+            hardware: hardware(),
+            hostname: hostname(),
+        }
+    }
+}
+
+fn describe(fd: i32) -> Description {
+    // SAFETY: all-zero is a valid value of these plain C structs.
+    let (mut stat, mut winsize): (libc::stat, [u8; 8]) = unsafe { (std::mem::zeroed(), [0; 8]) };
+    // SAFETY: a valid struct to write to.
+    if unsafe { libc::fstat(fd, &raw mut stat) } != 0 {
+        return Description::default();
+    }
+    let mut termios = [0u8; 36];
+    // SAFETY: TCGETS writes the kernel's termios (36 bytes), TIOCGWINSZ 8 bytes.
+    let terminal = unsafe { libc::ioctl(fd, libc::TCGETS, termios.as_mut_ptr()) } == 0;
+    if terminal {
+        // SAFETY: see above.
+        unsafe { libc::ioctl(fd, libc::TIOCGWINSZ, winsize.as_mut_ptr()) };
+    }
+    Description {
+        open: true,
+        mode: stat.st_mode,
+        rdev: stat.st_rdev,
+        // SAFETY: takes no pointers.
+        flags: unsafe { libc::fcntl(fd, libc::F_GETFL) },
+        termios: terminal.then(|| termios.to_vec()),
+        winsize,
+    }
+}
+
+fn entropy() -> [u8; 32] {
+    let mut seed = [0u8; 32];
+    // SAFETY: 32 valid bytes; a request this small is always filled.
+    let n = unsafe { libc::getrandom(seed.as_mut_ptr().cast(), seed.len(), 0) };
+    assert_eq!(n, 32, "getrandom fills a small buffer");
+    seed
+}
+
+fn credentials() -> Credentials {
+    let (mut u, mut g) = ([0u32; 4], [0u32; 4]);
+    let mut groups = vec![0u32; 65536];
+    // SAFETY: all pointers are valid; getgroups is told the length.
+    let count = unsafe {
+        libc::getresuid(&raw mut u[0], &raw mut u[1], &raw mut u[2]);
+        libc::getresgid(&raw mut g[0], &raw mut g[1], &raw mut g[2]);
+        libc::getgroups(groups.len() as i32, groups.as_mut_ptr())
+    };
+    groups.truncate(count.max(0) as usize);
+    (u[3], g[3]) = (u[1], g[1]);
+    Credentials { uid: u, gid: g, groups }
+}
+
+fn umask() -> u32 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|l| l.strip_prefix("Umask:"));
+    line.and_then(|v| u32::from_str_radix(v.trim(), 8).ok()).unwrap_or(0o022)
+}
+
+fn limits() -> Vec<(u32, Limit)> {
+    (0..16)
+        .map(|resource: u32| {
+            let mut limit = libc::rlimit { rlim_cur: u64::MAX, rlim_max: u64::MAX };
+            // SAFETY: a valid struct to write to.
+            unsafe { libc::getrlimit(resource, &raw mut limit) };
+            if resource == libc::RLIMIT_STACK {
+                // The stack is mapped with this size on every host.
+                limit.rlim_cur = limit.rlim_cur.min(crate::tracee::STACK_SIZE);
+            }
+            (resource, Limit { soft: limit.rlim_cur, hard: limit.rlim_max })
+        })
+        .collect()
+}
+
+fn hardware() -> Hardware {
+    // SAFETY: getauxval only reads our own auxiliary vector.
+    let aux = |kind| unsafe { libc::getauxval(kind) };
+    Hardware { hwcap: aux(libc::AT_HWCAP), hwcap2: aux(libc::AT_HWCAP2), signal_stack_min: aux(libc::AT_MINSIGSTKSZ) }
+}
+
+fn hostname() -> Vec<u8> {
+    let mut raw = vec![0u8; 65];
+    // SAFETY: 65 valid bytes.
+    unsafe { libc::gethostname(raw.as_mut_ptr().cast(), raw.len()) };
+    raw.truncate(raw.iter().position(|&b| b == 0).unwrap_or(raw.len()));
+    raw
+}
+
+/// Processor features that code on one side may use and the other side must therefore have.
+pub fn cpu_features() -> Vec<String> {
+    let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let flags = info.lines().find_map(|l| l.strip_prefix("flags")).unwrap_or_default();
+    let relevant = |f: &&str| {
+        ["sse", "ssse", "avx", "aes", "bmi", "sha", "fma", "f16c", "popcnt", "movbe", "pclmul", "vaes", "gfni", "vpcl", "adx", "xsave", "erms", "fsrm"]
+            .iter()
+            .any(|p| f.starts_with(p))
+    };
+    let mut features: Vec<String> = flags.split_whitespace().filter(relevant).map(str::to_owned).collect();
+    features.sort();
+    features.dedup();
+    features
+}
