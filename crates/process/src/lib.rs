@@ -9,7 +9,12 @@ pub mod kernel;
 pub mod net;
 pub mod object;
 mod random;
+mod replica;
+pub mod run;
 pub mod signal;
 pub mod syscalls;
 pub mod tracee;
 pub mod world;
+
+pub use replica::{EXIT_CHANNEL, ProcessGroup};
+pub use run::launch::Command;

@@ -43,7 +43,9 @@ pub struct ProcessGroup {
 impl ProcessGroup {
     /// The primary: runs a program when it goes live. Local files go below `dir`.
     pub fn new(command: Command, dir: &Path) -> Result<Self> {
-        Ok(Self { command: Some(command), ..Self::backup(dir)? })
+        let mut group = Self::backup(dir)?;
+        group.command = Some(command);
+        Ok(group)
     }
 
     /// A backup, or a replay: everything comes from the log.
@@ -111,8 +113,7 @@ impl ProcessGroup {
         let Some(tid) = schedule::pick(&mut self.kernel) else { return Ok(None) };
         let pid = self.kernel.thread(tid).pid;
         let now = self.kernel.now;
-        let mut cx =
-            Ctx { tid, pid, tracees: &mut self.tracees, zombies: &mut self.zombies, io, bytes_in: 0 };
+        let mut cx = Ctx { tid, pid, tracees: &mut self.tracees, zombies: &mut self.zombies, io, bytes_in: 0 };
         let started = Instant::now();
         let mut jumped = false;
         let patience = self.patience;
@@ -238,7 +239,8 @@ impl Replica for ProcessGroup {
                     continue;
                 }
                 let now = self.world.as_ref().expect("live").clock();
-                let until = schedule::next_due(&self.kernel).map_or(IDLE_MAX, |due| Duration::from_nanos(due.saturating_sub(now)));
+                let until = schedule::next_due(&self.kernel)
+                    .map_or(IDLE_MAX, |due| Duration::from_nanos(due.saturating_sub(now)));
                 return Ok(Progress::Idle(until.min(IDLE_MAX)));
             }
             if log.out().said() > said {
@@ -304,7 +306,7 @@ impl Replica for ProcessGroup {
         self.kernel.digest(&mut h)?;
         for (tid, tracee) in &mut self.tracees {
             h.number(tid.0 as u64);
-            for word in crate::tracee::sys::regs_to_words(tracee.regs()) {
+            for word in crate::tracee::sys::regs_words(tracee.regs()) {
                 h.number(word);
             }
             for part in xsave_values(&tracee.xsave().map_err(level)?) {

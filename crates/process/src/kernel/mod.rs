@@ -8,6 +8,7 @@
 //! descriptors stand for; `fs` the file system; `net` sockets; `signal` signals; `tracee` the real threads that run user code.
 
 mod ctx;
+mod digest;
 mod errno;
 mod fd;
 mod ids;

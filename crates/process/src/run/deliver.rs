@@ -69,9 +69,7 @@ fn handle(k: &mut Kernel, cx: &mut Ctx<'_, '_>, signal: &Signal, action: Action)
             Ok(())
         }
         // The frame could not be written: the stack is bad. SIGSEGV, which nobody can handle there.
-        Delivery::Fault(_) | Delivery::Died(Stop::Killed(_)) => {
-            process::end_process(k, cx, cx.pid, libc::SIGSEGV)
-        }
+        Delivery::Fault(_) | Delivery::Died(Stop::Killed(_)) => process::end_process(k, cx, cx.pid, libc::SIGSEGV),
         other => Err(Fail::Fatal(gapless_log::Error::Level(format!(
             "signal {} was to be handled by the program, but the host says {other:?}",
             signal.number

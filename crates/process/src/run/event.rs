@@ -3,7 +3,7 @@
 use super::{deliver, jump, patch};
 use crate::kernel::{Call, Ctx, Errno, Fail, Io, Kernel, Outcome, State, input};
 use crate::syscalls::table;
-use crate::tracee::{Stop, sys::regs_to_words};
+use crate::tracee::{Stop, sys::regs_words};
 use gapless_log::{Error, chain};
 use std::time::{Duration, Instant};
 
@@ -82,7 +82,7 @@ fn run(k: &Kernel, cx: &mut Ctx<'_, '_>, patience: Duration, give_way: GiveWay<'
 
 /// The registers at every event are part of the history that digests compare.
 fn remember(k: &mut Kernel, cx: &mut Ctx<'_, '_>) {
-    let words = regs_to_words(cx.tracee().regs());
+    let words = regs_words(cx.tracee().regs());
     let mut raw = [0u8; size_of::<u64>() * 27];
     for (slot, word) in raw.chunks_exact_mut(8).zip(words) {
         slot.copy_from_slice(&word.to_le_bytes());

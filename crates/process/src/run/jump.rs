@@ -4,7 +4,7 @@
 //! instead of running. It is the last resort against a thread that computes while others wait or a signal is due.
 
 use crate::kernel::{Ctx, Fail, Kernel, decode, encode, input};
-use crate::tracee::sys::{regs_from_words, regs_to_words};
+use crate::tracee::sys::{regs_from_words, regs_words};
 use gapless_log::{Reader, Varint};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -35,11 +35,7 @@ pub fn record(k: &Kernel, cx: &mut Ctx<'_, '_>) -> Result<(), Fail> {
         part.put_varint(addr / PAGE as u64);
         part.extend_from_slice(page);
     })?;
-    let head = Head {
-        regs: regs_to_words(tracee.regs()).to_vec(),
-        xsave: tracee.xsave()?,
-        parts: parts.len() as u32,
-    };
+    let head = Head { regs: regs_words(tracee.regs()).to_vec(), xsave: tracee.xsave()?, parts: parts.len() as u32 };
     cx.io.bytes(k.position, input::STATE_JUMP, |_| encode(&head))?;
     for part in parts {
         cx.io.bytes(k.position, input::STATE_JUMP, |_| part)?;

@@ -90,9 +90,8 @@ const FIRST: Pid = Pid(2);
 /// Makes the first process and replaces its (empty) image by the program. The thread in hand is a fresh stub.
 pub fn launch(k: &mut Kernel, cx: &mut Ctx<'_, '_>, command: Option<&Command>) -> Result<(), Fail> {
     let at = k.position;
-    let launch: Launch = cx.io.value(at, input::LAUNCH, |world| {
-        world.describe_launch(command.cloned().unwrap_or_default())
-    })?;
+    let launch: Launch =
+        cx.io.value(at, input::LAUNCH, |world| world.describe_launch(command.cloned().unwrap_or_default()))?;
     k.now = launch.now;
     k.realtime_offset = launch.realtime_offset;
     k.random = Random::new(launch.seed);
@@ -150,13 +149,7 @@ fn search(k: &mut Kernel, cx: &mut Ctx<'_, '_>, argv: &[Vec<u8>], env: &[Vec<u8>
     ))))
 }
 
-fn first_process(
-    creds: &Credentials,
-    umask: u32,
-    limits: &[(u32, Limit)],
-    memory: MemId,
-    now: u64,
-) -> Process {
+fn first_process(creds: &Credentials, umask: u32, limits: &[(u32, Limit)], memory: MemId, now: u64) -> Process {
     Process {
         pid: FIRST,
         parent: INIT,

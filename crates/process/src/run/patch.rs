@@ -1,7 +1,9 @@
 //! Instructions that read the machine: patched in code as it is mapped, answered when they trap.
 
 use crate::kernel::{Ctx, Fail, Kernel, input};
-use crate::tracee::{Answer, InsnKind, PATCH, Trapped, answer_cpuid, find_sites};
+use crate::tracee::cpuid;
+use crate::tracee::insn::{Answer, Kind as InsnKind, Trapped};
+use crate::tracee::sites::{PATCH, find_sites};
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
@@ -85,7 +87,7 @@ pub fn trapped(k: &mut Kernel, cx: &mut Ctx<'_, '_>, signo: i32) -> Result<bool,
         InsnKind::Cpuid => {
             let regs = cx.tracee().regs();
             let (leaf, subleaf) = (regs.rax as u32, regs.rcx as u32);
-            Answer::Cpuid(cx.io.value(k.position, input::TRAPPED, |_| answer_cpuid(leaf, subleaf))?)
+            Answer::Cpuid(cx.io.value(k.position, input::TRAPPED, |_| cpuid::answer(leaf, subleaf))?)
         }
     };
     trapped.apply(cx.tracee().regs_mut(), answer);

@@ -5,7 +5,9 @@ use super::SysResult;
 use crate::kernel::{Ctx, Errno, Fail, Kernel, done, fail, input};
 use crate::object::Object;
 use crate::tracee::{SCRATCH_END, SCRATCH_START};
-use libc::{MAP_ANONYMOUS, MAP_FIXED, MAP_FIXED_NOREPLACE, MAP_SHARED, MAP_SHARED_VALIDATE, MAP_TYPE, PROT_EXEC, PROT_WRITE};
+use libc::{
+    MAP_ANONYMOUS, MAP_FIXED, MAP_FIXED_NOREPLACE, MAP_SHARED, MAP_SHARED_VALIDATE, MAP_TYPE, PROT_EXEC, PROT_WRITE,
+};
 use std::os::fd::AsFd;
 
 const PAGE: u64 = 4096;

@@ -99,8 +99,12 @@ pub fn prctl(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
             let on = u32::from(k.process(cx.pid).subreaper);
             cx.write(a[1], &on.to_le_bytes())?;
         }
-        libc::PR_GET_DUMPABLE => return done(k.process(cx.pid).prctl.get(&libc::PR_SET_DUMPABLE).copied().unwrap_or(1)),
-        libc::PR_GET_KEEPCAPS => return done(k.process(cx.pid).prctl.get(&libc::PR_SET_KEEPCAPS).copied().unwrap_or(0)),
+        libc::PR_GET_DUMPABLE => {
+            return done(k.process(cx.pid).prctl.get(&libc::PR_SET_DUMPABLE).copied().unwrap_or(1));
+        }
+        libc::PR_GET_KEEPCAPS => {
+            return done(k.process(cx.pid).prctl.get(&libc::PR_SET_KEEPCAPS).copied().unwrap_or(0));
+        }
         libc::PR_GET_NO_NEW_PRIVS => return done(1),
         libc::PR_SET_DUMPABLE
         | libc::PR_SET_KEEPCAPS

@@ -3,9 +3,15 @@
 use crate::kernel::{Ctx, Fail, Kernel, Outcome};
 
 pub mod fd;
+pub mod futex;
 pub mod io;
+pub mod memory;
+pub mod misc;
 pub mod poll;
+pub mod process;
+pub mod signal;
 pub mod table;
+pub mod time;
 
 /// What a handler answers.
 pub type SysResult = Result<Outcome, Fail>;

@@ -41,13 +41,16 @@ pub fn clone(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
     if k.threads.len() as u64 >= limit.min(4096) {
         return fail(libc::EAGAIN);
     }
-    let native = (flags as u64) & !((CLONE_VFORK | CLONE_PARENT_SETTID | CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID) as u64);
+    let native =
+        (flags as u64) & !((CLONE_VFORK | CLONE_PARENT_SETTID | CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID) as u64);
     let tls_given = if has(CLONE_SETTLS) { tls } else { 0 };
     let child = match cx.tracee().clone_native(native, stack, tls_given)? {
         Ok(child) => child,
-        Err(errno) => return Err(Fail::Fatal(gapless_log::Error::Level(format!(
-            "this host cannot start another thread for the program (errno {errno}); raise its limit of tasks"
-        )))),
+        Err(errno) => {
+            return Err(Fail::Fatal(gapless_log::Error::Level(format!(
+                "this host cannot start another thread for the program (errno {errno}); raise its limit of tasks"
+            ))));
+        }
     };
     k.last_pid += 1;
     let tid = Tid(k.last_pid);
@@ -527,7 +530,8 @@ pub fn execveat(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult
     let path = cx.read_path(a[1])?;
     let argv = cx.read_strings(a[2])?;
     let envp = cx.read_strings(a[3])?;
-    let last = if a[4] as i32 & libc::AT_SYMLINK_NOFOLLOW != 0 { crate::fs::Last::NoFollow } else { crate::fs::Last::Follow };
+    let last =
+        if a[4] as i32 & libc::AT_SYMLINK_NOFOLLOW != 0 { crate::fs::Last::NoFollow } else { crate::fs::Last::Follow };
     if path.is_empty() && a[4] as i32 & libc::AT_EMPTY_PATH == 0 {
         return fail(libc::ENOENT);
     }
@@ -556,4 +560,9 @@ pub fn refused(k: &mut Kernel, cx: &mut Ctx<'_, '_>, _: &[u64; 6]) -> SysResult 
     let nr = k.call(cx.tid).nr;
     let name = super::table::find(nr).map_or("unknown", |row| row.name);
     Err(refuse(&format!("the system call {name} ({nr})")))
+}
+
+/// EINVAL, as for file types that the call does not support; callers fall back to read and write.
+pub fn invalid(_: &mut Kernel, _: &mut Ctx<'_, '_>, _: &[u64; 6]) -> SysResult {
+    fail(libc::EINVAL)
 }

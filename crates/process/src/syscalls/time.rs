@@ -122,7 +122,8 @@ pub fn clock_nanosleep(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> Sy
 
 /// A sleep was cut short by a signal: the rest is written where the caller asked for it.
 pub fn write_rest_of_sleep(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6], nr: i64) {
-    let (absolute, addr) = if nr == libc::SYS_nanosleep { (false, a[1]) } else { (a[1] as i32 & libc::TIMER_ABSTIME != 0, a[3]) };
+    let (absolute, addr) =
+        if nr == libc::SYS_nanosleep { (false, a[1]) } else { (a[1] as i32 & libc::TIMER_ABSTIME != 0, a[3]) };
     if let (false, 1.., Some(deadline)) = (absolute, addr, k.call(cx.tid).deadline) {
         // A bad pointer has no one left to tell.
         let _ = cx.write_timespec(addr, deadline.saturating_sub(k.now));

@@ -95,6 +95,11 @@ impl Tracee {
         self.wait_for_end()
     }
 
+    /// Lets go of a leader that is a [`Died::Zombie`]: the thread that calls exec next takes its place on the host.
+    pub fn forget(mut self) {
+        self.at = At::Dead;
+    }
+
     /// Kills the thread's whole process. The threads are then to be [`reap`](Self::reap)ed.
     pub fn kill(&mut self) {
         if self.at != At::Dead {

@@ -198,9 +198,12 @@ pub fn cpu_features() -> Vec<String> {
     let info = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let flags = info.lines().find_map(|l| l.strip_prefix("flags")).unwrap_or_default();
     let relevant = |f: &&str| {
-        ["sse", "ssse", "avx", "aes", "bmi", "sha", "fma", "f16c", "popcnt", "movbe", "pclmul", "vaes", "gfni", "vpcl", "adx", "xsave", "erms", "fsrm"]
-            .iter()
-            .any(|p| f.starts_with(p))
+        [
+            "sse", "ssse", "avx", "aes", "bmi", "sha", "fma", "f16c", "popcnt", "movbe", "pclmul", "vaes", "gfni",
+            "vpcl", "adx", "xsave", "erms", "fsrm",
+        ]
+        .iter()
+        .any(|p| f.starts_with(p))
     };
     let mut features: Vec<String> = flags.split_whitespace().filter(relevant).map(str::to_owned).collect();
     features.sort();
