@@ -12,6 +12,9 @@ use gapless_log::{
 };
 use std::path::{Path, PathBuf};
 
+/// Every format that was ever released.
+const VERSIONS: &[&str] = &["v1"];
+
 fn golden(version: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(version)
 }
@@ -59,7 +62,7 @@ fn files(dir: &Path) -> Image {
 
 #[test]
 fn old_logs_stay_readable() {
-    for version in ["v1"] {
+    for version in VERSIONS {
         let golden = golden(version);
         let dir = fast_dir();
         materialise(&files(&golden), dir.path());
