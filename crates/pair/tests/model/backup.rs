@@ -2,7 +2,7 @@
 
 use crate::config::{Level, Mutant};
 use crate::rules::{Action, Rules, Steps, asking, forget_put, go_live};
-use crate::state::{Ask, LOG_MAX, MARK, Role, State};
+use crate::state::{Ask, LOG_MAX, MARK, Put, Role, State};
 
 impl Rules {
     pub fn backup(&self, out: &mut Steps, i: usize) {
@@ -23,7 +23,7 @@ impl Rules {
         } else if node.ask == Ask::Promote && self.is(Mutant::TimeoutIsLostBackup) {
             let mut next = *s;
             forget_put(&mut next, i);
-            next.nodes[i].intent = 0;
+            next.nodes[i].intent = Put::default();
             out.go(i, "B2: takes the silence of the arbiter for a no, joins again", next);
         }
     }

@@ -62,6 +62,10 @@ pub enum Mutant {
     OwnerDirectoryWiped,
     /// H: the backup answers without having written its log and its intent.
     HandoverUnbound,
+    /// H: the primary writes its put down as intent, and its directory then takes itself for the other life's.
+    ForeignIntentTaken,
+    /// H: the primary writes its put down as intent, and a later life on its directory must see that put decided first.
+    ForeignIntentBinds,
     /// H: the backup goes live on the word of the primary, without the register.
     HandoverUnread,
     /// An output is released when the entry before its mark is acknowledged.

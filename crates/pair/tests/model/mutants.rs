@@ -63,6 +63,8 @@ mutants! {
     resume_of_the_backup_at_received: ResumeBackupAtReceived => UNSAFE, { backup_directory: true };
     fresh_start_over_a_present_register: FreshOverPresent => UNSAFE, {};
     handover_without_the_register: HandoverUnread => UNSAFE, { handover: true };
+    handover_intent_taken_for_ones_own: ForeignIntentTaken => UNSAFE, { handover: true };
+    handover_intent_binds_the_primary: ForeignIntentBinds => STUCK, { handover: true, log: 1 };
     release_at_the_entry: ReleaseAtEntry => UNSAFE, { marks: true };
     execute_past_the_last_mark: ExecutePastMark => AHEAD, { marks: true, log: 3 };
     accept_loss_while_the_owner_runs: AcceptLossWhileOwnerRuns => UNSAFE, { human: true };

@@ -24,11 +24,15 @@ impl Rules {
         if node.session {
             self.hang_up(out, i);
         }
-        if node.ask != Ask::Handover && (node.role != Role::Closing || node.ask != Ask::None) {
+        if node.ask != Ask::Handover {
             self.open(out, i);
         }
         match (node.role, node.ask) {
-            (Role::Closing, Ask::None) => self.in_sync(out, i),
+            (Role::Solo, Ask::None) if node.session => self.close_gate(out, i, Role::Closing, "P1: closes the gate"),
+            (Role::Closing, Ask::None) => {
+                self.close_gate(out, i, Role::Solo, "P1: opens the gate again");
+                self.in_sync(out, i);
+            }
             (Role::Protected, Ask::None) => {
                 self.go_solo(out, i);
                 self.hand_over(out, i);
@@ -110,12 +114,19 @@ impl Rules {
         out.push(Action { who: i, what: "RELEASES" }, next, false, broken);
     }
 
+    /// From here on outputs wait for the joiner, and back, which is allowed while not Asking.
+    fn close_gate(&self, out: &mut Steps, i: usize, role: Role, what: &'static str) {
+        let mut next = *out.from;
+        next.nodes[i].role = role;
+        out.go(i, what, next);
+    }
+
     /// The primary's end of the session is reset. Back to Solo is allowed from Closing while not Asking.
     fn hang_up(&self, out: &mut Steps, i: usize) {
         let s = out.from;
         let node = &s.nodes[i];
         let mut next = *s;
-        if node.role == Role::Closing && node.ask == Ask::None {
+        if node.role != Role::Protected && node.ask == Ask::None {
             self.alone(&mut next.nodes[i]);
         } else {
             (next.nodes[i].session, next.nodes[i].wire) = (false, 0);
@@ -131,7 +142,7 @@ impl Rules {
         for j in (0..self.config.nodes).filter(|&j| j != i) {
             let joiner = &s.nodes[j];
             let free = joiner.role == Role::Joining && joiner.ask == Ask::None;
-            if !free || (primary.role != Role::Solo && primary.peer != joiner.life) {
+            if !free || (primary.peer != 0 && primary.peer != joiner.life) {
                 continue;
             }
             let mut next = *s;
@@ -145,9 +156,6 @@ impl Rules {
             (node.peer, node.session, node.acked) = (joiner.life, true, 0);
             if !self.is(Mutant::AcksAcrossSessions) {
                 node.wire = 0;
-            }
-            if node.role == Role::Solo {
-                node.role = Role::Closing;
             }
             out.go(i, "P1: opens a session with the joiner", next);
         }
@@ -190,6 +198,10 @@ impl Rules {
             return;
         }
         let mut next = asking(s, i, Ask::Handover);
+        if self.is(Mutant::ForeignIntentTaken) || self.is(Mutant::ForeignIntentBinds) {
+            let node = &mut next.nodes[i];
+            (node.intent, node.foreign) = (node.put(), true);
+        }
         if self.is(Mutant::HandoverUnread) {
             go_live(&mut next, b);
         } else if !self.is(Mutant::HandoverUnbound) {

@@ -81,7 +81,7 @@ impl Rules {
             }
             seen[n] = put;
             let mut next = *s;
-            apply(&mut next, put);
+            apply(&mut next, put, self.is(Mutant::ForeignIntentTaken));
             out.go(SLOTS, "the register takes a put", next);
         }
     }
@@ -111,7 +111,7 @@ impl Rules {
                 out.fault(i, "is killed", next);
             }
         }
-        let holds = node.log.len() > 0 || node.dir_life != 0 || node.intent != 0;
+        let holds = node.log.len() > 0 || node.dir_life != 0 || node.intent.owner != 0;
         if s.losses_left > 0 && holds {
             let mut next = *s;
             spend(&mut next.losses_left);
@@ -164,7 +164,7 @@ impl Rules {
         if node.ask != Ask::None {
             return self.answer(out, i);
         }
-        let unresolved = node.intent != 0;
+        let unresolved = node.intent.owner != 0;
         if unresolved && !self.is(Mutant::NeverSendsAgain) {
             out.go(i, "U: sends the unresolved put again", asking(s, i, Ask::Again));
         }
@@ -202,7 +202,7 @@ impl Rules {
     fn stand_by(&self, out: &mut Steps, i: usize) {
         let mut next = *out.from;
         let node = &mut next.nodes[i];
-        *node = Node { role: Role::Joining, dir_life: node.life, intent: 0, ..*node };
+        *node = Node { role: Role::Joining, dir_life: node.life, intent: Put::default(), foreign: false, ..*node };
         if node.log.len() > 0 {
             out.go(i, "S: stands by, keeping its log", next);
             let node = &mut next.nodes[i];
@@ -220,7 +220,7 @@ impl Rules {
             return;
         }
         let mut next = *s;
-        apply(&mut next, Put { owner: s.nodes[i].life, backup: 0 });
+        apply(&mut next, Put { owner: s.nodes[i].life, backup: 0 }, false);
         go_live(&mut next, i);
         if self.is(Mutant::NumbersReused) {
             next.reused = true;
@@ -321,7 +321,7 @@ fn spend(budget: &mut u8) {
 }
 
 /// The register takes `put`. Every put that expected the passed term is decided with it.
-fn apply(s: &mut State, put: Put) {
+fn apply(s: &mut State, put: Put, takes_foreign: bool) {
     (s.owner, s.backup) = (put.owner, put.backup);
     let of_backup = |n: &Node| put.backup != 0 && (n.life == put.backup || n.dir_life == put.backup);
     let none = if put.backup == 0 { 0 } else { SLOTS };
@@ -331,12 +331,12 @@ fn apply(s: &mut State, put: Put) {
         if node.ask != Ask::None && node.fate == Fate::Pending {
             node.fate = if node.put() == put { Fate::Won } else { Fate::Lost };
         }
-        if node.intent != 0 {
-            if node.intent == put.owner {
-                node.dir_life = node.intent;
-            }
-            node.intent = 0;
+        // What a later life will conclude when it reads the register: the directory is the owner's, unless the intent was
+        // to make another node's life the owner.
+        if node.intent == put && (!node.foreign || takes_foreign) {
+            node.dir_life = put.owner;
         }
+        (node.intent, node.foreign) = (Put::default(), false);
     }
 }
 
@@ -353,10 +353,17 @@ pub fn forget_put(s: &mut State, i: usize) {
 fn die(s: &mut State, i: usize, keep: u8) {
     forget_put(s, i);
     let node = s.nodes[i];
-    s.nodes[i] = Node { log: node.log.prefix(keep), dir_life: node.dir_life, intent: node.intent, ..Node::default() };
+    s.nodes[i] = Node {
+        log: node.log.prefix(keep),
+        dir_life: node.dir_life,
+        intent: node.intent,
+        foreign: node.foreign,
+        ..Node::default()
+    };
 }
 
-/// The state in which node `i` has sent a put. A put that may make a *new* owner is first written down as intent.
+/// The state in which node `i` has sent a put, after it has written it down as intent. A handover is not written down: a
+/// later life on the primary's directory owes it nothing, it resumes if the register still names that directory.
 /// Who is no owner yet expects the term that it has just read. A primary expects its own: while it is the owner nobody
 /// but itself has changed the register, and when it is the owner no more, its put is too late from the start.
 pub fn asking(s: &State, i: usize, ask: Ask) -> State {
@@ -364,8 +371,8 @@ pub fn asking(s: &State, i: usize, ask: Ask) -> State {
     let node = &mut next.nodes[i];
     let late = node.live() && s.owner != node.life;
     (node.ask, node.fate) = (ask, if late { Fate::Lost } else { Fate::Pending });
-    if matches!(ask, Ask::Fresh | Ask::Resume | Ask::Promote) {
-        node.intent = node.life;
+    if !late && !matches!(ask, Ask::Again | Ask::Handover) {
+        node.intent = node.put();
     }
     next
 }

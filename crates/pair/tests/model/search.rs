@@ -237,8 +237,8 @@ impl Teller {
             let fate = if node.fate == Fate::Pending { "unknown".into() } else { format!("{:?}, not told", node.fate) };
             let _ = write!(text, " asks {:?} ({fate})", node.ask);
         }
-        if node.intent != 0 {
-            let _ = write!(text, " intent {}", self.life(node.intent));
+        if node.intent.owner != 0 {
+            let _ = write!(text, " intent {{{}, {}}}", self.life(node.intent.owner), self.life(node.intent.backup));
         }
         text
     }

@@ -165,8 +165,10 @@ pub struct Node {
     pub base: u8,
     /// The life stored in the directory.
     pub dir_life: Life,
-    /// The life for which a put `{me, none}` was sent that is unresolved, as stored in the directory.
-    pub intent: Life,
+    /// A put that was sent from this directory and is unresolved, as stored in it; owner 0 is none.
+    pub intent: Put,
+    /// The intent makes another node's life the owner; only mutants write such a one.
+    pub foreign: bool,
 }
 
 impl Node {
@@ -184,13 +186,14 @@ impl Node {
             Ask::None => Put::default(),
             Ask::InSync => Put { owner: self.life, backup: self.peer },
             Ask::Handover => Put { owner: self.peer, backup: 0 },
-            Ask::Again => Put { owner: self.intent, backup: 0 },
+            Ask::Again => self.intent,
             Ask::Fresh | Ask::Resume | Ask::Promote | Ask::GoSolo => Put { owner: self.life, backup: 0 },
         }
     }
 
-    fn lives(&mut self) -> [&mut Life; 4] {
-        [&mut self.life, &mut self.dir_life, &mut self.intent, &mut self.peer]
+    fn lives(&mut self) -> [&mut Life; 5] {
+        let intent = &mut self.intent;
+        [&mut self.life, &mut self.dir_life, &mut intent.owner, &mut intent.backup, &mut self.peer]
     }
 
     fn word(&self) -> u64 {
@@ -203,9 +206,10 @@ impl Node {
             bits.put(u64::from(small), 3);
         }
         bits.put(u64::from(self.session), 1);
-        for life in [self.life, self.dir_life, self.intent, self.peer] {
+        for life in [self.life, self.dir_life, self.intent.owner, self.intent.backup, self.peer] {
             bits.put(u64::from(life), 4);
         }
+        bits.put(u64::from(self.foreign), 1);
         bits.word
     }
 
@@ -229,8 +233,9 @@ impl Node {
             session: bits.take(1) == 1,
             life: bits.take(4) as u8,
             dir_life: bits.take(4) as u8,
-            intent: bits.take(4) as u8,
+            intent: Put { owner: bits.take(4) as u8, backup: bits.take(4) as u8 },
             peer: bits.take(4) as u8,
+            foreign: bits.take(1) == 1,
         }
     }
 }
