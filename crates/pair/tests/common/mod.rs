@@ -11,9 +11,12 @@ use gapless_pair::{Commit, Start, status};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::thread;
 use std::time::{Duration, Instant};
 
 const RANDOM: Kind = Kind(16);
@@ -153,6 +156,8 @@ pub struct Plan {
     pub pause: Duration,
     pub commit: Commit,
     pub hold: bool,
+    /// Files of this node's process cannot grow beyond this: its disk is full. 0 for no limit.
+    pub file_bytes_max: u64,
 }
 
 impl Plan {
@@ -170,6 +175,7 @@ impl Plan {
             pause: Duration::from_millis(1),
             commit: Commit::Received,
             hold: false,
+            file_bytes_max: 0,
         }
     }
 
@@ -226,6 +232,7 @@ impl Plan {
             self.pause.as_micros().to_string(),
             u8::from(self.commit == Commit::Durable).to_string(),
             u8::from(self.hold).to_string(),
+            self.file_bytes_max.to_string(),
         ]
         .join("|")
     }
@@ -251,6 +258,7 @@ impl Plan {
             pause: Duration::from_micros(f[9].parse().unwrap()),
             commit: if f[10] == "1" { Commit::Durable } else { Commit::Received },
             hold: f[11] == "1",
+            file_bytes_max: f[12].parse().unwrap(),
         }
     }
 
@@ -277,6 +285,14 @@ pub fn child_process() {
     // SAFETY: prctl with these arguments takes no pointers; the child dies with the test that started it.
     unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
     let plan = Plan::decode(&plan);
+    if plan.file_bytes_max > 0 {
+        let limit = libc::rlimit { rlim_cur: plan.file_bytes_max, rlim_max: plan.file_bytes_max };
+        // SAFETY: `limit` is valid for the call; ignoring SIGXFSZ makes writes beyond it fail with EFBIG.
+        unsafe {
+            libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
+            assert_eq!(libc::setrlimit(libc::RLIMIT_FSIZE, &limit), 0);
+        }
+    }
     let node = plan.node();
     println!("SAY {}", node.address());
     let end = plan.run(node);
@@ -389,4 +405,61 @@ pub fn check_released(world: &Path, survivor: &Path) -> usize {
         assert_eq!(logged, Some(text.as_str()), "output {number} was released, the survivor's log says otherwise");
     }
     heard.len()
+}
+
+/// A TCP proxy on loopback whose directions can be cut: bytes are held as long as a direction is cut, as a network that loses every
+/// packet does; nothing is closed.
+#[derive(Clone)]
+pub struct Proxy {
+    pub address: String,
+    target: Arc<Mutex<String>>,
+    /// Held: from the side that dialled, and towards it.
+    cut: Arc<(AtomicBool, AtomicBool)>,
+}
+
+impl Proxy {
+    pub fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let proxy =
+            Self { address: listener.local_addr().unwrap().to_string(), target: Arc::default(), cut: Arc::default() };
+        let p = proxy.clone();
+        thread::spawn(move || {
+            for near in listener.incoming().flatten() {
+                let target = p.target.lock().unwrap().clone();
+                let Ok(far) = TcpStream::connect(target) else { continue };
+                near.set_nodelay(true).unwrap();
+                far.set_nodelay(true).unwrap();
+                let (near2, far2) = (near.try_clone().unwrap(), far.try_clone().unwrap());
+                let (forth, back) = (Arc::clone(&p.cut), Arc::clone(&p.cut));
+                thread::spawn(move || carry(near, far, &|| forth.0.load(Ordering::SeqCst)));
+                thread::spawn(move || carry(far2, near2, &|| back.1.load(Ordering::SeqCst)));
+            }
+        });
+        proxy
+    }
+
+    pub fn set_target(&self, address: &str) {
+        *self.target.lock().unwrap() = address.to_owned();
+    }
+
+    /// Cuts or heals what the dialling side sends, and what it is sent.
+    pub fn cut(&self, forth: bool, back: bool) {
+        self.cut.0.store(forth, Ordering::SeqCst);
+        self.cut.1.store(back, Ordering::SeqCst);
+    }
+}
+
+fn carry(mut from: TcpStream, mut to: TcpStream, cut: &dyn Fn() -> bool) {
+    let mut buffer = vec![0; 64 << 10];
+    loop {
+        let got = from.read(&mut buffer).unwrap_or(0);
+        while cut() {
+            thread::sleep(Duration::from_millis(1));
+        }
+        if got == 0 || to.write_all(&buffer[..got]).is_err() {
+            let _ = to.shutdown(Shutdown::Both);
+            let _ = from.shutdown(Shutdown::Both);
+            return;
+        }
+    }
 }
