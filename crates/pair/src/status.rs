@@ -59,9 +59,9 @@ pub struct Snapshot {
     pub lag_bytes: u64,
     /// Age of the oldest frame that the backup has not executed (known to the primary).
     pub lag_ms: f64,
-    /// From the sealing of a frame to its commit.
+    /// From the sealing of a frame to its commit, while protected.
     pub commit_latency: Latency,
-    /// Takeovers by this node.
+    /// Takeovers by this node, planned ones included.
     pub takeovers: u64,
     /// Times that somebody was given up who was alive.
     pub false_alarms: u64,

@@ -337,8 +337,12 @@ fn snapshot(base: Snapshot, shared: &Shared) -> Snapshot {
     let mode = core.mode();
     let live = matches!(mode, crate::Mode::Solo | crate::Mode::Closing | crate::Mode::Protected);
     let (lag_bytes, lag_age) = stats.lag();
-    let behind =
-        if live { stats.end.0.saturating_sub(stats.acked.executed.0) } else { stats.end.0.saturating_sub(executed.0) };
+    let followed = matches!(mode, crate::Mode::Closing | crate::Mode::Protected);
+    let behind = match (live, followed) {
+        (true, true) => stats.end.0.saturating_sub(stats.acked.executed.0),
+        (true, false) => 0,
+        (false, _) => stats.end.0.saturating_sub(executed.0),
+    };
     let ended = match &core.over {
         Some(Halt::Ended(status)) => Some(*status),
         _ => None,
@@ -360,8 +364,8 @@ fn snapshot(base: Snapshot, shared: &Shared) -> Snapshot {
         log_end: shared.view.end().0.0,
         committed: shared.mail.committed().0,
         lag_entries: behind,
-        lag_bytes: if live { lag_bytes } else { 0 },
-        lag_ms: if live { ms(lag_age) } else { 0.0 },
+        lag_bytes: if followed { lag_bytes } else { 0 },
+        lag_ms: if followed { ms(lag_age) } else { 0.0 },
         commit_latency: stats.latency.summary(),
         takeovers: stats.takeovers,
         false_alarms: stats.false_alarms,

@@ -93,7 +93,11 @@ impl Stats {
     }
 
     fn is_backup(&self) -> bool {
-        self.status.as_ref().is_some_and(|s| matches!(s.mode, Mode::Joining | Mode::Acking | Mode::Silent))
+        matches!(self.mode(), Some(Mode::Joining | Mode::Acking | Mode::Silent))
+    }
+
+    fn mode(&self) -> Option<Mode> {
+        self.status.as_ref().map(|s| s.mode)
     }
 
     pub fn sealed(&mut self, frame: &Frame) {
@@ -110,8 +114,11 @@ impl Stats {
     }
 
     pub fn committed(&mut self, seq: Seq) {
+        let protected = self.mode() == Some(Mode::Protected);
         while let Some(frame) = self.flight.front().filter(|f| f.end <= seq) {
-            self.latency.record(frame.at.elapsed());
+            if protected {
+                self.latency.record(frame.at.elapsed());
+            }
             self.flight.pop_front();
         }
     }
@@ -123,10 +130,11 @@ impl Stats {
     }
 
     pub fn changed(&mut self, status: &Status) {
-        let (now, before) = (Instant::now(), self.status.as_ref().map(|s| s.mode));
+        let (now, before) = (Instant::now(), self.mode());
         let peer = self.peer.as_ref().map(|(life, _)| *life);
         match &status.why {
             Why::TookOver => self.takeovers += 1,
+            Why::Handover if status.mode == Mode::Solo => self.takeovers += 1,
             Why::HeardAgain if before == Some(Mode::Silent) => self.false_alarms += 1,
             Why::NotNamed | Why::PutLost if before == Some(Mode::Silent) => self.false_alarms += 1,
             Why::Silence | Why::AckStall | Why::LagStall if before == Some(Mode::Protected) => self.suspected = peer,

@@ -120,6 +120,9 @@ impl Engine {
                 };
                 let new = register.successor(self.config.seat.clone(), None);
                 let put = Put::over(&register, new);
+                if backup.offered.as_ref().is_some_and(|o| o.put == put) {
+                    return;
+                }
                 backup.offered = Some(Offered { end, put: put.clone(), answered: false });
                 self.meta.intent = Some(put);
                 self.store_meta();

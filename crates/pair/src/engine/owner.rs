@@ -3,7 +3,7 @@
 use super::asking::Purpose;
 use super::handover::Ending;
 use super::{Action, ConnId, Engine, GoLive, Halt, Micros, Mode, Mutant, Role, Why};
-use crate::{Ack, Bye, Commit, Heartbeat, Hello, Life, Message, Nonce, Put, Refusal, Seat};
+use crate::{Ack, Bye, Commit, Handover, Heartbeat, Hello, Life, Message, Nonce, Put, Refusal, Seat};
 use gapless_log::Seq;
 
 /// What an owner knows.
@@ -381,7 +381,13 @@ impl Engine {
         if let Some(session) = &owner.session {
             let (conn, nonce) = (session.conn, session.nonce);
             let lag = end.0.saturating_sub(session.executed().0);
+            let offered = matches!(owner.ending, Some(Ending::Offered));
             self.send(conn, nonce, Message::Heartbeat(Heartbeat { end, lag }));
+            if offered {
+                // The backup may have had to read the register first.
+                let term = self.term().next();
+                self.send(conn, nonce, Message::Handover(Handover::Offer { term, end }));
+            }
         }
     }
 

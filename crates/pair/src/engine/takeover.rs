@@ -111,7 +111,9 @@ impl Engine {
 
     /// B1, second half, and B2: each step as soon as it can be taken.
     pub(super) fn advance_takeover(&mut self) {
-        if self.asking.is_some() || self.meta.intent.is_some() && !self.has_offer() {
+        // An intent that has come true needs no settling: the register names this life.
+        let owned = self.register.as_ref().is_some_and(|r| r.owned_by(self.me()));
+        if self.asking.is_some() || self.meta.intent.is_some() && !self.has_offer() && !owned {
             return;
         }
         let early = self.config.breaks(Mutant::PromoteBeforeExecuted);
