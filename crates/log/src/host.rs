@@ -6,8 +6,8 @@
 use crate::player::check_mark;
 use crate::recorder::Writer;
 use crate::{
-    Backlog, Digest, Divergence, Error, Frame, FrameBuilder, Kind, Mark, Order, Outbox, Player, Position, Progress,
-    Recorder, Replica, Result, Seq, Sink, Term, Waker,
+    Backlog, Channel, Digest, Divergence, Error, Frame, FrameBuilder, Kind, Mark, Order, Outbox, Output, Player,
+    Position, Progress, Reader, Recorder, Replica, Result, Seq, Sink, Term, Varint, Waker,
 };
 use std::time::{Duration, Instant};
 
@@ -152,6 +152,16 @@ impl<R: Replica> Host<R> {
         Ok(())
     }
 
+    /// Drops what was fed from entry `end` on, where the chain hash is `chain`: another log continues differently from there.
+    ///
+    /// # Panics
+    /// If an entry at or beyond `end` has been executed, or the replica is live.
+    pub fn cut(&mut self, end: Seq, chain: Digest) {
+        assert!(self.writer.is_none(), "a live replica's log is not cut");
+        self.backlog.cut(end);
+        self.chain = chain;
+    }
+
     /// Executes one step, or compares one digest, if all of it is held.
     pub fn replay_step(&mut self) -> Result<Replayed> {
         if let Some(status) = self.ended {
@@ -239,6 +249,31 @@ impl<R: Replica> Host<R> {
         if !fresh {
             self.end_step();
         }
+        Ok(())
+    }
+
+    /// Everything that a fresh backup needs instead of the log up to here: seal before and take the frames, so that "here" is a frame's end.
+    /// `None` if this level cannot save itself.
+    pub fn save(&mut self) -> Result<Option<Vec<u8>>> {
+        assert!(self.writer.as_ref().is_some_and(Writer::is_drained), "saved at the end of a frame");
+        let (said, hash, waiting) = self.outbox.parts();
+        let state = HostState { ended: self.ended, last_mark: self.last_mark, said, hash, waiting };
+        let mut bytes = state.encode();
+        Ok(self.replica.save(&mut bytes)?.then_some(bytes))
+    }
+
+    /// Takes what [`Host::save`] wrote; the log continues at entry `next` with chain hash `chain`.
+    pub fn load(&mut self, bytes: &[u8], next: Seq, chain: Digest) -> Result<()> {
+        assert!(self.writer.is_none(), "a live replica takes no state");
+        let mut reader = Reader::new(bytes);
+        let state = HostState::decode(&mut reader).ok_or_else(|| Error::Refused("not a saved host".to_owned()))?;
+        let rest = reader.bytes(reader.remaining()).unwrap_or_default();
+        self.replica.load(&mut &rest[..])?;
+        self.outbox = Outbox::from_parts(state.said, state.hash, state.waiting);
+        self.ended = state.ended;
+        self.last_mark = state.last_mark;
+        self.backlog = Backlog::new(next);
+        self.chain = chain;
         Ok(())
     }
 
@@ -350,6 +385,60 @@ impl<R: Replica> Host<R> {
                 _ => waker.wait(WAIT_FOR_COMMIT_MAX),
             }
         }
+    }
+}
+
+/// What the host itself remembers, saved in front of the replica's own state.
+struct HostState {
+    ended: Option<i32>,
+    last_mark: Option<Seq>,
+    said: u64,
+    hash: Digest,
+    waiting: Vec<Output>,
+}
+
+impl HostState {
+    fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        out.put_varint(self.ended.map_or(0, |status| 1 + u64::from(status as u32)));
+        out.put_varint(self.last_mark.map_or(0, |seq| seq.0 + 1));
+        out.put_varint(self.said);
+        out.extend_from_slice(&self.hash.to_le_bytes());
+        out.put_varint(self.waiting.len() as u64);
+        for output in &self.waiting {
+            out.put_varint(output.number);
+            out.put_varint(output.channel.0);
+            out.put_varint(output.mark.map_or(0, |seq| seq.0 + 1));
+            out.put_varint(output.bytes.len() as u64);
+            out.extend_from_slice(&output.bytes);
+        }
+        out
+    }
+
+    fn decode(r: &mut Reader<'_>) -> Option<Self> {
+        let ended = match r.varint()? {
+            0 => None,
+            n => Some(u32::try_from(n - 1).ok()? as i32),
+        };
+        let seq = |n: u64| n.checked_sub(1).map(Seq);
+        let last_mark = seq(r.varint()?);
+        let said = r.varint()?;
+        let hash = Digest::from_le_bytes(r.array()?);
+        let count = r.varint()?;
+        if count > said {
+            return None;
+        }
+        let mut waiting = Vec::new();
+        for number in said - count..said {
+            if r.varint()? != number {
+                return None;
+            }
+            let channel = Channel(r.varint()?);
+            let mark = seq(r.varint()?);
+            let len = usize::try_from(r.varint()?).ok()?;
+            waiting.push(Output { number, channel, bytes: r.bytes(len)?.to_vec(), mark });
+        }
+        Some(Self { ended, last_mark, said, hash, waiting })
     }
 }
 

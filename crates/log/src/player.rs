@@ -18,6 +18,15 @@ impl Backlog {
         Self { first: next, ..Self::default() }
     }
 
+    /// Drops entries from number `end` on; they have not been executed.
+    pub(crate) fn cut(&mut self, end: Seq) {
+        assert!(end >= self.first, "entries before {} are executed, the log cannot be cut at {end}", self.first);
+        self.entries.truncate((end.0 - self.first.0) as usize);
+        while self.marks.back().is_some_and(|m| m.0 >= end) {
+            self.marks.pop_back();
+        }
+    }
+
     /// Number of the next entry to execute.
     pub fn next_seq(&self) -> Seq {
         self.first

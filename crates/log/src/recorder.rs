@@ -38,6 +38,11 @@ impl Writer {
         self.open.is_empty()
     }
 
+    /// Nothing is open, unsealed or untaken.
+    pub(crate) fn is_drained(&self) -> bool {
+        self.open.is_empty() && self.builder.is_empty() && self.sealed.is_empty()
+    }
+
     pub(crate) fn unsealed_bytes(&self) -> usize {
         self.builder.payload_bytes()
     }

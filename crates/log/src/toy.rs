@@ -99,6 +99,11 @@ impl World {
         self.lock().heard.clone()
     }
 
+    /// Takes what was heard since the last time.
+    pub fn take_heard(&self) -> Vec<Output> {
+        std::mem::take(&mut self.lock().heard)
+    }
+
     fn poll(&self) -> Option<Vec<u8>> {
         let mut script = self.lock();
         script.polls += 1;

@@ -40,9 +40,20 @@ pub(super) struct BackupSession {
     acked_at: Micros,
     ack_due: bool,
     /// A state is being loaded: nothing can be acknowledged yet.
-    loading: Option<Point>,
+    loading: Option<Loading>,
     /// A broken backup claims this much.
     claim: Seq,
+}
+
+/// A state that is arriving.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+struct Loading {
+    /// Where it stands; known with the first piece.
+    at: Option<Point>,
+    /// Bytes that have arrived.
+    bytes: u64,
+    /// The last piece has arrived.
+    whole: bool,
 }
 
 impl Backup {
@@ -138,6 +149,15 @@ impl Engine {
         }
     }
 
+    /// Something was already asked on this connection and is being answered.
+    pub(super) fn is_requesting(&self, conn: ConnId) -> bool {
+        match &self.role {
+            Role::Backup(backup) => backup.requested == Some(conn),
+            Role::Owner(owner) => owner.joiner.as_ref().is_some_and(|j| j.conn == conn),
+            Role::Starting | Role::Halted => false,
+        }
+    }
+
     fn dial_owner(&mut self, address: &str) {
         let lonely = self.session_conn().is_none() && self.conns.is_empty();
         if lonely && !address.is_empty() && self.now.since(self.dial_at) >= self.config.retry {
@@ -148,6 +168,9 @@ impl Engine {
 
     /// The owner opens a session. What lies beyond the common point is dropped; what was executed cannot be.
     pub(super) fn welcomed(&mut self, conn: ConnId, nonce: Nonce, welcome: Welcome) {
+        if self.session_conn() == Some(conn) {
+            return;
+        }
         let Role::Backup(backup) = &self.role else { return };
         let fits = welcome.backup == self.me()
             && self.register.as_ref().is_some_and(|r| r.term <= welcome.term)
@@ -180,7 +203,7 @@ impl Engine {
             heard_at: self.now,
             acked_at: self.now,
             ack_due: true,
-            loading: welcome.state.then_some(Point::ZERO),
+            loading: welcome.state.then_some(Loading::default()),
             claim: Seq(0),
         });
         if replay && common != Point::ZERO {
@@ -237,17 +260,18 @@ impl Engine {
     fn take_state(&mut self, chunk: StateChunk) {
         let Role::Backup(Backup { session: Some(session), .. }) = &mut self.role else { return };
         let nonce = session.nonce;
-        let fits = match session.loading {
-            Some(Point::ZERO) => chunk.offset == 0,
-            Some(at) => at == chunk.at,
-            None => false,
-        };
-        if !fits {
-            let why = Refusal::Broken("a piece of state that nobody asked for".into());
+        let Some(loading) = &mut session.loading else { return };
+        if chunk.offset < loading.bytes || loading.whole {
+            return;
+        }
+        if chunk.offset > loading.bytes || chunk.bytes.is_empty() || loading.at.is_some_and(|at| at != chunk.at) {
+            let why = Refusal::Broken("a piece of state is missing".into());
             return self.lose_owner(Why::Refused(why));
         }
-        if chunk.offset == 0 {
-            session.loading = Some(chunk.at);
+        loading.bytes += chunk.bytes.len() as u64;
+        loading.whole = chunk.last;
+        if loading.at.is_none() {
+            loading.at = Some(chunk.at);
             self.log.begin_at(chunk.at);
         }
         self.act(Action::LoadState(nonce, chunk));
@@ -255,7 +279,7 @@ impl Engine {
 
     pub(super) fn state_loaded(&mut self, nonce: Nonce, at: Point) {
         let Role::Backup(Backup { session: Some(session), .. }) = &mut self.role else { return };
-        if session.nonce == nonce && session.loading == Some(at) {
+        if session.nonce == nonce && session.loading.is_some_and(|l| l.whole && l.at == Some(at)) {
             session.loading = None;
             self.log.report_written(at.seq);
             self.log.report_synced(at.seq);
@@ -341,6 +365,10 @@ impl Engine {
         {
             backup.alone_since = now;
             self.close(session.conn);
+            if session.loading.is_some() {
+                // Half a state is no state, and cannot be told from a whole one in a HELLO.
+                self.halt(Halt::Reborn);
+            }
         }
     }
 

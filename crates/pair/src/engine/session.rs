@@ -96,6 +96,9 @@ impl Engine {
     }
 
     fn heard_hello(&mut self, conn: ConnId, hello: Box<Hello>) {
+        if self.session_conn() == Some(conn) || self.is_requesting(conn) {
+            return;
+        }
         match &self.role {
             Role::Owner(_) if hello.owner => {
                 // Two owners: one of us is out of date.
