@@ -85,7 +85,7 @@ pub fn read(
             Some(at) => crate::fs::read_at(k, cx, inode, at, max),
             None => crate::fs::read(k, cx, file, max),
         },
-        Object::Socket(_) => fail(libc::EINVAL),
+        Object::Socket(id) => socket_read(k, cx, id, max),
         Object::Stdio(id) => stdio::read(k, id, max),
         Object::Pipe(id, pipe::End::Read) => pipe::read(k, id, max),
         Object::Pipe(_, pipe::End::Write) => fail(libc::EBADF),
@@ -94,6 +94,15 @@ pub fn read(
         Object::Signals(id) => signalfd::read(k, cx.tid, id, max),
         Object::Epoll(_) => fail(libc::EINVAL),
     }
+}
+
+/// read(2) of a socket: descriptors that travel with the bytes are lost.
+fn socket_read(k: &mut Kernel, cx: &mut Ctx<'_, '_>, id: ObjectId, max: usize) -> Result<Vec<u8>, Fail> {
+    let message = crate::net::recv(k, id, max, false)?;
+    for file in message.files {
+        k.drop_file(cx, file)?;
+    }
+    Ok(message.bytes)
 }
 
 /// Writes bytes, at `offset` or (None) at the file's own offset or its end; answers how many.
@@ -113,7 +122,7 @@ pub fn write(
             Some(at) => crate::fs::write_at(k, cx, inode, at, bytes),
             None => crate::fs::write(k, cx, file, bytes),
         },
-        Object::Socket(_) => fail(libc::EINVAL),
+        Object::Socket(id) => crate::net::send(k, cx, id, bytes, None, &[], false),
         Object::Stdio(id) => stdio::write(k, cx, id, bytes),
         Object::Pipe(id, pipe::End::Write) => pipe::write(k, cx.tid, id, bytes),
         Object::Pipe(_, pipe::End::Read) => fail(libc::EBADF),
@@ -126,7 +135,7 @@ pub fn write(
 pub fn poll(k: &Kernel, tid: Tid, file: FileId) -> u32 {
     match k.file(file).object {
         Object::Inode(_) => (libc::EPOLLIN | libc::EPOLLOUT) as u32,
-        Object::Socket(_) => 0,
+        Object::Socket(id) => crate::net::poll(k, id),
         Object::Stdio(id) => stdio::poll(k, tid, id),
         Object::Pipe(id, end) => pipe::poll(k, id, end),
         Object::Event(id) => eventfd::poll(k, id),
@@ -144,7 +153,8 @@ pub fn close(k: &mut Kernel, cx: &mut Ctx<'_, '_>, file: FileId) -> Result<(), F
     }
     match object {
         Object::Inode(_) => crate::fs::close(k, cx, file)?,
-        Object::Socket(_) | Object::Stdio(_) => {}
+        Object::Socket(id) => crate::net::close(k, cx, id)?,
+        Object::Stdio(_) => {}
         Object::Pipe(id, end) => pipe::close(k, id, end),
         Object::Event(id) => drop(k.objects.events.remove(&id)),
         Object::Timer(id) => timerfd::close(k, id),
@@ -160,6 +170,12 @@ pub fn ioctl(k: &mut Kernel, cx: &mut Ctx<'_, '_>, file: FileId, request: u64, a
         Object::Pipe(id, _) if request == libc::FIONREAD => {
             let n = k.objects.pipes[&id].len() as u32;
             cx.write(arg, &n.to_le_bytes())?;
+            crate::kernel::done(0)
+        }
+        Object::Socket(id) if request == libc::FIONREAD => {
+            let socket = k.net.get(id);
+            let n = if socket.kind == libc::SOCK_STREAM { socket.queue.bytes() } else { socket.queue.first_len() };
+            cx.write(arg, &(n as u32).to_le_bytes())?;
             crate::kernel::done(0)
         }
         Object::Stdio(id) => stdio::ioctl(k, cx, id, request, arg),

@@ -7,6 +7,7 @@ pub mod futex;
 pub mod io;
 pub mod memory;
 pub mod misc;
+pub mod net;
 pub mod poll;
 pub mod process;
 pub mod signal;

@@ -1,7 +1,7 @@
 //! Signal calls. Actions, masks and alternate stacks are the model's; the real thread gets them when a frame is made.
 
 use super::SysResult;
-use crate::kernel::{Ctx, Errno, Fail, Kernel, Key, Outcome, Pid, Tid, TimerKey, Wait, done, fail};
+use crate::kernel::{Ctx, Fail, Kernel, Key, Outcome, Pid, Tid, TimerKey, Wait, done, fail};
 use crate::signal::{self, Action, PosixTimer, SigInfo, SigSet, Signal, user_info};
 
 fn valid(signal: i32) -> Result<i32, Fail> {
@@ -427,6 +427,3 @@ fn next_expiry(now: u64, due: u64, interval: u64) -> (u64, u64) {
     let missed = now.saturating_sub(due) / interval;
     (due + (missed + 1) * interval, missed)
 }
-
-/// Is this errno what an interrupted call answers?
-pub const INTERRUPTED: Errno = Errno(libc::EINTR);

@@ -1,6 +1,6 @@
 //! Every system call that gapless knows, with its class. A call without a row ends the replica with an error that names it.
 
-use super::{Handler, fd, futex, io, memory, misc, poll, process, signal, time};
+use super::{Handler, fd, futex, io, memory, misc, net, poll, process, signal, time};
 
 /// How a call is treated.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -72,6 +72,21 @@ table! {
     38 setitimer Input signal::setitimer;
     39 getpid Model process::getpid;
     40 sendfile Gate io::sendfile;
+    41 socket Model net::socket;
+    42 connect Gate net::connect;
+    43 accept Model net::accept;
+    44 sendto Gate net::sendto;
+    45 recvfrom Model net::recvfrom;
+    46 sendmsg Gate net::sendmsg;
+    47 recvmsg Model net::recvmsg;
+    48 shutdown Gate net::shutdown;
+    49 bind Input net::bind;
+    50 listen Input net::listen;
+    51 getsockname Model net::getsockname;
+    52 getpeername Model net::getpeername;
+    53 socketpair Model net::socketpair;
+    54 setsockopt Model net::setsockopt;
+    55 getsockopt Model net::getsockopt;
     56 clone Native process::clone;
     57 fork Native process::fork;
     58 vfork Native process::vfork;
@@ -184,6 +199,7 @@ table! {
     284 eventfd Model fd::eventfd;
     286 timerfd_settime Input fd::timerfd_settime;
     287 timerfd_gettime Input fd::timerfd_gettime;
+    288 accept4 Model net::accept4;
     289 signalfd4 Model fd::signalfd4;
     290 eventfd2 Model fd::eventfd2;
     291 epoll_create1 Model fd::epoll_create1;
@@ -193,8 +209,10 @@ table! {
     296 pwritev Model io::pwritev;
     297 rt_tgsigqueueinfo Model signal::tgsigqueueinfo;
     298 perf_event_open Refuse process::refused;
+    299 recvmmsg Model net::recvmmsg;
     302 prlimit64 Model misc::prlimit64;
     305 clock_adjtime Model process::denied;
+    307 sendmmsg Gate net::sendmmsg;
     309 getcpu Model misc::getcpu;
     310 process_vm_readv Refuse process::refused;
     311 process_vm_writev Refuse process::refused;

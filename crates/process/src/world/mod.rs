@@ -130,6 +130,21 @@ impl World {
         Ok(())
     }
 
+    /// Binds a socket of the program's to an outside address; answers the address it has now, or an errno.
+    pub fn bind(
+        &mut self,
+        _socket: &crate::net::Socket,
+        _id: ObjectId,
+        _wanted: std::net::SocketAddr,
+    ) -> Result<std::net::SocketAddr, i32> {
+        Err(libc::EADDRNOTAVAIL)
+    }
+
+    /// Lets a bound socket listen.
+    pub fn listen(&mut self, _id: ObjectId) -> Result<(), i32> {
+        Err(libc::EOPNOTSUPP)
+    }
+
     /// Carries out a committed output.
     pub fn emit(&mut self, k: &Kernel, output: gapless_log::Output) -> Result<()> {
         let id = ObjectId(output.channel.0);
