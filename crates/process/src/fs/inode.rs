@@ -85,8 +85,10 @@ const FIRST_COOKIE: u64 = 3;
 /// A directory. Invariant: `cookies` holds exactly the names of `slots` that are not absent.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Dir {
-    /// The host's directory under it, if names may still come from there.
+    /// The host's directory under it.
     pub host: Option<Vec<u8>>,
+    /// All names of the host's directory are here; no other will come from there.
+    listed: bool,
     slots: BTreeMap<Vec<u8>, Slot>,
     cookies: BTreeMap<u64, Vec<u8>>,
     next_cookie: u64,
@@ -95,7 +97,7 @@ pub struct Dir {
 impl Dir {
     /// Without names, over this directory of the host.
     pub fn new(host: Option<Vec<u8>>) -> Self {
-        Self { host, slots: BTreeMap::new(), cookies: BTreeMap::new(), next_cookie: FIRST_COOKIE }
+        Self { host, listed: false, slots: BTreeMap::new(), cookies: BTreeMap::new(), next_cookie: FIRST_COOKIE }
     }
 
     /// What is known of a name.
@@ -110,7 +112,7 @@ impl Dir {
         if child == Child::Absent {
             self.cookies.remove(&old);
             cookie = 0;
-            if self.host.is_none() {
+            if !self.is_open() {
                 self.slots.remove(name);
                 return;
             }
@@ -122,8 +124,14 @@ impl Dir {
         self.slots.insert(name.to_vec(), Slot { child, cookie });
     }
 
+    /// Names that are not here may still exist on the host.
+    pub fn is_open(&self) -> bool {
+        self.host.is_some() && !self.listed
+    }
+
     /// The host has been listed: every name is known, and nothing more comes from there.
     pub fn complete(&mut self) {
+        self.listed = true;
         self.slots.retain(|_, s| s.child != Child::Absent);
     }
 
@@ -162,8 +170,15 @@ pub enum Node {
     Proc(Key),
     /// Something of the host's /proc or /sys, by path: every look is an input.
     Volatile(Vec<u8>, Kind),
-    /// An open file of /proc or /sys: what it was opened from, and the bytes as of the last read at offset 0.
-    Snapshot(InodeId, Option<Vec<u8>>),
+    /// An open file of /proc or /sys.
+    Snapshot {
+        /// What was opened.
+        source: InodeId,
+        /// Its text when it was opened, or last read from the start.
+        bytes: Vec<u8>,
+        /// It has been read: the next reading from the start takes a new text.
+        served: bool,
+    },
 }
 
 /// File types, as in `st_mode`.
@@ -249,10 +264,28 @@ pub struct Inode {
 }
 
 impl Inode {
+    /// With one name, belonging to root, at the beginning of time.
+    pub fn new(node: Node, mode: u32) -> Self {
+        Self {
+            node,
+            mode,
+            uid: 0,
+            gid: 0,
+            nlink: 1,
+            dev: super::stat::DEV_ROOT,
+            accessed: 0,
+            modified: 0,
+            changed: 0,
+            born: 0,
+            owned: false,
+            place: None,
+        }
+    }
+
     /// File type.
     pub fn kind(&self) -> Kind {
         match &self.node {
-            Node::Regular(_) | Node::Snapshot(..) => Kind::Regular,
+            Node::Regular(_) | Node::Snapshot { .. } => Kind::Regular,
             Node::Directory(_) => Kind::Directory,
             Node::Symlink(_) => Kind::Symlink,
             Node::Fifo(_) => Kind::Fifo,

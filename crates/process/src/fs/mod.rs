@@ -9,26 +9,144 @@
 //! locks, and deadlock detection of record locks. Files that others create on the host after the program first looked
 //! for them stay invisible, except below `/proc` and `/sys`, where every look is a new input.
 
+pub mod create;
+mod dev;
+mod digest;
+mod file;
+mod host;
 mod inode;
+mod list;
+mod lock;
 mod open;
+pub mod path;
 mod proc;
+mod proc_text;
+pub mod stat;
+mod state;
+mod store;
+#[cfg(test)]
+mod tests;
 
+pub use create::{bind_socket_name, lookup_socket, unbind_socket};
+pub use file::{allocate, fd_for_map, inode_of, read, read_at, seek, size, truncate, write, write_at, write_file_at};
 pub use inode::{Body, Child, Dir, Inode, InodeId, Kind, Node, ROOT, Slot, Time};
-pub use open::*;
+pub use list::{Entry, entries};
+pub use lock::{drop_process_locks, fcntl, flock};
+pub use open::{Executable, Opened, add_seals, close, content_for_exec, get_seals, memfd, open, open_or_wait};
+pub use path::{Found, Last, link_text, path_of, resolve};
+pub use stat::{stat, stat_file, statx, statx_file};
+pub use state::load_state;
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use crate::kernel::{Kernel, Pid};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+/// Numbers of the inodes that exist from the start (`/dev` and what is in it) begin here, above all that the kernel's counter gives.
+const FIXED_IDS: u64 = 1 << 40;
 
 /// Inodes, names, and the overlay over the host.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Fs {
-    pub(crate) inodes: BTreeMap<InodeId, Inode>,
-    pub(crate) dir: PathBuf,
+    inodes: BTreeMap<InodeId, Inode>,
+    store: store::Store,
+    /// Contents that are in the log.
+    shipped: BTreeSet<u128>,
+    /// Host files that have several names there, by what tells that they are one file.
+    twins: BTreeMap<((u64, u64), u64, Time), InodeId>,
+    /// Inodes of /proc by what they show.
+    procs: BTreeMap<proc::Key, InodeId>,
+    /// Inodes of the host's /proc and /sys by path.
+    volatiles: BTreeMap<Vec<u8>, InodeId>,
+    locks: BTreeMap<InodeId, lock::Locks>,
+    seals: BTreeMap<InodeId, u32>,
+    /// Files without a name that may get one (O_TMPFILE).
+    linkable: BTreeSet<InodeId>,
+    /// Directories that cannot be moved or removed, as if something were mounted there.
+    fixed: BTreeSet<InodeId>,
+    fifo_openers: BTreeMap<InodeId, Vec<open::FifoOpener>>,
 }
 
 impl Fs {
     /// Over the host's files, with contents kept in `content/` and `files/` of the log directory.
     pub fn new(log_dir: &Path) -> gapless_log::Result<Self> {
-        Ok(Self { inodes: BTreeMap::new(), dir: log_dir.to_owned() })
+        let mut fs = Self {
+            inodes: BTreeMap::new(),
+            store: store::Store::new(log_dir)?,
+            shipped: BTreeSet::new(),
+            twins: BTreeMap::new(),
+            procs: BTreeMap::new(),
+            volatiles: BTreeMap::new(),
+            locks: BTreeMap::new(),
+            seals: BTreeMap::new(),
+            linkable: BTreeSet::new(),
+            fixed: BTreeSet::new(),
+            fifo_openers: BTreeMap::new(),
+        };
+        let root = Inode { nlink: 2, ..Inode::new(Node::Directory(Dir::new(Some(b"/".to_vec()))), 0o755) };
+        fs.inodes.insert(ROOT, root);
+        dev::populate(&mut fs);
+        fs.mount(1, b"proc", Node::Proc(proc::Key::Root), stat::DEV_PROC);
+        fs.mount(2, b"sys", Node::Volatile(b"/sys".to_vec(), Kind::Directory), stat::DEV_SYS);
+        Ok(fs)
     }
+
+    fn mount(&mut self, number: u64, name: &[u8], node: Node, dev: u64) {
+        let id = InodeId(FIXED_IDS + (1 << 20) + number);
+        if let Node::Proc(key) = node {
+            self.procs.insert(key, id);
+        }
+        if let Node::Volatile(at, _) = &node {
+            self.volatiles.insert(at.clone(), id);
+        }
+        let inode = Inode { nlink: 2, dev, place: Some((ROOT, name.to_vec())), ..Inode::new(node, 0o555) };
+        self.inodes.insert(id, inode);
+        self.dir_mut(ROOT).put(name, Child::Present(id));
+        self.inode_mut(ROOT).nlink += 1;
+        self.fixed.insert(id);
+    }
+
+    /// An inode, which must exist while anything refers to it.
+    pub fn inode(&self, id: InodeId) -> &Inode {
+        &self.inodes[&id]
+    }
+
+    fn inode_mut(&mut self, id: InodeId) -> &mut Inode {
+        self.inodes.get_mut(&id).expect("an inode exists while anything refers to it")
+    }
+
+    /// The names of a directory of the model.
+    fn dir(&self, id: InodeId) -> &Dir {
+        self.inode(id).dir().expect("a directory of the model")
+    }
+
+    fn dir_mut(&mut self, id: InodeId) -> &mut Dir {
+        match &mut self.inode_mut(id).node {
+            Node::Directory(dir) => dir,
+            _ => panic!("a directory of the model"),
+        }
+    }
+
+    /// Changes an inode's mode, owner or times.
+    pub fn change_attributes(&mut self, id: InodeId, now: Time, change: impl FnOnce(&mut Inode)) {
+        let inode = self.inode_mut(id);
+        change(inode);
+        (inode.changed, inode.owned) = (now, true);
+    }
+
+    fn is_fixed(&self, id: InodeId) -> bool {
+        self.fixed.contains(&id)
+    }
+}
+
+impl Kernel {
+    /// The wall clock as it was logged last: the time that files get.
+    pub fn fs_time(&self) -> Time {
+        (self.now as i64).saturating_add(self.realtime_offset)
+    }
+}
+
+/// To be called when a process has ended: its locks and its part of /proc are gone.
+pub fn process_gone(k: &mut Kernel, pid: Pid) {
+    lock::process_gone(k, pid);
+    proc::forget(k, pid);
 }

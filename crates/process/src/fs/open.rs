@@ -1,33 +1,276 @@
-//! Signatures of the file system's operations (bodies follow).
-#![allow(unused_variables)]
-use super::{Fs, InodeId};
-use crate::kernel::{Ctx, Fail, FileId, Kernel, ObjectId, Pid, fail};
-use crate::syscalls::SysResult;
-use std::os::fd::OwnedFd;
-use std::path::Path;
+//! Opening: the checks of open(2), FIFOs, executables, memfds, and what happens when the last holder lets go.
 
-/// Whether a symbolic link at the end of a path is followed.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Last {
-    /// Follow it.
-    Follow,
-    /// The link itself is meant.
-    NoFollow,
+use super::create::{make_file, new_inode, reap};
+use super::file::{inode_of, open_content, seal, truncate};
+use super::inode::{Body, InodeId, Kind, Node, ROOT};
+use super::path::{EXEC, Last, READ, WRITE, may, path_of, resolve};
+use super::{dev, host, lock, proc};
+use crate::kernel::{Ctx, Errno, Fail, FileId, Kernel, Key, Tid, Wait, fail};
+use crate::object::{Object, pipe};
+use std::os::fd::OwnedFd;
+
+/// Flags that F_GETFL does not show.
+const NOT_KEPT: i32 = libc::O_CREAT | libc::O_EXCL | libc::O_NOCTTY | libc::O_TRUNC | libc::O_CLOEXEC;
+
+/// What an open came to.
+#[derive(Debug)]
+pub enum Opened {
+    /// An open file with one holder.
+    File(FileId),
+    /// A FIFO without its other end: wait.
+    Wait(Wait),
 }
 
-/// Where a path leads.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Found {
-    /// The directory of the last component.
-    pub parent: InodeId,
-    /// The last component.
-    pub name: Vec<u8>,
-    /// What stands there, if anything.
-    pub inode: Option<InodeId>,
-    /// The path ended with a slash.
-    pub slash: bool,
-    /// The path led through a link of /proc/PID/fd to this open file, which has no inode.
-    pub file: Option<FileId>,
+/// openat(2) without giving a descriptor yet; a FIFO that would block answers EAGAIN.
+pub fn open(
+    k: &mut Kernel,
+    cx: &mut Ctx<'_, '_>,
+    dirfd: i32,
+    path: &[u8],
+    flags: i32,
+    mode: u32,
+) -> Result<FileId, Fail> {
+    match open_or_wait(k, cx, dirfd, path, flags, mode)? {
+        Opened::File(file) => Ok(file),
+        Opened::Wait(_) => fail(libc::EAGAIN),
+    }
+}
+
+/// openat(2) without giving a descriptor yet.
+pub fn open_or_wait(
+    k: &mut Kernel,
+    cx: &mut Ctx<'_, '_>,
+    dirfd: i32,
+    path: &[u8],
+    flags: i32,
+    mode: u32,
+) -> Result<Opened, Fail> {
+    if flags & libc::O_PATH != 0 {
+        return open_path(k, cx, dirfd, path, flags).map(Opened::File);
+    }
+    let create = flags & libc::O_CREAT != 0;
+    let directory = flags & libc::O_DIRECTORY != 0;
+    if flags & libc::O_ACCMODE == 3 || (create && directory) {
+        return fail(libc::EINVAL);
+    }
+    if flags & libc::O_TMPFILE == libc::O_TMPFILE {
+        return open_unnamed(k, cx, dirfd, path, flags, mode).map(Opened::File);
+    }
+    let exclusive = create && flags & libc::O_EXCL != 0;
+    let last = if exclusive || flags & libc::O_NOFOLLOW != 0 { Last::NoFollow } else { Last::Follow };
+    let found = resolve(k, cx, dirfd, path, last)?;
+    if create {
+        if found.inode.is_some() && exclusive {
+            return fail(libc::EEXIST);
+        }
+        if found.slash || !found.is_named() {
+            return fail(libc::EISDIR);
+        }
+        if found.inode.is_none() && found.file.is_none() {
+            let id = make_file(k, cx, &found, mode & 0o7777)?;
+            return Ok(Opened::File(k.open(Object::Inode(id), flags & !NOT_KEPT)));
+        }
+    }
+    if let (Some(file), None) = (found.file, found.inode) {
+        return reopen(k, file, flags).map(Opened::File);
+    }
+    let id = found.existing(k)?;
+    open_inode(k, cx, id, flags)
+}
+
+/// O_PATH: a place only. Neither permission nor contents matter.
+fn open_path(k: &mut Kernel, cx: &mut Ctx<'_, '_>, dirfd: i32, path: &[u8], flags: i32) -> Result<FileId, Fail> {
+    let last = if flags & libc::O_NOFOLLOW != 0 { Last::NoFollow } else { Last::Follow };
+    let found = resolve(k, cx, dirfd, path, last)?;
+    if let (Some(file), None) = (found.file, found.inode) {
+        k.hold(file);
+        return Ok(file);
+    }
+    let id = found.existing(k)?;
+    if flags & libc::O_DIRECTORY != 0 && !k.fs.inode(id).is_dir() {
+        return fail(libc::ENOTDIR);
+    }
+    Ok(k.open(Object::Inode(id), flags & (libc::O_PATH | libc::O_DIRECTORY | libc::O_NOFOLLOW)))
+}
+
+/// O_TMPFILE: a file without a name in a directory.
+fn open_unnamed(
+    k: &mut Kernel,
+    cx: &mut Ctx<'_, '_>,
+    dirfd: i32,
+    path: &[u8],
+    flags: i32,
+    mode: u32,
+) -> Result<FileId, Fail> {
+    if flags & libc::O_ACCMODE == libc::O_RDONLY {
+        return fail(libc::EINVAL);
+    }
+    let dir = resolve(k, cx, dirfd, path, Last::Follow)?.existing(k)?;
+    match k.fs.inode(dir).node {
+        Node::Directory(_) => {}
+        _ if k.fs.inode(dir).is_dir() => return fail(libc::EOPNOTSUPP),
+        _ => return fail(libc::ENOTDIR),
+    }
+    may(k, cx.pid, dir, WRITE | EXEC)?;
+    let number = k.fs.store.create()?;
+    let mode = mode & !k.process(cx.pid).umask;
+    let id = new_inode(k, cx.pid, dir, Node::Regular(Body::Private { number, size: 0 }), mode);
+    let name = format!("#{}", super::stat::ino(id)).into_bytes();
+    k.fs.inode_mut(id).place = Some((dir, name));
+    if flags & libc::O_EXCL == 0 {
+        k.fs.linkable.insert(id);
+    }
+    Ok(k.open(Object::Inode(id), flags & !NOT_KEPT))
+}
+
+/// Opens what stands somewhere, by its type.
+fn open_inode(k: &mut Kernel, cx: &mut Ctx<'_, '_>, id: InodeId, flags: i32) -> Result<Opened, Fail> {
+    let kind = k.fs.inode(id).kind();
+    let (reads, writes) = match flags & libc::O_ACCMODE {
+        libc::O_RDONLY => (true, false),
+        libc::O_WRONLY => (false, true),
+        _ => (true, true),
+    };
+    let cuts = flags & libc::O_TRUNC != 0;
+    if flags & libc::O_DIRECTORY != 0 && kind != Kind::Directory {
+        return fail(libc::ENOTDIR);
+    }
+    match kind {
+        Kind::Symlink => return fail(libc::ELOOP),
+        Kind::Directory if writes || cuts || flags & libc::O_CREAT != 0 => return fail(libc::EISDIR),
+        _ => {}
+    }
+    let mask = if reads { READ } else { 0 } | if writes || cuts { WRITE } else { 0 };
+    may(k, cx.pid, id, mask)?;
+    let user = k.process(cx.pid).creds.uid[3];
+    if flags & libc::O_NOATIME != 0 && user != 0 && user != k.fs.inode(id).uid {
+        return fail(libc::EPERM);
+    }
+    let kept = flags & !NOT_KEPT;
+    match k.fs.inode(id).node.clone_shallow() {
+        Shallow::Regular => {
+            if cuts {
+                truncate(k, cx, id, 0)?;
+            } else {
+                host::ship(k, cx, id, host::SHIP_BYTES_MAX)?;
+            }
+            Ok(Opened::File(k.open(Object::Inode(id), kept)))
+        }
+        Shallow::Generated => proc::open(k, cx, id, kept, writes).map(Opened::File),
+        Shallow::Fifo => open_fifo(k, cx.tid, id, kept),
+        Shallow::Device(device) => dev::open(k, cx, id, device, kept).map(Opened::File),
+        Shallow::Socket => fail(libc::ENXIO),
+        Shallow::Other => Ok(Opened::File(k.open(Object::Inode(id), kept))),
+    }
+}
+
+/// A node's type without its data.
+enum Shallow {
+    Regular,
+    Generated,
+    Fifo,
+    Device((u32, u32)),
+    Socket,
+    Other,
+}
+
+impl Node {
+    fn clone_shallow(&self) -> Shallow {
+        match self {
+            Node::Regular(_) => Shallow::Regular,
+            Node::Proc(key) if key.kind() == Kind::Regular => Shallow::Generated,
+            Node::Volatile(_, Kind::Regular) | Node::Snapshot { .. } => Shallow::Generated,
+            Node::Fifo(_) => Shallow::Fifo,
+            Node::Device(major, minor) => Shallow::Device((*major, *minor)),
+            Node::Socket(_) => Shallow::Socket,
+            _ => Shallow::Other,
+        }
+    }
+}
+
+/// Opening /proc/PID/fd/N of something without an inode: a new description of a pipe's end, else the same description again.
+fn reopen(k: &mut Kernel, file: FileId, flags: i32) -> Result<FileId, Fail> {
+    match k.file(file).object {
+        Object::Socket(_) => fail(libc::ENXIO),
+        Object::Pipe(id, _) => open_pipe(k, id, flags & !NOT_KEPT),
+        _ => {
+            k.hold(file);
+            Ok(file)
+        }
+    }
+}
+
+fn end_of(flags: i32) -> Result<pipe::End, Fail> {
+    match flags & libc::O_ACCMODE {
+        libc::O_RDONLY => Ok(pipe::End::Read),
+        libc::O_WRONLY => Ok(pipe::End::Write),
+        _ => Err(Fail::Fatal(gapless_log::Error::Refused(
+            "the program opens a pipe or FIFO with O_RDWR, which gapless does not support; see docs/limits.md"
+                .to_owned(),
+        ))),
+    }
+}
+
+fn open_pipe(k: &mut Kernel, id: crate::kernel::ObjectId, flags: i32) -> Result<FileId, Fail> {
+    let end = end_of(flags)?;
+    pipe::open(k, id, end);
+    Ok(k.open(Object::Pipe(id, end), flags))
+}
+
+/// A thread that waits for the other end of a FIFO.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct FifoOpener {
+    tid: Tid,
+    /// It wants to read (else write).
+    reads: bool,
+    /// Somebody has opened the other end since.
+    met: bool,
+}
+
+/// Opens a FIFO (fifo(7)): who opens one end waits for the other. The pipe is kept with its inode, held by an opener or an end.
+fn open_fifo(k: &mut Kernel, tid: Tid, inode: InodeId, flags: i32) -> Result<Opened, Fail> {
+    let reads = end_of(flags)? == pipe::End::Read;
+    let old = match k.fs.inode(inode).node {
+        Node::Fifo(id) => id.filter(|id| k.objects.pipes.contains_key(id)),
+        _ => None,
+    };
+    // An opener whose call was given up has none in hand.
+    let waiting = |k: &Kernel, o: &FifoOpener| k.threads.get(&o.tid).is_some_and(|t| t.call.is_some());
+    let openers = k.fs.fifo_openers.get(&inode).cloned().unwrap_or_default();
+    let own = openers.iter().find(|o| o.tid == tid).copied();
+    let other_waits = openers.iter().any(|o| o.tid != tid && o.reads != reads && waiting(k, o));
+    let other_open =
+        old.is_some_and(|id| k.objects.pipes[&id].has_end(if reads { pipe::End::Write } else { pipe::End::Read }));
+    let nonblocking = flags & libc::O_NONBLOCK != 0;
+    let met = other_open || other_waits || own.is_some_and(|o| o.met);
+    if !met && nonblocking && !reads {
+        return fail(libc::ENXIO);
+    }
+    if !met && !nonblocking {
+        let list = k.fs.fifo_openers.entry(inode).or_default();
+        list.retain(|o| o.tid != tid);
+        list.push(FifoOpener { tid, reads, met: false });
+        return Ok(Opened::Wait(Wait::key(Key::Lock(inode.0))));
+    }
+    let id = match old {
+        Some(id) => id,
+        None => {
+            let id = pipe::create(k);
+            k.fs.inode_mut(inode).node = Node::Fifo(Some(id));
+            id
+        }
+    };
+    let list = k.fs.fifo_openers.entry(inode).or_default();
+    list.retain(|o| o.tid != tid);
+    for opener in list.iter_mut().filter(|o| o.reads != reads) {
+        opener.met = true;
+    }
+    if list.is_empty() {
+        k.fs.fifo_openers.remove(&inode);
+    }
+    let file = open_pipe(k, id, flags)?;
+    k.wake(Key::Lock(inode.0));
+    Ok(Opened::File(file))
 }
 
 /// A program to execute.
@@ -41,30 +284,15 @@ pub struct Executable {
     pub head: Vec<u8>,
     /// Size in bytes.
     pub size: u64,
-    /// Mode bits, with set-user-id and set-group-id.
+    /// Permission bits, with set-user-id and set-group-id.
     pub mode: u32,
+    /// Owner and group, for set-id programs.
+    pub owner: (u32, u32),
     /// The content, to read or to map.
     pub fd: OwnedFd,
 }
 
-/// Walks a path; `dirfd` may be AT_FDCWD.
-pub fn resolve(k: &mut Kernel, cx: &mut Ctx<'_, '_>, dirfd: i32, path: &[u8], last: Last) -> Result<Found, Fail> {
-    fail(libc::ENOSYS)
-}
-
-/// openat(2) without giving a descriptor yet; a FIFO that would block answers EAGAIN.
-pub fn open(
-    k: &mut Kernel,
-    cx: &mut Ctx<'_, '_>,
-    dirfd: i32,
-    path: &[u8],
-    flags: i32,
-    mode: u32,
-) -> Result<FileId, Fail> {
-    fail(libc::ENOSYS)
-}
-
-/// A program for execve: checks permission and type, ships the content. `dirfd` may be AT_FDCWD.
+/// A program for execve: checks permission and type, ships the content. `dirfd` may be AT_FDCWD; an empty path means `dirfd` itself.
 pub fn content_for_exec(
     k: &mut Kernel,
     cx: &mut Ctx<'_, '_>,
@@ -72,109 +300,64 @@ pub fn content_for_exec(
     path: &[u8],
     last: Last,
 ) -> Result<Executable, Fail> {
-    fail(libc::ENOSYS)
+    const HEAD_BYTES: usize = 4096;
+    let id = if path.is_empty() {
+        inode_of(k, k.file_of(cx.pid, dirfd)?)?
+    } else {
+        resolve(k, cx, dirfd, path, last)?.existing(k)?
+    };
+    match k.fs.inode(id).node {
+        Node::Regular(_) => {}
+        Node::Symlink(_) => return fail(libc::ELOOP),
+        _ => return fail(libc::EACCES),
+    }
+    may(k, cx.pid, id, EXEC)?;
+    let fd = open_content(k, cx, id, false)?.into();
+    let head = super::read_at(k, cx, id, 0, HEAD_BYTES)?;
+    let inode = k.fs.inode(id);
+    let (mode, owner) = (inode.mode, (inode.uid, inode.gid));
+    Ok(Executable { inode: id, path: path_of(k, id), head, size: super::size(k, id), mode, owner, fd })
 }
 
-/// read(2) of an [`crate::object::Object::Inode`] at its own offset, which moves on.
-pub fn read(k: &mut Kernel, cx: &mut Ctx<'_, '_>, file: FileId, max: usize) -> Result<Vec<u8>, Fail> {
-    fail(libc::ENOSYS)
+/// memfd_create(2).
+pub fn memfd(k: &mut Kernel, cx: &mut Ctx<'_, '_>, name: &[u8], sealable: bool) -> Result<FileId, Fail> {
+    let number = k.fs.store.create()?;
+    let id = new_inode(k, cx.pid, ROOT, Node::Regular(Body::Private { number, size: 0 }), 0o777);
+    let inode = k.fs.inode_mut(id);
+    inode.dev = super::stat::DEV_SHM;
+    inode.place = Some((ROOT, [b"memfd:", name].concat()));
+    k.fs.seals.insert(id, if sealable { 0 } else { seal::SEAL });
+    Ok(k.open(Object::Inode(id), libc::O_RDWR))
 }
 
-/// write(2) of an [`crate::object::Object::Inode`] at its own offset (the end, if O_APPEND), which moves on.
-pub fn write(k: &mut Kernel, cx: &mut Ctx<'_, '_>, file: FileId, bytes: &[u8]) -> Result<usize, Fail> {
-    fail(libc::ENOSYS)
-}
-
-/// Reads at an offset; short only at the end of the file.
-pub fn read_at(k: &mut Kernel, cx: &mut Ctx<'_, '_>, inode: InodeId, offset: u64, max: usize) -> Result<Vec<u8>, Fail> {
-    fail(libc::ENOSYS)
-}
-
-/// Writes at an offset.
-pub fn write_at(
-    k: &mut Kernel,
-    cx: &mut Ctx<'_, '_>,
-    inode: InodeId,
-    offset: u64,
-    bytes: &[u8],
-) -> Result<usize, Fail> {
-    fail(libc::ENOSYS)
-}
-
-/// lseek(2).
-pub fn seek(k: &mut Kernel, cx: &mut Ctx<'_, '_>, file: FileId, offset: i64, whence: i32) -> Result<u64, Fail> {
-    fail(libc::ENOSYS)
-}
-
-/// A real descriptor of the file's content, to be mapped in the tracee. `shared`: MAP_SHARED; `writable`: PROT_WRITE is possible
-/// (so read-write for a shared mapping of a file open for writing). EACCES, ENODEV as mmap(2).
-pub fn fd_for_map(
-    k: &mut Kernel,
-    cx: &mut Ctx<'_, '_>,
-    file: FileId,
-    shared: bool,
-    writable: bool,
-) -> Result<(InodeId, OwnedFd), Fail> {
-    fail(libc::ENOSYS)
-}
-
-/// struct stat of an inode.
-pub fn stat(k: &Kernel, inode: InodeId) -> [u8; 144] {
-    [0; 144]
-}
-
-/// struct stat of an open file of any kind.
-pub fn stat_file(k: &Kernel, file: FileId) -> [u8; 144] {
-    [0; 144]
-}
-
-/// Absolute path of an inode as the program would name it, " (deleted)" appended if it has no name.
-pub fn path_of(k: &Kernel, inode: InodeId) -> Vec<u8> {
-    Vec::new()
-}
-
-/// bind(2) of a Unix socket to a path: makes its name.
-pub fn bind_socket_name(k: &mut Kernel, cx: &mut Ctx<'_, '_>, path: &[u8], socket: ObjectId) -> Result<InodeId, Fail> {
-    fail(libc::ENOSYS)
-}
-
-/// connect(2) to a path: the socket of this group bound there. ECONNREFUSED if it is a socket of somebody else, or no socket.
-pub fn lookup_socket(k: &mut Kernel, cx: &mut Ctx<'_, '_>, path: &[u8]) -> Result<ObjectId, Fail> {
-    fail(libc::ENOSYS)
-}
-
-/// A bound socket is closed: its name stays, connecting is refused.
-pub fn unbind_socket(k: &mut Kernel, inode: InodeId) {}
-
-/// A process closed a descriptor of this inode: its POSIX record locks on it are gone (fcntl(2)).
-pub fn drop_process_locks(k: &mut Kernel, pid: Pid, inode: InodeId) {}
-
-/// fcntl commands that belong to the file system: locks, leases, seals.
-pub fn fcntl(k: &mut Kernel, cx: &mut Ctx<'_, '_>, file: FileId, command: i32, arg: u64) -> SysResult {
-    fail(libc::EINVAL)
-}
-
-/// To be called when a process has ended.
-pub fn process_gone(k: &mut Kernel, pid: Pid) {}
-
-/// The last holder of an open file is gone ([`crate::object::close`] of an inode).
-pub fn close(k: &mut Kernel, cx: &mut Ctx<'_, '_>, file: FileId) -> Result<(), Fail> {
+/// fcntl F_ADD_SEALS.
+pub fn add_seals(k: &mut Kernel, file: FileId, seals: u32) -> Result<(), Fail> {
+    let id = inode_of(k, file)?;
+    let Some(old) = k.fs.seals.get(&id).copied() else { return fail(libc::EINVAL) };
+    if seals & !seal::ALL != 0 {
+        return fail(libc::EINVAL);
+    }
+    if !k.file(file).writable() || old & seal::SEAL != 0 {
+        return fail(libc::EPERM);
+    }
+    let mapped = k.memories.values().any(|m| m.shared.values().any(|&(_, object, _)| object == id.0));
+    if seals & seal::WRITE != 0 && mapped {
+        return fail(libc::EBUSY);
+    }
+    k.fs.seals.insert(id, old | seals);
     Ok(())
 }
 
-/// At launch: takes the directory `path` of the host with everything below it into the model, for good.
-pub fn load_state(k: &mut Kernel, cx: &mut Ctx<'_, '_>, path: &[u8]) -> Result<(), Fail> {
-    fail(libc::ENOSYS)
+/// fcntl F_GET_SEALS.
+pub fn get_seals(k: &Kernel, file: FileId) -> Result<u32, Fail> {
+    let id = inode_of(k, file)?;
+    k.fs.seals.get(&id).copied().ok_or(Fail::Errno(Errno(libc::EINVAL)))
 }
 
-impl Fs {
-    /// Hashes all that shapes the future: attributes and names, and the real bytes of every file that is the program's own.
-    pub fn digest(&mut self, h: &mut gapless_log::Hasher) -> gapless_log::Result<()> {
-        Ok(())
-    }
-
-    /// Copies the tree at the model's `path` out to the host's `to`.
-    pub fn export(&mut self, path: &[u8], to: &Path) -> gapless_log::Result<()> {
-        Ok(())
-    }
+/// The last holder of an open file is gone ([`crate::object::close`] of an inode).
+pub fn close(k: &mut Kernel, cx: &mut Ctx<'_, '_>, file: FileId) -> Result<(), Fail> {
+    let _ = cx;
+    let Object::Inode(id) = k.file(file).object else { return Ok(()) };
+    lock::drop_file(k, file, id);
+    reap(k, id)
 }

@@ -24,8 +24,6 @@ pub enum Key {
     Lock(u64),
     /// A SysV semaphore set changed.
     Semaphore(i32),
-    /// Some FIFO was opened or closed.
-    Fifo,
     /// Only a signal or a deadline ends this wait.
     Never,
 }

@@ -118,8 +118,8 @@ pub fn write(
         return fail(libc::ESPIPE);
     }
     match object {
-        Object::Inode(inode) => match offset {
-            Some(at) => crate::fs::write_at(k, cx, inode, at, bytes),
+        Object::Inode(_) => match offset {
+            Some(at) => crate::fs::write_file_at(k, cx, file, at, bytes),
             None => crate::fs::write(k, cx, file, bytes),
         },
         Object::Socket(id) => crate::net::send(k, cx, id, bytes, None, &[], false),

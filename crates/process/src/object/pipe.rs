@@ -1,6 +1,6 @@
 //! Pipes and FIFOs (pipe(7)).
 
-use crate::kernel::{Fail, Kernel, Key, ObjectId, Tid, fail};
+use crate::kernel::{Fail, Kernel, ObjectId, Tid, fail};
 use std::collections::VecDeque;
 
 /// Writes up to this many bytes are atomic.
@@ -39,6 +39,14 @@ impl Pipe {
         self.bytes.is_empty()
     }
 
+    /// Has anybody this end open?
+    pub fn has_end(&self, end: End) -> bool {
+        match end {
+            End::Read => self.readers > 0,
+            End::Write => self.writers > 0,
+        }
+    }
+
     /// F_GETPIPE_SZ.
     pub fn capacity(&self) -> usize {
         self.capacity
@@ -69,7 +77,6 @@ pub fn open(k: &mut Kernel, id: ObjectId, end: End) {
         End::Write => pipe.writers += 1,
     }
     k.notify(id);
-    k.wake(Key::Fifo);
 }
 
 /// Reads what is there.

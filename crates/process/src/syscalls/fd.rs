@@ -1,35 +1,9 @@
 //! Descriptors: close, dup, fcntl, and the calls that make pipes, eventfds, timerfds, signalfds and epolls.
 
 use super::SysResult;
-use crate::kernel::{Ctx, Descriptor, Errno, Fail, Kernel, Key, Outcome, Wait, done, fail};
+use crate::kernel::{Ctx, Descriptor, Fail, Kernel, Outcome, Wait, done, fail};
 use crate::object::{Object, epoll, eventfd, pipe, signalfd, timerfd};
 use crate::signal::SigSet;
-
-/// openat(2).
-pub fn openat(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
-    let path = cx.read_path(a[1])?;
-    let flags = a[2] as i32;
-    let file = match crate::fs::open(k, cx, a[0] as i32, &path, flags, a[3] as u32) {
-        // The other end of a FIFO is not there yet.
-        Err(Fail::Errno(Errno(libc::EAGAIN))) if flags & libc::O_NONBLOCK == 0 => {
-            return Ok(Outcome::Block(Wait::key(Key::Fifo)));
-        }
-        other => other?,
-    };
-    let fds = install_all(k, cx, &[file], flags & libc::O_CLOEXEC != 0)?;
-    done(fds[0])
-}
-
-/// open(2).
-pub fn open(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
-    openat(k, cx, &[libc::AT_FDCWD as u64, a[0], a[1], a[2], 0, 0])
-}
-
-/// creat(2).
-pub fn creat(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
-    let flags = libc::O_CREAT | libc::O_WRONLY | libc::O_TRUNC;
-    openat(k, cx, &[libc::AT_FDCWD as u64, a[0], flags as u64, a[1], 0, 0])
-}
 
 /// close(2).
 pub fn close(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {

@@ -2,12 +2,15 @@
 
 use crate::kernel::{Ctx, Fail, Kernel, Outcome};
 
+pub mod dir;
 pub mod fd;
+pub mod file;
 pub mod futex;
 pub mod io;
 pub mod memory;
 pub mod misc;
 pub mod net;
+pub mod path;
 pub mod poll;
 pub mod process;
 pub mod signal;
