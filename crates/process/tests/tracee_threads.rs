@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 use gapless_process::tracee::sys::regs_words;
 use gapless_process::tracee::{
     Delivery, Died, RESERVED_FDS, SCRATCH_END, SCRATCH_START, STACK_SIZE, STACK_TOP, SigInfo, Stop, Tracee,
-    pin_current_thread,
 };
 use tracee_support::{LONG, Toy, compile, load, start};
 
@@ -52,31 +51,6 @@ fn a_fresh_stub_holds_nothing_but_the_scratch_pages_and_the_stack() {
     let mut pages = 0;
     tracee.for_each_writable_page(|_, _| pages += 1).unwrap();
     assert_eq!(pages, 0, "nothing of the kernel's own is left on the stack");
-}
-
-#[test]
-fn a_skipped_call_costs_one_stop() {
-    pin_current_thread(None).unwrap();
-    let source = "#include <unistd.h>\n#include <sys/syscall.h>\nint main() { for (;;) syscall(SYS_getppid); }";
-    let mut toy = toy("skip", source);
-    run_to(&mut toy, libc::SYS_getppid);
-    let mut best = Duration::MAX;
-    for _ in 0..20 {
-        let begin = Instant::now();
-        for _ in 0..200 {
-            toy.tracee.finish_syscall(1);
-            let stop = toy.tracee.run(soon()).unwrap();
-            assert!(matches!(stop, Stop::Syscall { nr: libc::SYS_getppid, .. }));
-        }
-        best = best.min(begin.elapsed() / 200);
-    }
-    println!("skipped call: {best:?} a round trip");
-    let begin = Instant::now();
-    for _ in 0..1000 {
-        assert!(toy.tracee.native(libc::SYS_getpid, [0; 6]).unwrap() > 0);
-    }
-    println!("native call: {:?}", begin.elapsed() / 1000);
-    assert!(best < Duration::from_millis(1));
 }
 
 const SYS_GETPPID: i64 = libc::SYS_getppid;

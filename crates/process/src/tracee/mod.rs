@@ -29,6 +29,7 @@ mod stack;
 mod stub;
 pub mod sys;
 mod thread;
+mod tsc;
 
 pub use clock::{TICK, pause_ticks};
 pub use elf::{Elf, Errno};
@@ -40,3 +41,4 @@ pub use spawn::pin_current_thread;
 pub use stub::{RESERVED_FDS, SCRATCH_END, SCRATCH_START, STACK_SIZE, STACK_TOP};
 pub use sys::Regs;
 pub use thread::{Stop, Tracee, xsave_values};
+pub use tsc::{counter_faults, restore_counter};

@@ -1,5 +1,5 @@
-//! Thin safe wrappers over the calls that hold a tracee. All `unsafe` of the tracee layer that
-//! is not the child side of `fork` lives here.
+//! Thin safe wrappers over the calls that hold a tracee. The tracee layer's `unsafe` lives here, in
+//! `spawn` (the child side of `fork`), `clock` (the timer) and `tsc` (the clock's replacement).
 
 use std::io;
 use std::mem::{MaybeUninit, size_of};

@@ -11,7 +11,7 @@ use libc::{c_int, pid_t};
 
 use super::stub::{CALL_GADGET, CALL_GADGET_AFTER, TRAP_GADGET_AFTER};
 use super::sys::{self, Regs, Waited};
-use super::{Error, Result, SigInfo, clock};
+use super::{Error, Result, SigInfo, clock, tsc};
 
 /// Why a thread stopped.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -120,6 +120,7 @@ const X32_BIT: u32 = 0x4000_0000;
 
 impl Tracee {
     pub(super) fn new(tid: pid_t, pid: pid_t, link: Link) -> Tracee {
+        tsc::hold();
         let regs = sys::regs_from_words(&[0; sys::REGS_WORDS]);
         Tracee { tid, pid, link, at: At::Running, regs, dirty: false, deferred: Vec::new() }
     }
@@ -465,6 +466,7 @@ impl Tracee {
 
     fn wait_until(&mut self, deadline: Option<Instant>) -> Result<c_int> {
         clock::ensure_ticks()?;
+        tsc::give_up();
         loop {
             match sys::wait_once(self.tid)? {
                 Waited::Status(status) => return Ok(status),
@@ -561,5 +563,6 @@ impl Drop for Tracee {
         if !self.is_dead() {
             sys::kill_process(self.pid);
         }
+        tsc::release();
     }
 }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use gapless_process::tracee::insn::{self, Answer, Kind, Trapped};
 use gapless_process::tracee::loader::{Loaded, Object, Plan, Start};
-use gapless_process::tracee::{Elf, Stop, Tracee, cpuid};
+use gapless_process::tracee::{Elf, Stop, Tracee, cpuid, restore_counter};
 
 pub const LONG: Duration = Duration::from_secs(20);
 
@@ -21,6 +21,7 @@ pub fn compile(name: &str, source: &str, flags: &[&str]) -> PathBuf {
     std::fs::create_dir_all(&dir).unwrap();
     let (input, output) = (dir.join(format!("{name}.c")), dir.join(name));
     std::fs::write(&input, source).unwrap();
+    restore_counter();
     let status = Command::new("cc").args(["-O1", "-w", "-o"]).arg(&output).arg(&input).args(flags).status().unwrap();
     assert!(status.success(), "cc failed for {name}");
     output
