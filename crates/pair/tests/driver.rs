@@ -66,3 +66,87 @@ fn killed_primaries_lose_nothing() {
     println!("{released} outputs released, none contradicted");
     assert!(released > 200 * kills);
 }
+
+/// Two directories, each always restarted by itself (as by an init system), killed and stalled at random moments, both at once included.
+#[test]
+fn random_kills_and_stalls_of_both_sides() {
+    let seconds: u64 = std::env::var("GAPLESS_TEST_SECONDS").ok().and_then(|s| s.parse().ok()).unwrap_or(6);
+    let home = tempfile::tempdir().unwrap();
+    let mut seed = std::env::var("GAPLESS_TEST_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or(1u64);
+    let mut roll = move |n: u64| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (seed >> 33) % n
+    };
+    let plan = |i: usize, start| Plan::new(start, home.path(), ["left", "right"][i]);
+    let mut nodes: Vec<Option<Proc>> = vec![Some(plan(0, Start::Fresh).spawn()), None];
+    let world = plan(0, Start::Auto).world;
+    wait_until("it runs", || (heard_lines(&world) > 0).then_some(()));
+    nodes[1] = Some(plan(1, Start::Auto).spawn());
+    let started = std::time::Instant::now();
+    let (mut kills, mut stalls, mut both) = (0, 0, 0);
+    while started.elapsed().as_secs() < seconds {
+        thread::sleep(std::time::Duration::from_millis(20 + roll(300)));
+        let i = roll(2) as usize;
+        match roll(8) {
+            0 | 1 => {
+                stalls += 1;
+                let node = nodes[i].as_ref().unwrap();
+                node.stall();
+                thread::sleep(std::time::Duration::from_millis(20 + roll(400)));
+                node.go_on();
+            }
+            2 => {
+                both += 1;
+                nodes.iter_mut().for_each(|n| n.take().unwrap().kill());
+            }
+            _ => {
+                kills += 1;
+                nodes[i].take().unwrap().kill();
+            }
+        }
+        // Whoever has ended, by our hand or because it was deposed, is started again.
+        for (i, node) in nodes.iter_mut().enumerate() {
+            if node.as_mut().is_none_or(Proc::has_ended) {
+                *node = Some(plan(i, Start::Auto).spawn());
+            }
+        }
+    }
+    let before = heard_lines(&world);
+    let survivor = wait_until("one is protected again", || {
+        for (i, node) in nodes.iter_mut().enumerate() {
+            if node.as_mut().is_none_or(Proc::has_ended) {
+                *node = Some(plan(i, Start::Auto).spawn());
+            }
+        }
+        nodes.iter().position(|n| n.as_ref().is_some_and(|n| n.status().is_some_and(|s| s.mode == "protected")))
+    });
+    wait_until("it says more", || (heard_lines(&world) > before + 100).then_some(()));
+    let dir = nodes[survivor].as_ref().unwrap().dir.clone();
+    nodes.iter_mut().for_each(|n| n.take().unwrap().kill());
+    let released = check_released(&world, &dir);
+    println!("{kills} kills, {both} of both, {stalls} stalls; {released} outputs released, none contradicted");
+}
+
+/// One step, one frame, one round trip: what a program with one client pays. The figures are printed; only their sanity is asserted.
+#[test]
+fn commit_latency_is_measured() {
+    let home = tempfile::tempdir().unwrap();
+    let pace = |plan: Plan, burst, pause| Plan { burst, pause: std::time::Duration::from_micros(pause), ..plan };
+    for (name, burst, pause) in [("one step a millisecond", 1, 1000), ("bursts of 1000 steps", 1000, 1000)] {
+        let home = home.path().join(burst.to_string());
+        std::fs::create_dir(&home).unwrap();
+        let backup = pace(Plan::new(Start::Join, &home, "b"), burst, pause).spawn();
+        let primary = Plan { peer: Some(backup.address.clone()), hold: true, ..Plan::new(Start::Fresh, &home, "a") };
+        let primary = pace(primary, burst, pause);
+        let node = primary.spawn();
+        node.wait_mode("protected");
+        let before = heard_lines(&primary.world);
+        let started = std::time::Instant::now();
+        thread::sleep(std::time::Duration::from_millis(1500));
+        let rate = (heard_lines(&primary.world) - before) as f64 / started.elapsed().as_secs_f64();
+        let status = node.status().unwrap();
+        let l = status.commit_latency;
+        println!("{name}: {rate:.0} steps/s, commit p50 {:.0} p99 {:.0} max {:.0} us", l.p50_us, l.p99_us, l.max_us);
+        assert!(l.count > 50 && l.p50_us > 1.0 && l.p50_us <= l.p99_us && l.p99_us <= l.max_us, "{l:?}");
+    }
+}

@@ -331,3 +331,62 @@ fn strangers_on_the_pairs_port_disturb_nobody() {
     assert!(status.refused_connections > 50, "{status:?}");
     check(&plan, primary);
 }
+
+#[test]
+fn a_backup_that_diverges_never_goes_live() {
+    let home = tempfile::tempdir().unwrap();
+    let flawed = |plan: &mut Plan| {
+        if plan.start == Start::Join {
+            plan.flaw = Flaw::Diverges(400);
+        }
+    };
+    let (primary, backup, plan) = protected(home.path(), flawed);
+    let end = backup.end().unwrap();
+    assert!(end.contains("Diverged") && end.contains("Position(401)"), "{end}");
+    let status = primary.wait_mode("solo");
+    assert!(status.unprotected_ms > 0.0);
+    wait_more(&plan.world, 100);
+    check(&plan, primary);
+}
+
+#[test]
+fn a_slow_backup_slows_the_primary_down_and_lag_stays_bounded() {
+    const LIMIT: u64 = 10_000;
+    let home = tempfile::tempdir().unwrap();
+    let slow = |plan: &mut Plan| {
+        plan.lag_entries_max = LIMIT;
+        if plan.start == Start::Join {
+            plan.flaw = Flaw::Slow(200);
+        }
+    };
+    let (primary, backup, plan) = protected(home.path(), slow);
+    wait_until("it is behind", || primary.status().filter(|s| s.lag_entries > LIMIT / 2));
+    for _ in 0..100 {
+        std::thread::sleep(Duration::from_millis(10));
+        let status = primary.status().unwrap();
+        assert_eq!(status.mode, "protected");
+        assert!(status.lag_entries < LIMIT + 4000, "{status:?}");
+        assert!(status.lag_ms > 0.0 && status.lag_bytes > 0);
+    }
+    primary.kill();
+    let live = wait_role(&backup, "primary");
+    println!("took over from behind in {:?} ms", live.last_takeover_ms);
+    wait_more(&plan.world, 100);
+    check(&plan, backup);
+}
+
+#[test]
+fn a_takeover_that_cannot_be_prepared_is_tried_again() {
+    let home = tempfile::tempdir().unwrap();
+    let busy = |plan: &mut Plan| {
+        if plan.start == Start::Join {
+            plan.flaw = Flaw::Unprepared(3);
+        }
+    };
+    let (primary, backup, plan) = protected(home.path(), busy);
+    wait_more(&plan.world, 100);
+    primary.kill();
+    wait_role(&backup, "primary");
+    wait_more(&plan.world, 100);
+    check(&plan, backup);
+}

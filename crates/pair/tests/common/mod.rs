@@ -38,12 +38,41 @@ pub struct Counter {
     burst: u64,
     pause: Duration,
     halted: bool,
+    flaw: Flaw,
+}
+
+/// What is wrong with a replica that executes a log.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Flaw {
+    #[default]
+    None,
+    /// Says something else at this position.
+    Diverges(u64),
+    /// Takes this many microseconds for a step.
+    Slow(u64),
+    /// Cannot prepare a takeover for so many times.
+    Unprepared(u64),
 }
 
 impl Counter {
+    pub fn flawed(self, flaw: Flaw) -> Self {
+        Self { flaw, ..self }
+    }
+
     pub fn new(world: Option<&Path>, steps_max: u64, burst: u64, pause: Duration) -> Self {
         let world = world.map(|w| File::options().append(true).create(true).open(w).unwrap());
-        Self { world, said: Arc::default(), state: 0, position: 0, lives: 0, steps_max, burst, pause, halted: false }
+        Self {
+            world,
+            said: Arc::default(),
+            state: 0,
+            position: 0,
+            lives: 0,
+            steps_max,
+            burst,
+            pause,
+            halted: false,
+            flaw: Flaw::None,
+        }
     }
 
     fn mix(&mut self, input: u64) {
@@ -96,6 +125,11 @@ impl Replica for Counter {
             return Ok(Progress::Ran);
         }
         let body = log.input(Position(self.position), RANDOM)?;
+        match self.flaw {
+            Flaw::Diverges(at) if at == self.position => self.state ^= 1,
+            Flaw::Slow(us) => std::thread::sleep(Duration::from_micros(us)),
+            _ => {}
+        }
         self.mix(u64::from_le_bytes(body.try_into().unwrap()));
         self.speak(log.out());
         Ok(self.progress())
@@ -111,6 +145,16 @@ impl Replica for Counter {
     fn wait(&mut self, waker: &Waker, at_most: Duration) -> Result<()> {
         waker.wait(at_most);
         Ok(())
+    }
+
+    fn prepare(&mut self) -> Result<()> {
+        match &mut self.flaw {
+            Flaw::Unprepared(times) if *times > 0 => {
+                *times -= 1;
+                Err(gapless_log::Error::Refused("the port is busy".into()))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn go_live(&mut self, term: Term, log: &mut Recorder<'_>) -> Result<()> {
@@ -158,6 +202,9 @@ pub struct Plan {
     pub hold: bool,
     /// Files of this node's process cannot grow beyond this: its disk is full. 0 for no limit.
     pub file_bytes_max: u64,
+    pub flaw: Flaw,
+    /// The primary pauses while the backup is this far behind; 0 for the default.
+    pub lag_entries_max: u64,
 }
 
 impl Plan {
@@ -176,6 +223,8 @@ impl Plan {
             commit: Commit::Received,
             hold: false,
             file_bytes_max: 0,
+            flaw: Flaw::None,
+            lag_entries_max: 0,
         }
     }
 
@@ -186,6 +235,9 @@ impl Plan {
         config.peer.clone_from(&self.peer);
         config.commit = self.commit;
         config.hold = self.hold;
+        if self.lag_entries_max > 0 {
+            config.lag_entries_max = self.lag_entries_max;
+        }
         config
     }
 
@@ -209,7 +261,8 @@ impl Plan {
     }
 
     pub fn run(&self, node: Node) -> NodeEnd {
-        node.run(|| Ok(Counter::new(Some(&self.world), self.steps_max, self.burst, self.pause))).unwrap()
+        node.run(|| Ok(Counter::new(Some(&self.world), self.steps_max, self.burst, self.pause).flawed(self.flaw)))
+            .unwrap()
     }
 
     fn encode(&self) -> String {
@@ -233,6 +286,13 @@ impl Plan {
             u8::from(self.commit == Commit::Durable).to_string(),
             u8::from(self.hold).to_string(),
             self.file_bytes_max.to_string(),
+            match self.flaw {
+                Flaw::None => "none".into(),
+                Flaw::Diverges(n) => format!("diverges {n}"),
+                Flaw::Slow(n) => format!("slow {n}"),
+                Flaw::Unprepared(n) => format!("unprepared {n}"),
+            },
+            self.lag_entries_max.to_string(),
         ]
         .join("|")
     }
@@ -259,6 +319,13 @@ impl Plan {
             commit: if f[10] == "1" { Commit::Durable } else { Commit::Received },
             hold: f[11] == "1",
             file_bytes_max: f[12].parse().unwrap(),
+            flaw: match f[13].split_once(' ') {
+                Some(("diverges", n)) => Flaw::Diverges(n.parse().unwrap()),
+                Some(("slow", n)) => Flaw::Slow(n.parse().unwrap()),
+                Some(("unprepared", n)) => Flaw::Unprepared(n.parse().unwrap()),
+                _ => Flaw::None,
+            },
+            lag_entries_max: f[14].parse().unwrap(),
         }
     }
 
@@ -330,6 +397,10 @@ impl Proc {
 
     pub fn go_on(&self) {
         self.signal(libc::SIGCONT);
+    }
+
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
     }
 
     pub fn kill(mut self) {
