@@ -337,12 +337,13 @@ fn a_backup_that_diverges_never_goes_live() {
     let home = tempfile::tempdir().unwrap();
     let flawed = |plan: &mut Plan| {
         if plan.start == Start::Join {
-            plan.flaw = Flaw::Diverges(400);
+            plan.flaw = Flaw::Diverges;
         }
     };
     let (primary, backup, plan) = protected(home.path(), flawed);
+    std::fs::write(home.path().join("diverge"), "").unwrap();
     let end = backup.end().unwrap();
-    assert!(end.contains("Diverged") && end.contains("Position(401)"), "{end}");
+    assert!(end.contains("Diverged") && end.contains("outputs said"), "{end}");
     let status = primary.wait_mode("solo");
     assert!(status.unprotected_ms > 0.0);
     wait_more(&plan.world, 100);

@@ -39,6 +39,7 @@ pub struct Counter {
     pause: Duration,
     halted: bool,
     flaw: Flaw,
+    trigger: PathBuf,
 }
 
 /// What is wrong with a replica that executes a log.
@@ -46,8 +47,8 @@ pub struct Counter {
 pub enum Flaw {
     #[default]
     None,
-    /// Says something else at this position.
-    Diverges(u64),
+    /// Says something else as soon as the file `diverge` is there.
+    Diverges,
     /// Takes this many microseconds for a step.
     Slow(u64),
     /// Cannot prepare a takeover for so many times.
@@ -60,6 +61,7 @@ impl Counter {
     }
 
     pub fn new(world: Option<&Path>, steps_max: u64, burst: u64, pause: Duration) -> Self {
+        let trigger = world.map(|w| w.with_file_name("diverge")).unwrap_or_default();
         let world = world.map(|w| File::options().append(true).create(true).open(w).unwrap());
         Self {
             world,
@@ -72,6 +74,7 @@ impl Counter {
             pause,
             halted: false,
             flaw: Flaw::None,
+            trigger,
         }
     }
 
@@ -126,7 +129,7 @@ impl Replica for Counter {
         }
         let body = log.input(Position(self.position), RANDOM)?;
         match self.flaw {
-            Flaw::Diverges(at) if at == self.position => self.state ^= 1,
+            Flaw::Diverges if self.trigger.exists() => self.state ^= 1,
             Flaw::Slow(us) => std::thread::sleep(Duration::from_micros(us)),
             _ => {}
         }
@@ -288,7 +291,7 @@ impl Plan {
             self.file_bytes_max.to_string(),
             match self.flaw {
                 Flaw::None => "none".into(),
-                Flaw::Diverges(n) => format!("diverges {n}"),
+                Flaw::Diverges => "diverges 0".into(),
                 Flaw::Slow(n) => format!("slow {n}"),
                 Flaw::Unprepared(n) => format!("unprepared {n}"),
             },
@@ -320,7 +323,7 @@ impl Plan {
             hold: f[11] == "1",
             file_bytes_max: f[12].parse().unwrap(),
             flaw: match f[13].split_once(' ') {
-                Some(("diverges", n)) => Flaw::Diverges(n.parse().unwrap()),
+                Some(("diverges", _)) => Flaw::Diverges,
                 Some(("slow", n)) => Flaw::Slow(n.parse().unwrap()),
                 Some(("unprepared", n)) => Flaw::Unprepared(n.parse().unwrap()),
                 _ => Flaw::None,
