@@ -2,6 +2,9 @@
 # What the scripts share: finding or installing what they need, and timed, counted steps.
 # Sourced, not run.
 
+# Where Debian keeps nginx; not on everybody's PATH.
+PATH="$PATH:/usr/sbin:/sbin"
+
 say() { printf '%s\n' "$*" >&2; }
 
 die() {

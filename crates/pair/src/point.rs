@@ -32,7 +32,7 @@ impl Point {
 /// How many of the latest points are all kept; older ones thin out by half with every doubling of their distance.
 const DENSE: u64 = 16;
 
-/// A sample of a log's points: the latest [`DENSE`] and ever fewer of the older ones, O(log n) in all.
+/// A sample of a log's points: the latest 16 and ever fewer of the older ones, O(log n) in all.
 #[derive(Clone, Debug, Default)]
 pub struct Points {
     /// Ordinal of the frame in the log (1 for the first) and its end.

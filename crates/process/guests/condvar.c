@@ -2,7 +2,7 @@
 // Mutex and condition variables: a bounded queue, broadcast, timed waits.
 #include "guest.h"
 
-enum { PRODUCERS = 3, EACH = 200, ROOM = 4 };
+enum { PRODUCERS = 3, EACH = 50, ROOM = 4 };
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
 static int queue[ROOM], used, done;

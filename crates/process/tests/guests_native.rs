@@ -84,6 +84,7 @@ guests! {
     iovec
     itimer
     links
+    lock_deadlock
     locks
     lseek
     memfd
