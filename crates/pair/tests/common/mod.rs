@@ -238,6 +238,8 @@ impl Plan {
         config.peer.clone_from(&self.peer);
         config.commit = self.commit;
         config.hold = self.hold;
+        // Loaded test machines stall for hundreds of milliseconds; what is tested here is not how soon that is noticed.
+        config.detect = Duration::from_millis(1000);
         if self.lag_entries_max > 0 {
             config.lag_entries_max = self.lag_entries_max;
         }
