@@ -67,7 +67,7 @@ fn sizes(usual: &[Size], full: &[Size]) -> Vec<Config> {
 
 #[test]
 fn level_received_holds() {
-    for config in sizes(&SMALL, &[(2, 3, ENDLESS, ENDLESS), (2, 4, ENDLESS, ENDLESS), (3, 1, ENDLESS, ENDLESS)]) {
+    for config in sizes(&SMALL, &[(2, 4, ENDLESS, ENDLESS), (3, 1, ENDLESS, ENDLESS)]) {
         holds("received", config);
     }
 }
@@ -82,14 +82,14 @@ fn level_durable_holds() {
 /// Without a lost directory L asks for nothing: however often everybody is killed, an owner comes back.
 #[test]
 fn any_number_of_kills_is_survived() {
-    for config in sizes(&[(2, 3, ENDLESS, 0)], &[(2, 4, ENDLESS, 0), (3, 2, ENDLESS, 0)]) {
+    for config in sizes(&[(2, 3, ENDLESS, 0)], &[(2, 4, ENDLESS, 0), (3, 1, ENDLESS, 0)]) {
         holds("kills", config);
     }
 }
 
 #[test]
 fn three_nodes_hold() {
-    for config in sizes(&[(3, 1, ENDLESS, 0)], &[(3, 2, 1, 1), (3, 2, ENDLESS, ENDLESS)]) {
+    for config in sizes(&[(3, 1, 1, 0)], &[(3, 2, 1, 1)]) {
         holds("three nodes", config);
     }
 }
@@ -103,7 +103,7 @@ fn handover_holds() {
 
 #[test]
 fn marks_hold() {
-    for config in sizes(&[(2, 3, ENDLESS, ENDLESS)], &[(2, 4, ENDLESS, ENDLESS), (3, 2, ENDLESS, ENDLESS)]) {
+    for config in sizes(&[(2, 3, ENDLESS, 0)], &[(2, 4, ENDLESS, ENDLESS), (3, 2, 1, 0)]) {
         holds("marks", Config { marks: true, ..config });
     }
 }
@@ -128,7 +128,7 @@ fn the_named_backups_directory_may_be_resumed_at_level_durable() {
 /// acknowledging before it goes unpunished. (With it, `mutants::ack_before_fsync` is caught.)
 #[test]
 fn the_backups_fsync_counts_only_if_its_directory_may_be_resumed() {
-    for config in sizes(&SMALL, &LARGE) {
+    for config in sizes(&SMALL[..1], &LARGE) {
         holds("no fsync", Config { level: Level::Durable, mutant: Some(Mutant::AckBeforeFsync), ..config });
     }
 }
@@ -136,7 +136,7 @@ fn the_backups_fsync_counts_only_if_its_directory_may_be_resumed() {
 /// D makes a deposed primary stop early. Nothing else hangs on it.
 #[test]
 fn safety_and_liveness_do_not_need_rule_d() {
-    for config in sizes(&SMALL, &LARGE) {
+    for config in sizes(&SMALL[..1], &LARGE) {
         holds("without D", Config { mutant: Some(Mutant::NeverReads), ..config });
     }
 }
