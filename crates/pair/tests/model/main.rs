@@ -15,7 +15,7 @@
 //! timeout matters to safety), the lag limit, bytes and corruption, digests and the order "prepare first, then put" of
 //! B1, a register that goes back or is replaced (the stored highest `(uuid, v)`).
 //!
-//! The searches of the default run have 0.4 to 2 million states each and take seconds. `GAPLESS_MODEL=full cargo test
+//! The searches of the default run have 0.1 to 0.8 million states each and take seconds. `GAPLESS_MODEL=full cargo test
 //! --release -p gapless-pair --test model -- --nocapture --test-threads 1` searches far larger worlds, see [`sizes`].
 
 mod backup;
@@ -52,8 +52,8 @@ fn holds(name: &str, config: Config) -> Vec<&'static str> {
 
 /// (nodes, log, kills, losses)
 type Size = (usize, u8, u8, u8);
-/// Kills without end; once with lost directories, once without, where L asks for an owner from every state.
-const SMALL: [Size; 2] = [(2, 2, ENDLESS, ENDLESS), (2, 2, ENDLESS, 0)];
+/// Kills and lost directories without end.
+const SMALL: [Size; 1] = [(2, 2, ENDLESS, ENDLESS)];
 const LARGE: [Size; 2] = [(2, 3, ENDLESS, ENDLESS), (3, 1, ENDLESS, ENDLESS)];
 
 /// The worlds that a test searches.
@@ -82,7 +82,7 @@ fn level_durable_holds() {
 /// Without a lost directory L asks for nothing: however often everybody is killed, an owner comes back.
 #[test]
 fn any_number_of_kills_is_survived() {
-    for config in sizes(&[(2, 3, ENDLESS, 0)], &[(2, 4, ENDLESS, 0), (3, 1, ENDLESS, 0)]) {
+    for config in sizes(&[(2, 2, ENDLESS, 0)], &[(2, 4, ENDLESS, 0), (3, 1, ENDLESS, 0)]) {
         holds("kills", config);
     }
 }
@@ -96,14 +96,14 @@ fn three_nodes_hold() {
 
 #[test]
 fn handover_holds() {
-    for config in sizes(&SMALL, &LARGE) {
+    for config in sizes(&[SMALL[0], (2, 2, ENDLESS, 0)], &LARGE) {
         holds("handover", Config { handover: true, ..config });
     }
 }
 
 #[test]
 fn marks_hold() {
-    for config in sizes(&[(2, 3, ENDLESS, 0)], &[(2, 4, ENDLESS, ENDLESS), (3, 2, 1, 0)]) {
+    for config in sizes(&[(2, 3, 1, 0)], &[(2, 4, ENDLESS, ENDLESS), (3, 2, 1, 0)]) {
         holds("marks", Config { marks: true, ..config });
     }
 }
@@ -128,7 +128,7 @@ fn the_named_backups_directory_may_be_resumed_at_level_durable() {
 /// acknowledging before it goes unpunished. (With it, `mutants::ack_before_fsync` is caught.)
 #[test]
 fn the_backups_fsync_counts_only_if_its_directory_may_be_resumed() {
-    for config in sizes(&SMALL[..1], &LARGE) {
+    for config in sizes(&SMALL, &LARGE) {
         holds("no fsync", Config { level: Level::Durable, mutant: Some(Mutant::AckBeforeFsync), ..config });
     }
 }
@@ -136,7 +136,7 @@ fn the_backups_fsync_counts_only_if_its_directory_may_be_resumed() {
 /// D makes a deposed primary stop early. Nothing else hangs on it.
 #[test]
 fn safety_and_liveness_do_not_need_rule_d() {
-    for config in sizes(&SMALL[..1], &LARGE) {
+    for config in sizes(&SMALL, &LARGE) {
         holds("without D", Config { mutant: Some(Mutant::NeverReads), ..config });
     }
 }

@@ -56,29 +56,41 @@ pub fn search(rules: &Rules, live: bool) -> Report {
         }
         at += 1;
     }
-    let broken = if live { stuck(rules, &seen, edges) } else { None };
+    let broken = if live { stuck(rules, &seen, &edges) } else { None };
     let broken = broken.map(|at| trace(rules, &seen, at, None));
     Report { states: seen.keys.len(), steps: taken, depth, actions, broken }
 }
 
 /// The first state from which no fault-free way leads to a live owner. `edges` are (to, from).
-fn stuck(rules: &Rules, seen: &Seen, mut edges: Vec<(u32, u32)>) -> Option<u32> {
-    edges.sort_unstable();
-    edges.dedup();
-    let states = seen.keys.len();
+fn stuck(rules: &Rules, seen: &Seen, edges: &[(u32, u32)]) -> Option<u32> {
     let unpacked = |at: u32| State::unpack(&seen.keys[at as usize]);
+    let states = seen.keys.len();
+    let (first, sources) = by_target(states, edges);
     let mut reached = vec![false; states];
     let mut queue: Vec<u32> = (0..states as u32).filter(|&at| rules.serves(&unpacked(at))).collect();
     queue.iter().for_each(|&at| reached[at as usize] = true);
     while let Some(to) = queue.pop() {
-        let first = edges.partition_point(|&(t, _)| t < to);
-        for &(_, from) in edges[first..].iter().take_while(|&&(t, _)| t == to) {
+        for &from in &sources[first[to as usize]..first[to as usize + 1]] {
             if !std::mem::replace(&mut reached[from as usize], true) {
                 queue.push(from);
             }
         }
     }
     (0..states as u32).find(|&at| !reached[at as usize] && rules.servable(&unpacked(at)))
+}
+
+/// The sources of all edges, those of target `t` at `first[t]..first[t + 1]`.
+fn by_target(targets: usize, edges: &[(u32, u32)]) -> (Vec<usize>, Vec<u32>) {
+    let mut first = vec![0; targets + 1];
+    edges.iter().for_each(|&(to, _)| first[to as usize + 1] += 1);
+    (0..targets).for_each(|t| first[t + 1] += first[t]);
+    let mut free = first.clone();
+    let mut sources = vec![0; edges.len()];
+    for &(to, from) in edges {
+        sources[free[to as usize]] = from;
+        free[to as usize] += 1;
+    }
+    (first, sources)
 }
 
 /// The states met, each with the one that it was first reached from; open addressing over their numbers.
