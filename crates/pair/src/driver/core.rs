@@ -56,8 +56,8 @@ pub(super) struct Core {
     arbiter: Sender<ArbiterJob>,
     disk: Sender<DiskJob>,
     dial: Sender<String>,
-    /// Tells a person.
-    notify: Box<dyn FnMut(&Status) + Send>,
+    /// Tells a person, who may read slowly.
+    notify: Sender<Status>,
 }
 
 /// What a core is made of.
@@ -69,7 +69,7 @@ pub(super) struct Parts {
     pub arbiter: Sender<ArbiterJob>,
     pub disk: Sender<DiskJob>,
     pub dial: Sender<String>,
-    pub notify: Box<dyn FnMut(&Status) + Send>,
+    pub notify: Sender<Status>,
     pub stats: Stats,
 }
 
@@ -216,7 +216,8 @@ impl Core {
             }
             Action::Status(status) => {
                 self.stats.changed(&status);
-                (self.notify)(&status);
+                // If nobody listens any more the node is over.
+                let _ = self.notify.send(status);
             }
         }
     }

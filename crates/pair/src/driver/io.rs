@@ -18,19 +18,23 @@ const GOODBYE_TIME_MAX: Duration = Duration::from_millis(200);
 /// Runs until the life is over and what was left to say is said. `tick` is the pace of the engine's clock.
 pub(super) fn run(shared: &Shared, listener: Option<&TcpListener>, tick: Duration) {
     let mut ticked = Instant::now();
+    let mut resting = false;
     let mut ending: Option<Instant> = None;
     loop {
-        let ready = wait(shared, listener, tick.saturating_sub(ticked.elapsed()));
+        // A listener that cannot accept (no descriptor left) rests until the next tick.
+        let listening = listener.filter(|_| !resting);
+        let ready = wait(shared, listening, tick.saturating_sub(ticked.elapsed()));
         shared.io.reset();
         let mut core = shared.lock();
         if ready.accept {
-            accept(listener, &mut core);
+            resting = !accept(listener, &mut core);
         }
         for conn in ready.conns {
             read(&mut core, conn);
         }
         if ticked.elapsed() >= tick {
             ticked = Instant::now();
+            resting = false;
             core.handle(Event::Tick);
         }
         core.finish();
@@ -78,13 +82,17 @@ fn wait(shared: &Shared, listener: Option<&TcpListener>, at_most: Duration) -> R
     Ready { accept, conns: conns.into_iter().zip(&fds[first..]).filter_map(ready).collect() }
 }
 
-fn accept(listener: Option<&TcpListener>, core: &mut Core) {
+/// False if the system refuses to accept for now.
+fn accept(listener: Option<&TcpListener>, core: &mut Core) -> bool {
     const ACCEPTS_MAX: usize = 16;
-    let Some(listener) = listener else { return };
+    let Some(listener) = listener else { return true };
     for _ in 0..ACCEPTS_MAX {
-        let Ok((socket, _)) = listener.accept() else { return };
-        core.connected(socket);
+        match listener.accept() {
+            Ok((socket, _)) => core.connected(socket),
+            Err(e) => return e.kind() == std::io::ErrorKind::WouldBlock,
+        }
     }
+    true
 }
 
 fn read(core: &mut Core, conn: ConnId) {

@@ -113,7 +113,7 @@ pub struct NodeEnd {
     pub last: Snapshot,
 }
 
-/// What a node tells a person while it runs.
+/// What a node tells a person while it runs; called on a thread of its own, so it may take its time.
 pub type Notify = Box<dyn FnMut(&Status) + Send>;
 
 /// One node of a pair, not yet running.
@@ -124,7 +124,7 @@ pub struct Node {
     address: String,
     arbiter: workers::SharedArbiter,
     control: Control,
-    notify: Arc<Mutex<Notify>>,
+    notify: Option<Notify>,
 }
 
 /// A handle on a running node, for other threads: its state, and what a person may ask of it.
@@ -188,7 +188,7 @@ impl Node {
         let current = Current { shared: None, last, asked: Vec::new() };
         let control = Control { current: Arc::new(Mutex::new(current)) };
         let arbiter = Arc::new(Mutex::new(arbiter));
-        Ok(Self { config, lock: Some(lock), listener, address, arbiter, control, notify: Arc::new(Mutex::new(notify)) })
+        Ok(Self { config, lock: Some(lock), listener, address, arbiter, control, notify: Some(notify) })
     }
 
     /// Where it listens.
@@ -204,10 +204,27 @@ impl Node {
     /// Runs until this node's part is over. `make` makes a replica that has executed nothing; it is called once for each life.
     pub fn run<R: Replica>(mut self, mut make: impl FnMut() -> Result<R>) -> Result<NodeEnd> {
         let _server = ControlServer::start(&self.config.dir, self.control.clone())?;
+        let (notify, changes) = mpsc::channel::<Status>();
+        let mut tell = self.notify.take().expect("a node runs once");
+        let teller = thread::Builder::new()
+            .name("pair-notify".into())
+            .spawn(move || changes.iter().for_each(|status| tell(&status)))
+            .map_err(|e| Error::io("starting a thread for", &self.config.dir, e))?;
+        let end = self.run_lives(&mut make, &notify);
+        drop(notify);
+        let _ = teller.join();
+        end
+    }
+
+    fn run_lives<R: Replica>(
+        &mut self,
+        make: &mut impl FnMut() -> Result<R>,
+        notify: &mpsc::Sender<Status>,
+    ) -> Result<NodeEnd> {
         let mut stats = Stats::default();
         loop {
             let lock = self.lock.take().expect("given back by every life");
-            let (over, lock, lived) = self.live(lock, stats, make()?)?;
+            let (over, lock, lived) = self.live(lock, stats, make()?, notify.clone())?;
             match over {
                 Halt::Reborn => Store::wipe(&lock)?,
                 halt => {
@@ -224,7 +241,13 @@ impl Node {
     }
 
     /// One life, from its birth to its end.
-    fn live<R: Replica>(&self, lock: DirLock, stats: Stats, replica: R) -> Result<(Halt, DirLock, Stats)> {
+    fn live<R: Replica>(
+        &self,
+        lock: DirLock,
+        stats: Stats,
+        replica: R,
+        notify: mpsc::Sender<Status>,
+    ) -> Result<(Halt, DirLock, Stats)> {
         let (store, found) = open(lock, replica.level(), &replica.identity(), self.config.commit)?;
         let life = Life { node: node_number(&self.config.dir), id: random_u128()? };
         let config = self.config.engine(life, self.address.clone(), replica.identity())?;
@@ -236,7 +259,6 @@ impl Node {
         let (disk, disk_jobs) = mpsc::channel();
         let (dial, addresses) = mpsc::channel();
         let (view, syncer, log_meta) = (store.view().clone(), store.syncer(), store.meta().clone());
-        let notify = Arc::clone(&self.notify);
         let parts = Parts {
             engine: Engine::new(config, meta, found),
             mail,
@@ -245,7 +267,7 @@ impl Node {
             arbiter,
             disk,
             dial,
-            notify: Box::new(move |status| notify.lock().unwrap_or_else(PoisonError::into_inner)(status)),
+            notify,
             stats,
         };
         let shared = Arc::new(Shared::new(parts, store, self.config.commit));
@@ -263,8 +285,9 @@ impl Node {
             std::mem::take(&mut current.asked)
         };
         let tick = (self.config.heartbeat / 5).max(Duration::from_millis(1));
+        let listener = self.listener.as_ref();
         let over = thread::scope(|scope| {
-            let sockets = scope.spawn(|| io::run(&shared, self.listener.as_ref(), tick));
+            let sockets = scope.spawn(|| io::run(&shared, listener, tick));
             shared.tell([Event::Start].into_iter().chain(asked));
             let over = Runner::new(&shared, Host::new(replica, self.config.host.clone())).run();
             let mut core = shared.lock();

@@ -77,10 +77,14 @@ impl<'a, R: Replica> Runner<'a, R> {
             Command::Unprepare => {}
             Command::GoLive(live) => self.live(live),
             Command::Cut(point) => {
-                if self.fed > point.seq {
-                    // Executed, or about to be: this state cannot be taken back.
+                if self.executed > point.seq {
+                    // The engine did not know yet how far execution had come: this state cannot be taken back.
                     self.broken = true;
                     return Some(Halt::Reborn);
+                }
+                if self.fed > point.seq {
+                    self.host.cut(point.seq, point.chain);
+                    self.fed = point.seq;
                 }
                 self.open.retain(|f| f.end_seq() <= point.seq);
                 self.taken = self.taken.min(point.seq);

@@ -2,8 +2,8 @@
 #![allow(dead_code, reason = "every test binary uses its own part")]
 
 use gapless_log::{
-    Channel, Digest, Hasher, Identity, Kind, Level, Output, Player, Position, Progress, Recorder, Replica, Result,
-    Term, Waker,
+    Channel, CommitLevel, Digest, Hasher, Identity, Kind, Level, Options, Output, Player, Position, Progress, Recorder,
+    Replica, Result, Term, Waker,
 };
 use gapless_pair::arbiter::parse;
 use gapless_pair::driver::{Node, NodeConfig, NodeEnd, alone};
@@ -208,6 +208,8 @@ pub struct Plan {
     pub flaw: Flaw,
     /// The primary pauses while the backup is this far behind; 0 for the default.
     pub lag_entries_max: u64,
+    /// Records or resumes without a pair.
+    pub alone: bool,
 }
 
 impl Plan {
@@ -228,6 +230,7 @@ impl Plan {
             file_bytes_max: 0,
             flaw: Flaw::None,
             lag_entries_max: 0,
+            alone: false,
         }
     }
 
@@ -298,6 +301,7 @@ impl Plan {
                 Flaw::Unprepared(n) => format!("unprepared {n}"),
             },
             self.lag_entries_max.to_string(),
+            u8::from(self.alone).to_string(),
         ]
         .join("|")
     }
@@ -331,6 +335,7 @@ impl Plan {
                 _ => Flaw::None,
             },
             lag_entries_max: f[14].parse().unwrap(),
+            alone: f[15] == "1",
         }
     }
 
@@ -365,10 +370,23 @@ pub fn child_process() {
             assert_eq!(libc::setrlimit(libc::RLIMIT_FSIZE, &limit), 0);
         }
     }
+    if plan.alone {
+        println!("SAY alone");
+        println!("SAY {}", run_alone(&plan).map_or_else(|e| e.to_string(), |status| status.to_string()));
+        return;
+    }
     let node = plan.node();
     println!("SAY {}", node.address());
     let end = plan.run(node);
     println!("SAY {:?}", end.halt);
+}
+
+fn run_alone(plan: &Plan) -> Result<i32> {
+    let replica = Counter::new(Some(&plan.world), plan.steps_max, plan.burst, plan.pause);
+    match plan.start {
+        Start::Fresh => alone::record(&plan.dir, replica, CommitLevel::Received, Options::default()),
+        _ => alone::resume(&plan.dir, replica, Options::default()),
+    }
 }
 
 fn said(out: &mut BufReader<std::process::ChildStdout>) -> Option<String> {
