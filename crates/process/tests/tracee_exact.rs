@@ -135,3 +135,80 @@ fn two_runs_are_equal_to_the_last_bit() {
         }
     }
 }
+
+const FOREIGN: &str = r#"
+static long raw(long nr) {
+    long ret;
+    asm volatile("syscall" : "=a"(ret) : "0"(nr) : "rcx", "r11", "memory");
+    return ret;
+}
+void _start() {
+    long ret;
+    if (raw(-1) != -38) raw(1001);
+    asm volatile("int $0x80" : "=a"(ret) : "0"(20), "b"(1), "c"(2), "d"(3), "S"(4), "D"(5) : "memory");
+    if (ret != -38) raw(1002);
+    if (raw(0x40000000 + 39) != -38) raw(1003);
+    asm volatile("call *%1" : "=a"(ret) : "r"(0xffffffffff600000), "D"(0), "S"(0) : "rcx", "r11", "memory");
+    if (ret != -38) raw(1004);
+    raw(1005);
+}"#;
+
+#[test]
+fn calls_that_are_not_for_the_table_say_so() {
+    let program = compile("foreign", FOREIGN, &["-static", "-no-pie", "-nostdlib"]);
+    let mut tracee = Tracee::spawn().unwrap();
+    load(&mut tracee, &program, &start(&["foreign"]));
+    let deadline = Some(std::time::Instant::now() + LONG);
+    let mut seen = Vec::new();
+    loop {
+        let stop = tracee.run(deadline).unwrap();
+        let Stop::Syscall { nr, args, arch_ok } = stop else { panic!("{stop:?} after {seen:x?}") };
+        if nr == 20 {
+            assert_eq!(args[..5], [1, 2, 3, 4, 5]);
+        }
+        seen.push((nr, arch_ok));
+        if nr > 1000 && arch_ok {
+            break;
+        }
+        tracee.finish_syscall(-i64::from(libc::ENOSYS));
+    }
+    let expected = [(-1, true), (20, false), (0x4000_0000 + 39, false), (libc::SYS_gettimeofday, true), (1005, true)];
+    assert_eq!(seen, expected, "the last but one is a call through the vsyscall page");
+}
+
+const VECTORS: &str = r#"
+static long raw(long nr, long a) {
+    long ret;
+    asm volatile("syscall" : "=a"(ret) : "0"(nr), "D"(a) : "rcx", "r11", "memory");
+    return ret;
+}
+void _start() {
+    unsigned long out;
+    asm volatile("movabs $0x1234567890, %%rax; movq %%rax, %%xmm9; mov $110, %%eax; syscall; movq %%xmm9, %0"
+                 : "=r"(out) : : "rax", "rcx", "r11", "xmm9", "memory");
+    raw(231, out);
+}"#;
+
+#[test]
+fn a_vector_register_can_be_read_and_changed() {
+    let program = compile("vectors", VECTORS, &["-static", "-no-pie", "-nostdlib"]);
+    let mut tracee = Tracee::spawn().unwrap();
+    load(&mut tracee, &program, &start(&["vectors"]));
+    let deadline = Some(std::time::Instant::now() + LONG);
+    assert!(matches!(tracee.run(deadline).unwrap(), Stop::Syscall { nr: libc::SYS_getppid, .. }));
+    // XMM0 is at byte 160 of the legacy area.
+    let at = 160 + 9 * 16;
+    let mut state = tracee.xsave().unwrap();
+    assert_eq!(state[at..at + 8], 0x12_3456_7890u64.to_le_bytes());
+    let values = |state: &[u8]| xsave_values(state).map(<[u8]>::to_vec).collect::<Vec<_>>();
+    let before = values(&state);
+    tracee.native(libc::SYS_gettid, [0; 6]).unwrap();
+    assert_eq!(values(&tracee.xsave().unwrap()), before, "a native call leaves it alone");
+    state[at] ^= 1;
+    tracee.set_xsave(&state).unwrap();
+    assert_ne!(values(&tracee.xsave().unwrap()), before, "one bit shows");
+    tracee.finish_syscall(0);
+    let Stop::Syscall { nr: libc::SYS_exit_group, args, .. } = tracee.run(deadline).unwrap() else { panic!() };
+    assert_eq!(args[0], 0x12_3456_7891);
+    assert!(tracee.set_xsave(&[0xff; 100]).is_err());
+}

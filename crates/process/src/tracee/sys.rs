@@ -5,6 +5,7 @@ use std::io;
 use std::mem::{MaybeUninit, size_of};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use libc::{c_int, c_long, c_uint, c_void, pid_t};
 
@@ -19,8 +20,9 @@ const _: () = assert!(size_of::<Regs>() == 27 * 8);
 
 /// Register set number of the extended state (`NT_X86_XSTATE`).
 const NT_X86_XSTATE: usize = 0x202;
-/// Larger than the extended state of any processor so far (AMX included).
-const XSTATE_LEN_MAX: usize = 16 << 10;
+/// Length of the extended state. At first more than any processor has (AMX included), then what
+/// this one has.
+static XSTATE_LEN: AtomicUsize = AtomicUsize::new(16 << 10);
 
 /// The registers as plain words, in ptrace's order (for digests and logs).
 pub fn regs_words(regs: &Regs) -> [u64; REGS_WORDS] {
@@ -77,11 +79,12 @@ pub fn set_regs(tid: pid_t, regs: &Regs) -> Result<()> {
 
 /// Reads the extended state in the format of `XSAVE`.
 pub fn get_xstate(tid: pid_t) -> Result<Vec<u8>> {
-    let mut buffer = vec![0u8; XSTATE_LEN_MAX];
+    let mut buffer = vec![0u8; XSTATE_LEN.load(Ordering::Relaxed)];
     let mut iov = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
     let data = ptr::from_mut(&mut iov).cast();
     ptrace("PTRACE_GETREGSET", libc::PTRACE_GETREGSET as c_uint, tid, NT_X86_XSTATE, data)?;
     buffer.truncate(iov.iov_len);
+    XSTATE_LEN.store(buffer.len(), Ordering::Relaxed);
     Ok(buffer)
 }
 
