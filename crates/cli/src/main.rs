@@ -1,19 +1,51 @@
-//! Keeps a program running when the machine under it dies.
+//! Keeps a program running when the machine under it dies: the command line.
+//!
+//! Each command is a module with a `run` that returns the exit status. stdout is data, stderr is talk.
 
+mod args;
 mod doctor;
+mod logs;
+mod pair;
+mod program;
 
+use args::{Command, LogCommand};
+use clap::Parser;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    let args: Vec<String> = std::env::args().skip(1).collect();
-    match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["doctor"] => doctor::run(false, None),
-        ["doctor", "--json"] => doctor::run(true, None),
-        ["doctor", "--log", dir] => doctor::run(false, Some(dir.into())),
-        ["doctor", "--json", "--log", dir] => doctor::run(true, Some(dir.into())),
-        _ => {
-            eprintln!("usage: gapless doctor [--json] [--log DIR]");
-            ExitCode::from(2)
+    // Signals to the supervisor are for the program; this must come before any thread is started.
+    let args = args::Args::parse();
+    let result = match args.command {
+        Command::Record(a) => program::record(a),
+        Command::Replay(a) => program::replay(&a),
+        Command::Resume(a) => program::resume(a),
+        Command::Run(a) => pair::run(a),
+        Command::Backup(a) => pair::backup(a),
+        Command::Witness(a) => pair::witness(&a),
+        Command::Status(a) => pair::status(&a),
+        Command::Handover(a) => pair::handover(&a),
+        Command::Stop(a) => pair::stop(&a),
+        Command::Log(LogCommand::Cat(a)) => logs::cat(&a),
+        Command::Log(LogCommand::Stat(a)) => logs::stat(&a),
+        Command::Log(LogCommand::Verify(a)) => logs::verify(&a),
+        Command::Doctor(a) => return doctor::run(a.json, a.log),
+    };
+    match result {
+        Ok(status) => ExitCode::from(status),
+        Err(e) => {
+            eprintln!("gapless: {e}");
+            ExitCode::from(EXIT_FAILED)
         }
     }
+}
+
+/// Exit status when gapless itself failed, as env(1) and timeout(1) have it, so that it is not taken for the program's.
+const EXIT_FAILED: u8 = 125;
+
+/// What a command comes to: an exit status, or why there is none.
+type Outcome = Result<u8, String>;
+
+/// Turns any error into the text that a person sees.
+fn text(e: impl std::fmt::Display) -> String {
+    e.to_string()
 }

@@ -18,3 +18,8 @@ pub mod world;
 
 pub use replica::{EXIT_CHANNEL, ProcessGroup};
 pub use run::launch::Command;
+
+/// An entry of this level for a person, in one line.
+pub fn describe(entry: &gapless_log::Entry) -> Option<String> {
+    world::describe(entry)
+}

@@ -217,3 +217,15 @@ pub fn apply(k: &mut Kernel, kind: Kind, body: &[u8]) -> Result<()> {
     }
     Ok(())
 }
+
+/// An entry of this level for a person, in one line.
+pub fn describe(entry: &gapless_log::Entry) -> Option<String> {
+    let body = &entry.body;
+    match entry.kind {
+        input::CLOCK | input::CLOCK_READ => {
+            let nanos = u64::from_le_bytes(body.as_slice().try_into().ok()?);
+            Some(format!("{}.{:09} s", nanos / 1_000_000_000, nanos % 1_000_000_000))
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,216 @@
+//! The command line as data.
+
+use clap::{Args as ClapArgs, Parser, Subcommand};
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// Keeps a program running when the machine under it dies.
+///
+/// A primary runs the program and logs every input it could not have computed itself; a backup runs the same program from that log;
+/// no output leaves before the backup holds the log that explains it.
+#[derive(Parser, Debug)]
+#[command(name = "gapless", version, disable_help_subcommand = true)]
+pub struct Args {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+pub enum Command {
+    /// Run a program protected by a backup
+    Run(RunArgs),
+    /// Stand by for a primary; take over when it dies
+    Backup(BackupArgs),
+    /// Hold the register that decides who may go live (a small third process)
+    Witness(WitnessArgs),
+    /// Run a program and log to disk only
+    Record(RecordArgs),
+    /// Run a program again from its log alone
+    Replay(ReplayArgs),
+    /// Replay a log to its end, then go live there
+    Resume(ResumeArgs),
+    /// Show what the node on a log directory is doing
+    Status(StatusArgs),
+    /// Hand the program over to the backup, as planned and without loss
+    Handover(DirArgs),
+    /// Stop the node on a log directory
+    Stop(DirArgs),
+    /// Look into a log
+    #[command(subcommand)]
+    Log(LogCommand),
+    /// Tell what this host offers and how to fix each lack
+    Doctor(DoctorArgs),
+}
+
+#[derive(Subcommand, Debug)]
+pub enum LogCommand {
+    /// Print entries, one a line
+    Cat(CatArgs),
+    /// Summarise a log
+    Stat(LookArgs),
+    /// Check every byte of a log (exit status 0 fine, 1 corrupt, 3 torn tail only)
+    Verify(LookArgs),
+}
+
+#[derive(ClapArgs, Debug)]
+pub struct ProgramArgs {
+    /// Directory whose contents the program keeps: copied into the log at the start, changed there from then on
+    #[arg(long = "state", value_name = "DIR")]
+    pub states: Vec<PathBuf>,
+    /// The program and its arguments
+    #[arg(required = true, trailing_var_arg = true, value_name = "PROGRAM")]
+    pub program: Vec<OsString>,
+}
+
+#[derive(ClapArgs, Debug)]
+pub struct RecordArgs {
+    /// Directory for the log (must not hold one yet)
+    #[arg(long, value_name = "DIR")]
+    pub log: PathBuf,
+    /// Output leaves only when its log is durable on disk
+    #[arg(long)]
+    pub durable: bool,
+    #[command(flatten)]
+    pub program: ProgramArgs,
+}
+
+#[derive(ClapArgs, Debug)]
+pub struct ReplayArgs {
+    /// The log directory
+    pub dir: PathBuf,
+    /// Stop at this position
+    #[arg(long, value_name = "POSITION")]
+    pub until: Option<u64>,
+    /// Compare every digest in the log and print the last one; exit status 1 at the first that differs
+    #[arg(long)]
+    pub digest: bool,
+    /// Print a summary as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(ClapArgs, Debug)]
+pub struct ResumeArgs {
+    /// The log directory
+    pub dir: PathBuf,
+    #[command(flatten)]
+    pub pair: ResumePairArgs,
+}
+
+#[derive(ClapArgs, Debug)]
+pub struct ResumePairArgs {
+    /// Register of the pair that the log belongs to
+    #[arg(long, value_name = "file:PATH|HOST:PORT")]
+    pub arbiter: Option<String>,
+    /// Address at which the next backup may join
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:0")]
+    pub listen: String,
+    /// Accept that acknowledged work may be lost (the other machine must be switched off: name it)
+    #[arg(long, value_name = "MACHINE")]
+    pub accept_loss: Option<String>,
+}
+
+#[derive(ClapArgs, Debug)]
+pub struct PairArgs {
+    /// Register of the pair: a file (one machine or a shared disk) or a witness
+    #[arg(long, value_name = "file:PATH|HOST:PORT")]
+    pub arbiter: String,
+    /// Directory for this side's log
+    #[arg(long, value_name = "DIR")]
+    pub log: PathBuf,
+    /// Address that the other side can reach, if it is not the one listened at
+    #[arg(long, value_name = "HOST:PORT")]
+    pub advertise: Option<String>,
+    /// Output leaves only when its log is durable on both disks
+    #[arg(long)]
+    pub durable: bool,
+    /// Silence after which the other side counts as dead, in milliseconds
+    #[arg(long, value_name = "MS", default_value_t = 200)]
+    pub detect: u64,
+}
+
+#[derive(ClapArgs, Debug)]
+pub struct RunArgs {
+    /// Address of the backup
+    #[arg(long, value_name = "HOST:PORT")]
+    pub backup: Option<String>,
+    /// Address at which a backup may join later
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:0")]
+    pub listen: String,
+    /// Let output leave before the first backup has joined
+    #[arg(long)]
+    pub unprotected_start: bool,
+    #[command(flatten)]
+    pub pair: PairArgs,
+    #[command(flatten)]
+    pub program: ProgramArgs,
+}
+
+#[derive(ClapArgs, Debug)]
+pub struct BackupArgs {
+    /// Address to listen at
+    #[arg(long, value_name = "HOST:PORT")]
+    pub listen: String,
+    #[command(flatten)]
+    pub pair: PairArgs,
+}
+
+#[derive(ClapArgs, Debug)]
+pub struct WitnessArgs {
+    /// Address to listen at
+    #[arg(long, value_name = "HOST:PORT")]
+    pub listen: String,
+    /// Directory for the registers
+    #[arg(long, value_name = "DIR")]
+    pub log: PathBuf,
+}
+
+#[derive(ClapArgs, Debug)]
+pub struct DirArgs {
+    /// The node's log directory
+    pub dir: PathBuf,
+}
+
+#[derive(ClapArgs, Debug)]
+pub struct StatusArgs {
+    /// The node's log directory
+    #[arg(default_value = ".")]
+    pub dir: PathBuf,
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(ClapArgs, Debug)]
+pub struct LookArgs {
+    /// The log directory
+    pub dir: PathBuf,
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(ClapArgs, Debug)]
+pub struct CatArgs {
+    /// The log directory
+    pub dir: PathBuf,
+    /// From this position on
+    #[arg(long, value_name = "POSITION", default_value_t = 0)]
+    pub from: u64,
+    /// Up to this position
+    #[arg(long, value_name = "POSITION", default_value_t = u64::MAX, hide_default_value = true)]
+    pub until: u64,
+    /// One JSON object a line
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(ClapArgs, Debug)]
+pub struct DoctorArgs {
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
+    /// Also measure the disk below this directory
+    #[arg(long, value_name = "DIR")]
+    pub log: Option<PathBuf>,
+}
