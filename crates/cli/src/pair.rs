@@ -41,7 +41,8 @@ fn node(config: NodeConfig, arbiter_name: &str, mut command: Option<Command>) ->
 
 /// One line for a person whenever the state changes.
 fn tell(status: &Status) {
-    eprintln!("gapless: {status}");
+    let mode = format!("{:?}", status.mode).to_lowercase();
+    eprintln!("gapless: {mode} in term {} ({})", status.term, status.why);
 }
 
 fn exit_status(end: &NodeEnd) -> u8 {
@@ -104,7 +105,13 @@ pub fn status(args: &StatusArgs) -> Outcome {
         ("other side", now.peer.unwrap_or_else(|| "none".into())),
         ("position", format!("{} (next entry {}, committed {})", now.position, now.next_seq, now.committed)),
         ("lag", format!("{} entries, {} bytes, {:.1} ms", now.lag_entries, now.lag_bytes, now.lag_ms)),
-        ("commit latency", now.commit_latency.to_string()),
+        (
+            "commit latency",
+            format!(
+                "p50 {:.0} us, p99 {:.0} us, max {:.0} us",
+                now.commit_latency.p50_us, now.commit_latency.p99_us, now.commit_latency.max_us
+            ),
+        ),
         (
             "takeovers",
             format!(

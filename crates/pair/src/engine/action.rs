@@ -216,3 +216,32 @@ pub enum Why {
     /// The life ended.
     Halted,
 }
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Why::Began => "started",
+            Why::Fresh => "a new history began",
+            Why::Resumed => "its history was resumed",
+            Why::TookOver => "took over",
+            Why::TakingIn => "a backup is close enough to be taken in",
+            Why::InSync => "the backup is in sync",
+            Why::Reset => "the connection broke",
+            Why::Silence => "the other side is silent",
+            Why::AckStall => "the backup does not acknowledge",
+            Why::LagStall => "the backup does not keep up",
+            Why::PeerDiverged(r) => return write!(f, "the backup diverged at position {}", r.position),
+            Why::Refused(r) => return write!(f, "refused: {r}"),
+            Why::WentSolo => "goes on without a backup",
+            Why::Session { from, state: false } => return write!(f, "a session continues from entry {from}"),
+            Why::Session { from, state: true } => return write!(f, "a session continues from a state at entry {from}"),
+            Why::HeardAgain => "the owner was heard again",
+            Why::NotNamed => "the register does not name this life",
+            Why::PrepareFailed(what) => return write!(f, "cannot prepare to take over: {what}"),
+            Why::PutUnknown => "the arbiter does not answer",
+            Why::PutLost => "the register had changed",
+            Why::Handover => "a planned takeover",
+            Why::Halted => "halted",
+        })
+    }
+}
