@@ -350,30 +350,36 @@ fn a_backup_that_diverges_never_goes_live() {
     check(&plan, primary);
 }
 
+/// The backup executes several times slower than the primary runs: it catches up all the same, and stays close, so a takeover stays short.
 #[test]
 fn a_slow_backup_slows_the_primary_down_and_lag_stays_bounded() {
-    const LIMIT: u64 = 10_000;
     let home = tempfile::tempdir().unwrap();
     let slow = |plan: &mut Plan| {
-        plan.lag_entries_max = LIMIT;
+        plan.lag_entries_max = 1000;
         if plan.start == Start::Join {
-            plan.flaw = Flaw::Slow(200);
+            plan.flaw = Flaw::Slow(100);
         }
     };
-    let (primary, backup, plan) = protected(home.path(), slow);
-    wait_until("it is behind", || primary.status().filter(|s| s.lag_entries > LIMIT / 2));
+    let solo = Plan { lag_entries_max: 1000, ..Plan::new(Start::Fresh, home.path(), "a") };
+    let primary = solo.spawn();
+    wait_until("the log is long", || (heard_lines(&solo.world) > 10_000).then_some(()));
+    let (backup, _) = standby(home.path(), "b", &slow);
+    primary.wait_mode("protected");
+    let mut lags = Vec::new();
     for _ in 0..100 {
         std::thread::sleep(Duration::from_millis(10));
         let status = primary.status().unwrap();
         assert_eq!(status.mode, "protected");
-        assert!(status.lag_entries < LIMIT + 4000, "{status:?}");
-        assert!(status.lag_ms > 0.0 && status.lag_bytes > 0);
+        lags.push(status.lag_ms as u64);
     }
+    lags.sort_unstable();
+    println!("lag: median {} ms, most {} ms", lags[50], lags[99]);
+    assert!(lags[50] > 0 && lags[50] < 400, "{lags:?}");
     primary.kill();
-    let live = wait_role(&backup, "primary");
+    let live = wait_until("it is live", || backup.status().filter(|s| s.last_takeover_ms.is_some()));
     println!("took over from behind in {:?} ms", live.last_takeover_ms);
-    wait_more(&plan.world, 100);
-    check(&plan, backup);
+    wait_more(&solo.world, 100);
+    check(&solo, backup);
 }
 
 #[test]

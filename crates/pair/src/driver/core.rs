@@ -6,6 +6,7 @@
 
 use super::link::Link;
 use super::mailbox::{Command, Mailbox};
+use super::pace::{Following, Pace};
 use super::stats::Stats;
 use super::workers::{ArbiterJob, DiskJob};
 use crate::{Action, Commit, ConnId, Engine, Event, Halt, Micros, Mode, Packet, Point, Status};
@@ -50,6 +51,9 @@ pub(super) struct Core {
     /// This life has ended so.
     pub over: Option<Halt>,
     commit: Commit,
+    pace: Pace,
+    /// A joiner that is closer than this needs no help.
+    lag_entries_max: u64,
     mail: Arc<Mailbox>,
     io: Waker,
     view: LogView,
@@ -70,6 +74,7 @@ pub(super) struct Parts {
     pub disk: Sender<DiskJob>,
     pub dial: Sender<String>,
     pub notify: Sender<Status>,
+    pub lag_entries_max: u64,
     pub stats: Stats,
 }
 
@@ -122,6 +127,8 @@ impl Core {
             stats: parts.stats,
             over: None,
             commit,
+            pace: Pace::default(),
+            lag_entries_max: parts.lag_entries_max,
             mail: parts.mail,
             io: parts.io,
             view: parts.view,
@@ -257,6 +264,20 @@ impl Core {
         if !link.is_closing() {
             self.handle(Event::Disconnected(conn));
         }
+    }
+
+    /// Time has passed.
+    pub fn tick(&mut self) {
+        self.handle(Event::Tick);
+        let following = match self.mode() {
+            Mode::Closing | Mode::Protected => Following::Backup(self.stats.lag().1),
+            Mode::Solo if self.links.values().any(Link::streams) => {
+                let lag = self.sealed.0.saturating_sub(self.stats.acked.executed.0);
+                if lag > self.lag_entries_max / 2 { Following::Joiner(lag) } else { Following::Nobody }
+            }
+            _ => Following::Nobody,
+        };
+        self.mail.rest(self.pace.rests(following, Instant::now(), self.clock));
     }
 
     /// The live host has sealed a frame and written it to the own log.

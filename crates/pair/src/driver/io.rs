@@ -35,7 +35,7 @@ pub(super) fn run(shared: &Shared, listener: Option<&TcpListener>, tick: Duratio
         if ticked.elapsed() >= tick {
             ticked = Instant::now();
             resting = false;
-            core.handle(Event::Tick);
+            core.tick();
         }
         core.finish();
         let ops: Vec<LogOp> = core.ops.drain(..).collect();

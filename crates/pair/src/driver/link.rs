@@ -75,6 +75,10 @@ impl Link {
         self.stream = Some(Stream { nonce, next, reader: None });
     }
 
+    pub fn streams(&self) -> bool {
+        self.stream.is_some()
+    }
+
     pub fn stop_stream(&mut self, nonce: Nonce) {
         self.stream.take_if(|s| s.nonce == nonce);
     }

@@ -61,6 +61,7 @@ pub(super) struct Mailbox {
     committed: AtomicU64,
     synced: AtomicU64,
     throttled: AtomicBool,
+    resting: AtomicBool,
     stopped: AtomicBool,
     halted: AtomicBool,
     position: AtomicU64,
@@ -78,6 +79,7 @@ impl Mailbox {
             committed: AtomicU64::new(0),
             synced: AtomicU64::new(0),
             throttled: AtomicBool::new(false),
+            resting: AtomicBool::new(false),
             stopped: AtomicBool::new(false),
             halted: AtomicBool::new(false),
             position: AtomicU64::new(0),
@@ -152,6 +154,13 @@ impl Mailbox {
         self.wake();
     }
 
+    /// Like [`Mailbox::throttle`], for another reason.
+    pub fn rest(&self, on: bool) {
+        if self.resting.swap(on, Ordering::SeqCst) != on {
+            self.wake();
+        }
+    }
+
     pub fn stop(&self, on: bool) {
         self.stopped.store(on, Ordering::SeqCst);
         self.wake();
@@ -181,7 +190,7 @@ impl Mailbox {
             Order::Halt
         } else if self.stopped.load(Ordering::SeqCst) {
             Order::Handover
-        } else if self.throttled.load(Ordering::SeqCst) {
+        } else if self.throttled.load(Ordering::SeqCst) || self.resting.load(Ordering::SeqCst) {
             Order::Pause
         } else {
             Order::None

@@ -14,6 +14,7 @@ mod io;
 mod latency;
 mod link;
 mod mailbox;
+mod pace;
 mod replica;
 mod stats;
 mod workers;
@@ -60,7 +61,7 @@ pub struct NodeConfig {
     pub hold: bool,
     /// A human accepts that entries may be lost.
     pub accept_loss: bool,
-    /// The primary pauses while the backup's execution is this many entries behind.
+    /// The primary pauses while the backup's execution is this many entries behind, and a joiner counts only when it is closer.
     pub lag_entries_max: u64,
     /// How the host loop batches and checks.
     pub host: Options,
@@ -80,7 +81,7 @@ impl NodeConfig {
             heartbeat: Duration::from_millis(50),
             hold: false,
             accept_loss: false,
-            lag_entries_max: 1 << 20,
+            lag_entries_max: 1 << 14,
             host: Options::default(),
         }
     }
@@ -268,6 +269,7 @@ impl Node {
             disk,
             dial,
             notify,
+            lag_entries_max: self.config.lag_entries_max,
             stats,
         };
         let shared = Arc::new(Shared::new(parts, store, self.config.commit));

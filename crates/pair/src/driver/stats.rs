@@ -130,6 +130,9 @@ impl Stats {
     }
 
     pub fn changed(&mut self, status: &Status) {
+        if matches!(status.why, Why::Session { .. }) {
+            self.acked = Ack::default();
+        }
         let (now, before) = (Instant::now(), self.mode());
         let peer = self.peer.as_ref().map(|(life, _)| *life);
         match &status.why {

@@ -40,6 +40,8 @@ pub struct Counter {
     halted: bool,
     flaw: Flaw,
     trigger: PathBuf,
+    /// The next step is taken then.
+    due: Instant,
 }
 
 /// What is wrong with a replica that executes a log.
@@ -75,6 +77,7 @@ impl Counter {
             halted: false,
             flaw: Flaw::None,
             trigger,
+            due: Instant::now(),
         }
     }
 
@@ -114,11 +117,19 @@ impl Replica for Counter {
     }
 
     fn record(&mut self, log: &mut Recorder<'_>) -> Result<Progress> {
+        let left = self.due.saturating_duration_since(Instant::now());
+        if !left.is_zero() {
+            return Ok(Progress::Idle(left));
+        }
         let random = gapless_log::random_u128()? as u64;
         log.input(Position(self.position), RANDOM, random.to_le_bytes().to_vec());
         self.mix(random);
         self.speak(log.out());
-        Ok(self.progress())
+        let progress = self.progress();
+        if let Progress::Idle(pause) = progress {
+            self.due = Instant::now() + pause;
+        }
+        Ok(progress)
     }
 
     fn replay(&mut self, log: &mut Player<'_>) -> Result<Progress> {
