@@ -335,7 +335,7 @@ pub fn epoll_ctl(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResul
 /// epoll_wait(2).
 pub fn epoll_wait(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
     let timeout = a[3] as i32;
-    let timeout = (timeout >= 0).then_some(timeout as u64 * 1_000_000);
+    let timeout = u64::try_from(timeout).ok().map(|ms| ms * 1_000_000);
     epoll_wait_for(k, cx, a, timeout)
 }
 

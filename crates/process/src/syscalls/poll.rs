@@ -38,7 +38,7 @@ pub fn use_mask(k: &mut Kernel, cx: &mut Ctx<'_, '_>, mask: u64, size: u64) -> R
 /// poll(2).
 pub fn poll(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
     let timeout = a[2] as i32;
-    poll_for(k, cx, a[0], a[1], (timeout >= 0).then_some(timeout as u64 * 1_000_000))
+    poll_for(k, cx, a[0], a[1], u64::try_from(timeout).ok().map(|ms| ms * 1_000_000))
 }
 
 /// ppoll(2).
