@@ -72,6 +72,25 @@ pub enum FrameError {
 #[derive(Clone, PartialEq, Eq)]
 pub struct Frame {
     bytes: Vec<u8>,
+    tail: Tail,
+}
+
+/// How the entries end; follows from the bytes, found once.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+struct Tail {
+    position: Position,
+    mark: Option<(Seq, Position)>,
+    ends_step: bool,
+}
+
+impl Tail {
+    fn note(&mut self, seq: Seq, at: Position, kind: Kind) {
+        self.position = at;
+        self.ends_step = kind == Kind::MARK || kind == Kind::SYNC;
+        if kind == Kind::MARK {
+            self.mark = Some((seq, at));
+        }
+    }
 }
 
 impl std::fmt::Debug for Frame {
@@ -87,26 +106,25 @@ impl Frame {
         if bytes.len() < total {
             return Err(FrameError::Short { needed: total });
         }
-        let frame = Self { bytes: bytes[..total].to_vec() };
-        frame.check_payload()?;
+        let mut frame = Self { bytes: bytes[..total].to_vec(), tail: Tail::default() };
+        frame.tail = frame.check_payload()?;
         Ok(frame)
     }
 
     /// True if the frame ends where a step ends: its last entry is a mark, or a digest taken between two steps. A log may be cut there,
     /// and a replica that has executed up to there may go live.
     pub fn ends_step(&self) -> bool {
-        self.cursor().last().is_some_and(|(_, kind, _)| kind == Kind::MARK || kind == Kind::SYNC)
+        self.tail.ends_step
     }
 
     /// Number and position of the last mark in it.
     pub fn last_mark(&self) -> Option<(Seq, Position)> {
-        let marks = (self.first_seq().0..).zip(self.cursor()).filter(|(_, (_, kind, _))| *kind == Kind::MARK);
-        marks.last().map(|(n, (at, ..))| (Seq(n), at))
+        self.tail.mark
     }
 
     /// Position of its last entry.
     pub fn last_position(&self) -> Position {
-        self.cursor().last().map_or(self.first_position(), |(at, ..)| at)
+        self.tail.position
     }
 
     /// Checks the header alone and returns the payload's length, for readers that fetch the payload afterwards.
@@ -138,7 +156,7 @@ impl Frame {
         Ok(payload)
     }
 
-    fn check_payload(&self) -> Result<(), FrameError> {
+    fn check_payload(&self) -> Result<Tail, FrameError> {
         let bad = |offset, what: &str| Err(FrameError::Bad { offset, what: what.to_owned() });
         if crc32fast::hash(self.payload()) != u32_at(&self.bytes, 80) {
             return bad(HEADER_BYTES, "payload checksum does not match");
@@ -152,12 +170,17 @@ impl Frame {
         if Reader::new(self.payload()).varint() != Some(0) {
             return bad(24, "first position is not that of the first entry");
         }
-        let mut cursor = self.cursor();
-        let count = cursor.by_ref().take(self.entry_count() as usize).count();
-        if count != self.entry_count() as usize || !cursor.reader.is_empty() {
-            return bad(HEADER_BYTES, "entries do not fill the payload");
+        let (mut cursor, mut tail) = (self.cursor(), Tail::default());
+        for seq in self.first_seq().0..self.end_seq().0 {
+            let Some((at, kind, _)) = cursor.next() else {
+                return bad(HEADER_BYTES, "an entry cannot be read");
+            };
+            tail.note(Seq(seq), at, kind);
         }
-        Ok(())
+        if !cursor.reader.is_empty() {
+            return bad(HEADER_BYTES, "bytes follow the last entry");
+        }
+        Ok(tail)
     }
 
     /// The bytes as they stand on disk and on the wire.
@@ -274,7 +297,7 @@ pub struct FrameBuilder {
     term: Term,
     first_seq: Seq,
     first_position: Position,
-    last_position: Position,
+    tail: Tail,
     count: u32,
     payload: Vec<u8>,
     chain: Digest,
@@ -288,7 +311,7 @@ impl FrameBuilder {
             term,
             first_seq: next,
             first_position: Position(0),
-            last_position: Position(0),
+            tail: Tail::default(),
             count: 0,
             payload: Vec::new(),
             chain,
@@ -329,15 +352,15 @@ impl FrameBuilder {
         assert!(self.fits(body.len()), "frame is full");
         if self.count == 0 {
             self.first_position = at;
-            self.last_position = at;
+            self.tail = Tail { position: at, ..Tail::default() };
         }
-        assert!(at >= self.last_position, "position fell from {} to {at}", self.last_position);
+        assert!(at >= self.tail.position, "position fell from {} to {at}", self.tail.position);
         let seq = self.next_seq();
-        self.payload.put_varint(at.0 - self.last_position.0);
+        self.payload.put_varint(at.0 - self.tail.position.0);
         self.payload.put_varint(u64::from(kind.0));
         self.payload.put_varint(body.len() as u64);
         self.payload.extend_from_slice(body);
-        self.last_position = at;
+        self.tail.note(seq, at, kind);
         self.count += 1;
         seq
     }
@@ -366,6 +389,6 @@ impl FrameBuilder {
         self.first_seq = self.next_seq();
         self.count = 0;
         self.chain = after;
-        Some(Frame { bytes })
+        Some(Frame { bytes, tail: self.tail })
     }
 }
