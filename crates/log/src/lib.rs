@@ -29,6 +29,7 @@ mod replica;
 mod scan;
 mod segment;
 mod sink;
+mod snapshot;
 mod store;
 pub mod toy;
 mod varint;
@@ -56,6 +57,7 @@ pub use segment::{
     SEGMENT_HEADER_BYTES, SegmentHeader, segment_path,
 };
 pub use sink::{Order, Sink};
+pub use snapshot::{SnapshotReader, SnapshotWriter, snapshot_path};
 pub use store::{Store, StoreOptions, Syncer};
 pub use varint::{Reader, Varint};
 pub use view::{LogReader, LogView, Recovered};

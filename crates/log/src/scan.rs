@@ -6,6 +6,7 @@
 
 use crate::error::Result;
 use crate::segment::{add_row, segment_seq};
+use crate::snapshot::{self, SnapshotReader};
 use crate::window::{Bad, Item, Window};
 use crate::{
     Digest, Error, Frame, INDEX_TAIL_BYTES, Index, Meta, Position, Row, SEGMENT_HEADER_BYTES, Seq, Term, boot_id,
@@ -181,6 +182,9 @@ impl Scan {
 
     fn run(dir: &Path, full_from: usize, see: &mut See<'_>) -> Result<Self> {
         let meta = load_meta(dir)?;
+        if snapshot::is_needed(meta.base) {
+            SnapshotReader::open(dir, &meta)?;
+        }
         let files = list_segments(dir)?;
         let base = meta.base;
         let end = End { next: base.seq, chain: base.chain, position: base.position, term: Term(0), synced: Seq(0) };

@@ -11,6 +11,7 @@ use crate::error::disk_error;
 use crate::meta::{META_NAME, meta_new_path, remove_if_there};
 use crate::scan::{Scan, Segment, list_segments};
 use crate::segment::{add_row, segment_path};
+use crate::snapshot::{list_snapshots, snapshot_new_path};
 use crate::view::recovered;
 use crate::{
     Digest, DirLock, Error, Frame, Index, Level, LogReader, LogView, Meta, Position, Recovered, Result, Row,
@@ -57,7 +58,8 @@ impl Store {
         Self::create_with(DirLock::take(dir)?, &Meta::new(level)?, StoreOptions::default())
     }
 
-    /// Starts a log with a meta of one's own, in a directory whose lock one holds.
+    /// Starts a log with a meta of one's own, in a directory whose lock one holds. If [`Meta::base`] is not the beginning, its snapshot must
+    /// have been written before ([`crate::SnapshotWriter`]).
     pub fn create_with(lock: DirLock, meta: &Meta, options: StoreOptions) -> Result<Self> {
         let dir = lock.dir().to_owned();
         if dir.join(META_NAME).exists() || !list_segments(&dir)?.is_empty() {
@@ -95,6 +97,7 @@ impl Store {
     fn tidy(&mut self, files: &[(Seq, PathBuf)], torn: bool) -> std::io::Result<()> {
         let disk = self.options.disk.clone();
         remove_if_there(&disk, &meta_new_path(self.dir()))?;
+        remove_if_there(&disk, &snapshot_new_path(self.dir()))?;
         let mut state = self.view.shared.lock();
         // A segment without a frame says nothing that its successor will not say better.
         let empty = |s: &Segment| s.frames_end == SEGMENT_HEADER_BYTES as u64;
@@ -196,6 +199,9 @@ impl Store {
             disk.sync_dir(dir)?;
             remove_if_there(&disk, &dir.join(META_NAME))?;
             remove_if_there(&disk, &meta_new_path(dir))?;
+            for path in list_snapshots(dir)? {
+                disk.remove(&path)?;
+            }
             disk.sync_dir(dir)
         })();
         wiped.map_err(|e| disk_error("emptying", dir, e))

@@ -3,8 +3,9 @@
 use super::{EXIT_CORRUPT, EXIT_FINE, EXIT_TORN_TAIL};
 use crate::scan::{Damage, Scan, Segment};
 use crate::segment::segment_seq;
+use crate::snapshot::{self, SnapshotReader};
 use crate::window::{Item, Window};
-use crate::{DirLock, Error, Frame, Kind, LOCK_NAME, Mark, Result, SEGMENT_HEADER_BYTES, Seq};
+use crate::{DirLock, Error, Frame, Kind, LOCK_NAME, Mark, Meta, Result, SEGMENT_HEADER_BYTES, Seq};
 use serde::Serialize;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -90,9 +91,12 @@ pub fn verify(dir: &Path) -> Result<Report> {
         in_use: DirLock::is_held(dir),
     };
     check_names(dir, &mut report)?;
+    check_snapshot(dir, &mut report)?;
     let mut entries = EntryCheck::default();
     let scan = match Scan::full(dir, &mut |segment, at, frame| entries.check(segment, at, frame)) {
         Ok(scan) => scan,
+        // A damaged snapshot is in the report already.
+        Err(_) if !report.corrupt.is_empty() => return Ok(report),
         Err(Error::Corrupt { file, offset, what, .. }) => {
             report.corrupt.push(Finding { file, offset, what });
             return Ok(report);
@@ -127,6 +131,25 @@ fn check_names(dir: &Path, report: &mut Report) -> Result<()> {
             }
         };
         report.corrupt.push(Finding { file: path, offset: 0, what: what.to_owned() });
+    }
+    Ok(())
+}
+
+/// The snapshot that the log begins with, if it does not begin at the beginning.
+fn check_snapshot(dir: &Path, report: &mut Report) -> Result<()> {
+    let Ok(Some(meta)) = Meta::load(dir) else {
+        return Ok(()); // said by the scan
+    };
+    if !snapshot::is_needed(meta.base) {
+        return Ok(());
+    }
+    match SnapshotReader::open(dir, &meta).and_then(SnapshotReader::check) {
+        Err(Error::Corrupt { file, offset, what, .. }) => report.corrupt.push(Finding { file, offset, what }),
+        Err(Error::Io { path, source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+            let what = "the snapshot that the log begins with is missing".to_owned();
+            report.corrupt.push(Finding { file: path, offset: 0, what });
+        }
+        other => return other.map(|_| ()),
     }
     Ok(())
 }
