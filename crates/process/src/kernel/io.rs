@@ -62,6 +62,19 @@ impl Io<'_, '_> {
         self.outbox().say(channel, encode(output))
     }
 
+    /// Says bytes of a stream.
+    pub fn say_bytes(&mut self, channel: Channel, bytes: &[u8]) -> u64 {
+        self.outbox().say(channel, crate::world::Output::encode_bytes(bytes))
+    }
+
+    /// The real world, if this is the live side: for what needs no answer.
+    pub fn world(&mut self) -> Option<&mut World> {
+        match self {
+            Io::Live { world, .. } => Some(world),
+            Io::Replay { .. } => None,
+        }
+    }
+
     /// The outbox of this step.
     pub fn outbox(&mut self) -> &mut Outbox {
         match self {

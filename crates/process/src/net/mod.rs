@@ -12,7 +12,8 @@ mod queue;
 
 pub use addr::{Addr, canonical, reaches, unspecified};
 pub use ops::{
-    accept, bind, close, connect, connect_pair, listen, local_addr, peer_addr, poll, recv, send, shutdown, socket,
+    accept, bind, close, connect, connect_pair, disconnect, listen, local_addr, peer_addr, poll, recv, send, shutdown,
+    socket,
 };
 pub use option::{get_option, set_option};
 pub use outside::{Accepted, Connected, Datagram, accepted, arrived, closed, connected, datagram, drained};

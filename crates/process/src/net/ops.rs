@@ -1,8 +1,8 @@
 //! What the socket calls do to the model. Nothing here blocks: EAGAIN means "not now".
 
 use super::{
-    Addr, BACKLOG_MAX, Message, Net, Peer, PeerCred, Queue, RECEIVE_BYTES_MAX, SEND_BYTES_MAX, Socket, State,
-    canonical, reaches, unspecified,
+    Addr, BACKLOG_MAX, Message, Net, Peer, PeerCred, Queue, RECEIVE_BYTES_MAX, SEND_BYTES_MAX, Socket, State, reaches,
+    unspecified,
 };
 use crate::kernel::{Ctx, Fail, FileId, Kernel, ObjectId, Pid, encode, fail, input};
 use crate::world::Output;
@@ -227,16 +227,32 @@ fn loopback(target: SocketAddr) -> std::net::IpAddr {
 
 fn connect_udp(k: &mut Kernel, cx: &mut Ctx<'_, '_>, id: ObjectId, target: SocketAddr) -> Result<(), Fail> {
     autobind(k, cx, id)?;
-    // connect(2) gives a UDP socket the address it will send from.
-    let s = k.net.get_mut(id);
-    if let Some(Addr::Inet(local)) = &mut s.local
-        && local.ip().is_unspecified()
-        && canonical(target.ip()).is_loopback()
-    {
-        local.set_ip(target.ip());
+    // The host picks the address that it will send from; nothing is sent by that.
+    let local: Bound = cx.io.value(k.position, input::BOUND, |world| world.connect_datagram(id, Some(target)))?;
+    match local {
+        Ok(local) => {
+            let s = k.net.get_mut(id);
+            (s.local, s.peer) = (Some(Addr::Inet(local)), Some(Addr::Inet(target)));
+            s.state = State::Connected(Peer::Outside);
+            Ok(())
+        }
+        Err(errno) => fail(errno),
     }
-    s.peer = Some(Addr::Inet(target));
-    s.state = State::Connected(Peer::Outside);
+}
+
+/// connect(2) with AF_UNSPEC: a datagram socket forgets its peer.
+pub fn disconnect(k: &mut Kernel, cx: &mut Ctx<'_, '_>, id: ObjectId) -> Result<(), Fail> {
+    let s = k.net.get(id);
+    if s.is_connection() {
+        return fail(libc::EINVAL);
+    }
+    let mut local = s.local.clone();
+    if s.is_inet() && s.local.is_some() {
+        let bound: Bound = cx.io.value(k.position, input::BOUND, |world| world.connect_datagram(id, None))?;
+        local = bound.ok().map(Addr::Inet).or(local);
+    }
+    let s = k.net.get_mut(id);
+    (s.state, s.peer, s.local) = (State::Idle, None, local);
     Ok(())
 }
 
@@ -330,7 +346,7 @@ pub fn peer_addr(k: &Kernel, id: ObjectId) -> Result<Addr, Fail> {
 /// Receives: bytes of a stream (none at its end) or one message.
 pub fn recv(k: &mut Kernel, id: ObjectId, max: usize, peek: bool) -> Result<Message, Fail> {
     let s = k.net.get_mut(id);
-    if s.error != 0 && !(peek && !s.queue.is_empty()) && s.queue.is_empty() {
+    if s.error != 0 && (s.queue.is_empty() || !s.is_connection()) {
         let error = std::mem::take(&mut s.error);
         return fail(error);
     }
@@ -489,7 +505,7 @@ fn send_outside(k: &mut Kernel, cx: &mut Ctx<'_, '_>, id: ObjectId, bytes: &[u8]
     }
     s.queued += n as u64;
     if n > 0 {
-        cx.io.say(Channel(id.0), &Output::Bytes(bytes[..n].to_vec()));
+        cx.io.say_bytes(Channel(id.0), &bytes[..n]);
     }
     Ok(n)
 }

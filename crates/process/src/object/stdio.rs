@@ -6,7 +6,6 @@
 
 use crate::kernel::{Ctx, Fail, FileId, Kernel, ObjectId, Tid, done, fail, input};
 use crate::object::Object;
-use crate::world::Output;
 use gapless_log::Channel;
 use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
@@ -112,7 +111,7 @@ pub fn write(k: &mut Kernel, cx: &mut Ctx<'_, '_>, id: ObjectId, bytes: &[u8]) -
     }
     s.queued += n as u64;
     if n > 0 {
-        cx.io.say(Channel(id.0), &Output::Bytes(bytes[..n].to_vec()));
+        cx.io.say_bytes(Channel(id.0), &bytes[..n]);
     }
     Ok(n)
 }

@@ -138,11 +138,7 @@ pub fn connect(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult 
     }
     // AF_UNSPEC dissolves a datagram socket's connection.
     if a[2] >= 2 && cx.read_array::<2>(a[1])? == [0, 0] {
-        let socket = k.net.get_mut(id);
-        if socket.is_connection() {
-            return fail(libc::EINVAL);
-        }
-        (socket.state, socket.peer) = (State::Idle, None);
+        net::disconnect(k, cx, id)?;
         return done(0);
     }
     let addr = read_addr(cx, a[1], a[2])?;
@@ -197,7 +193,11 @@ pub fn shutdown(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult
 pub fn setsockopt(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
     let (_, id) = socket_of(k, cx, a[0])?;
     let value = cx.read(a[3], (a[4] as u32).min(4096) as usize)?;
-    net::set_option(k, id, a[1] as i32, a[2] as i32, &value)?;
+    let (level, name) = (a[1] as i32, a[2] as i32);
+    net::set_option(k, id, level, name, &value)?;
+    if let Some(world) = cx.io.world() {
+        world.set_option(id, level, name, &value);
+    }
     done(0)
 }
 

@@ -20,14 +20,23 @@ pub fn monotonic() -> u64 {
 
 /// Would reading this descriptor not block?
 pub fn readable(fd: i32) -> bool {
-    let mut poll = libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
+    ready(fd, libc::POLLIN)
+}
+
+/// Would writing (a little) to this descriptor not block?
+pub fn writable(fd: i32) -> bool {
+    ready(fd, libc::POLLOUT)
+}
+
+fn ready(fd: i32, events: i16) -> bool {
+    let mut poll = libc::pollfd { fd, events, revents: 0 };
     // SAFETY: one valid pollfd.
     unsafe { libc::poll(&raw mut poll, 1, 0) > 0 }
 }
 
-/// Sleeps until one of the descriptors can be read or the time is over.
-pub fn sleep(fds: &[i32], at_most: Duration) {
-    let mut polls: Vec<_> = fds.iter().map(|&fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 }).collect();
+/// Sleeps until one of the descriptors is ready for its events or the time is over.
+pub fn sleep(fds: &[(i32, i16)], at_most: Duration) {
+    let mut polls: Vec<_> = fds.iter().map(|&(fd, events)| libc::pollfd { fd, events, revents: 0 }).collect();
     let timeout = libc::timespec {
         tv_sec: at_most.as_secs() as libc::time_t,
         tv_nsec: libc::c_long::from(at_most.subsec_nanos()),
@@ -54,27 +63,18 @@ pub fn read_stdin(max: usize) -> Option<Vec<u8>> {
     }
 }
 
-/// Writes all bytes, waiting where the file makes us wait.
-pub fn write_all(fd: i32, mut bytes: &[u8]) -> io::Result<()> {
-    while !bytes.is_empty() {
-        // SAFETY: the slice is valid.
-        let n = unsafe { libc::write(fd, bytes.as_ptr().cast(), bytes.len()) };
-        if n >= 0 {
-            bytes = &bytes[n as usize..];
-            continue;
-        }
-        let error = io::Error::last_os_error();
-        match error.kind() {
-            io::ErrorKind::Interrupted => {}
-            io::ErrorKind::WouldBlock => {
-                let mut poll = libc::pollfd { fd, events: libc::POLLOUT, revents: 0 };
-                // SAFETY: one valid pollfd.
-                unsafe { libc::poll(&raw mut poll, 1, -1) };
-            }
-            _ => return Err(error),
-        }
+/// Writes; answers how many bytes are gone, `None` if none could be written now.
+pub fn write_some(fd: i32, bytes: &[u8]) -> Result<Option<usize>, i32> {
+    // SAFETY: the slice is valid.
+    let n = unsafe { libc::write(fd, bytes.as_ptr().cast(), bytes.len()) };
+    if let Ok(n) = usize::try_from(n) {
+        return Ok(Some(n));
     }
-    Ok(())
+    let error = io::Error::last_os_error();
+    match error.kind() {
+        io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock => Ok(None),
+        _ => Err(error.raw_os_error().unwrap_or(libc::EIO)),
+    }
 }
 
 impl super::World {

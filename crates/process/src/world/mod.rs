@@ -3,18 +3,26 @@
 //! Everything that comes in becomes a logged input; everything that goes out was committed before it gets here.
 
 mod host;
+mod outside;
 mod signals;
+mod sock;
+mod stdout;
 
 pub use host::cpu_features;
 pub use signals::take_over_signals;
 
 use crate::kernel::{Kernel, Nanos, ObjectId, decode, encode, input};
+use crate::net::{self, SEND_BYTES_MAX, Socket};
 use crate::object::stdio;
-use gapless_log::{Error, Kind, Outbox, Reader, Result, Varint, Waker};
+use gapless_log::{Error, Kind, Outbox, Reader, Varint, Waker};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd};
 use std::time::Duration;
+
+/// Of this module: mostly the log's errors, sometimes an errno.
+type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Something the group says to the outside, on the channel of one object.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -25,12 +33,33 @@ pub enum Output {
     Shutdown,
     /// The last descriptor is closed.
     Close,
+    /// The last descriptor is closed with SO_LINGER 0: the peer sees a reset.
+    Reset,
     /// Connect to this address.
     Connect(Vec<u8>),
     /// A datagram to this address (empty: the connected one).
     Datagram(Vec<u8>, Vec<u8>),
     /// The program has ended with this exit status.
     Exit(i32),
+}
+
+impl Output {
+    /// Encodes [`Output::Bytes`], which is most of what is ever said, without a detour.
+    pub fn encode_bytes(bytes: &[u8]) -> Vec<u8> {
+        let mut raw = Vec::with_capacity(bytes.len() + 6);
+        raw.push(0);
+        raw.put_varint(bytes.len() as u64);
+        raw.extend_from_slice(bytes);
+        raw
+    }
+}
+
+/// What an output of the outbox says.
+fn said(raw: &[u8]) -> Option<Output> {
+    let Some((0, rest)) = raw.split_first() else { return postcard::from_bytes(raw).ok() };
+    let mut r = Reader::new(rest);
+    let len = usize::try_from(r.varint()?).ok()?;
+    Some(Output::Bytes(r.bytes(len)?.to_vec()))
 }
 
 /// Bytes of standard input read at once.
@@ -42,6 +71,9 @@ pub struct World {
     /// Replica's monotonic clock minus the host's.
     clock_offset: i64,
     signals: Option<signals::Signals>,
+    outside: Option<outside::Outside>,
+    /// Standard streams with bytes that could not be written yet.
+    stdout: BTreeMap<ObjectId, stdout::Stdout>,
     /// Bytes taken by the world and not yet reported to the model.
     drained: BTreeMap<ObjectId, u64>,
     /// Streams found broken and not yet reported.
@@ -58,14 +90,25 @@ impl World {
         Ok(Self {
             clock_offset,
             signals: Some(signals::Signals::open()?),
-            drained: BTreeMap::new(),
-            broken: Vec::new(),
+            outside: Some(outside::Outside::new()?),
+            ..Self::placeholder()
         })
     }
 
     /// Stands in while the real one is lent out.
     pub(crate) fn placeholder() -> Self {
-        Self { clock_offset: 0, signals: None, drained: BTreeMap::new(), broken: Vec::new() }
+        Self {
+            clock_offset: 0,
+            signals: None,
+            outside: None,
+            stdout: BTreeMap::new(),
+            drained: BTreeMap::new(),
+            broken: Vec::new(),
+        }
+    }
+
+    fn outside(&mut self) -> &mut outside::Outside {
+        self.outside.as_mut().expect("only a stand-in has no outside")
     }
 
     /// The replica's monotonic clock now.
@@ -81,30 +124,53 @@ impl World {
                 inputs.push((input::SIGNAL, encode(&number)));
             }
         }
+        if let Some(outside) = &mut self.outside {
+            outside.poll(k, &mut inputs, &mut self.drained);
+        }
+        self.flush_stdout();
         for (id, error) in self.broken.drain(..) {
             inputs.push((input::CLOSED, encode(&(id, error))));
         }
-        let full = |id: &ObjectId| k.objects.stdio.get(id).is_some_and(|s| s.queued() > stdio::CAPACITY / 2);
-        let report: Vec<ObjectId> =
-            self.drained.iter().filter(|(id, n)| **n >= DRAINED_BYTES_MAX || full(id)).map(|(&id, _)| id).collect();
-        for id in report {
-            let n = self.drained.remove(&id).expect("listed");
-            let mut body = Vec::new();
-            body.put_varint(id.0);
-            body.put_varint(n);
-            inputs.push((input::DRAINED, body));
-        }
+        self.report_drained(k, &mut inputs);
         for id in wanted_stdin(k) {
             if host::readable(0)
                 && let Some(bytes) = host::read_stdin(STDIN_BYTES_MAX)
             {
-                let mut body = Vec::new();
-                body.put_varint(id.0);
-                body.extend_from_slice(&bytes);
-                inputs.push((input::ARRIVED, body));
+                inputs.push((input::ARRIVED, outside::arrived(id, &bytes)));
             }
         }
         Ok(inputs)
+    }
+
+    /// The model hears of room late: when there is much of it, or when its own side is more than half full (then somebody may wait).
+    fn report_drained(&mut self, k: &Kernel, inputs: &mut Vec<(Kind, Vec<u8>)>) {
+        let full = |id: &ObjectId| match k.objects.stdio.get(id) {
+            Some(stdio) => stdio.queued() > stdio::CAPACITY / 2 - 1,
+            None => k.net.sockets.get(id).is_none_or(|s| s.queued > SEND_BYTES_MAX / 2 - 1),
+        };
+        self.drained.retain(|&id, &mut n| {
+            let report = n >= DRAINED_BYTES_MAX || full(&id);
+            if report {
+                inputs.push((input::DRAINED, drained(id, n)));
+            }
+            !report
+        });
+    }
+
+    fn flush_stdout(&mut self) {
+        let (taken, broken) = (&mut self.drained, &mut self.broken);
+        self.stdout.retain(|&id, stdout| match stdout.flush() {
+            Ok(n) => {
+                if n > 0 {
+                    *taken.entry(id).or_default() += n;
+                }
+                !stdout.is_empty()
+            }
+            Err(error) => {
+                broken.push((id, error));
+                false
+            }
+        });
     }
 
     /// A signal from outside waits.
@@ -114,59 +180,105 @@ impl World {
 
     /// Something waits to be taken.
     pub fn has_input(&self) -> bool {
-        self.has_signal()
+        self.has_signal() || self.outside.as_ref().is_some_and(|o| o.has_found() || host::readable(o.fd().as_raw_fd()))
     }
 
     /// Sleeps until something comes in, the waker is woken, or the time is over.
     pub fn wait(&mut self, k: &Kernel, waker: &Waker, at_most: Duration) -> Result<()> {
-        let mut fds = vec![waker.as_fd().as_raw_fd()];
-        if let Some(signals) = &self.signals {
-            fds.push(signals.as_fd().as_raw_fd());
+        if self.outside.as_ref().is_some_and(outside::Outside::has_found) || !self.broken.is_empty() {
+            return Ok(());
         }
+        let mut fds = vec![(waker.as_fd().as_raw_fd(), libc::POLLIN)];
+        fds.extend(self.signals.iter().map(|s| (s.as_fd().as_raw_fd(), libc::POLLIN)));
+        fds.extend(self.outside.iter().map(|o| (o.fd().as_raw_fd(), libc::POLLIN)));
+        fds.extend(self.stdout.values().map(|s| (s.fd(), libc::POLLOUT)));
         if wanted_stdin(k).next().is_some() {
-            fds.push(0);
+            fds.push((0, libc::POLLIN));
         }
         host::sleep(&fds, at_most);
         Ok(())
     }
 
     /// Binds a socket of the program's to an outside address; answers the address it has now, or an errno.
-    pub fn bind(
-        &mut self,
-        _socket: &crate::net::Socket,
-        _id: ObjectId,
-        _wanted: std::net::SocketAddr,
-    ) -> Result<std::net::SocketAddr, i32> {
-        Err(libc::EADDRNOTAVAIL)
+    pub fn bind(&mut self, socket: &Socket, id: ObjectId, wanted: SocketAddr) -> Result<SocketAddr, i32> {
+        self.outside().bind(socket, id, wanted)
     }
 
     /// Lets a bound socket listen.
-    pub fn listen(&mut self, _id: ObjectId) -> Result<(), i32> {
-        Err(libc::EOPNOTSUPP)
+    pub fn listen(&mut self, id: ObjectId) -> Result<(), i32> {
+        self.outside().listen(id)
+    }
+
+    /// Gives a datagram socket a peer (`None`: any); nothing is sent by that. Answers the socket's own address then, or an errno.
+    pub fn connect_datagram(&mut self, id: ObjectId, to: Option<SocketAddr>) -> Result<SocketAddr, i32> {
+        self.outside().connect_datagram(id, to)
+    }
+
+    /// Tells the host of an option that the model has accepted.
+    pub fn set_option(&mut self, id: ObjectId, level: i32, name: i32, value: &[u8]) {
+        self.outside().set_option(id, level, name, value);
+    }
+
+    /// The model has closed a socket; `waiting` if outputs of it wait for commit. The close itself is an output.
+    pub fn close_early(&mut self, id: ObjectId, waiting: bool) {
+        self.outside().close_early(id, waiting);
     }
 
     /// Carries out a committed output.
     pub fn emit(&mut self, k: &Kernel, output: gapless_log::Output) -> Result<()> {
         let id = ObjectId(output.channel.0);
-        let said: Output = decode(k.position, input::ARRIVED, &output.bytes)?;
-        if let (Some(stdio), Output::Bytes(bytes)) = (k.objects.stdio.get(&id), &said) {
-            match host::write_all(stdio.number, bytes) {
-                Ok(()) => *self.drained.entry(id).or_default() += bytes.len() as u64,
-                Err(e) => self.broken.push((id, e.raw_os_error().unwrap_or(libc::EIO))),
+        let Some(said) = said(&output.bytes) else {
+            return Err(Error::Refused(format!("output {} of channel {} does not decode", output.number, id.0)));
+        };
+        match (k.objects.stdio.get(&id), said) {
+            (Some(stdio), Output::Bytes(bytes)) => {
+                self.stdout.entry(id).or_insert_with(|| stdout::Stdout::new(stdio)).push(bytes);
+                self.flush_stdout();
+            }
+            (Some(_), _) => {}
+            (None, said) => {
+                if matches!(said, Output::Exit(_)) {
+                    for stdout in std::mem::take(&mut self.stdout).into_values() {
+                        stdout.finish();
+                    }
+                }
+                let outside = self.outside.as_mut().expect("only a stand-in has no outside");
+                outside.emit(k, id, said, &mut self.drained);
             }
         }
         Ok(())
     }
 
-    /// Does everything that can fail before the arbiter is asked.
-    pub fn prepare(&mut self, _k: &Kernel) -> Result<()> {
-        Ok(())
+    /// Does everything that can fail before the arbiter is asked: binds the addresses of the model. May be called again.
+    pub fn prepare(&mut self, k: &Kernel) -> Result<()> {
+        self.outside().prepare(k)
     }
 
     /// What changes for the model by going live here: inputs to log.
-    pub fn go_live(&mut self, _k: &Kernel, _outbox: &Outbox) -> Result<Vec<(Kind, Vec<u8>)>> {
-        Ok(Vec::new())
+    pub fn go_live(&mut self, k: &Kernel, outbox: &Outbox) -> Result<Vec<(Kind, Vec<u8>)>> {
+        let mut inputs = self.outside().go_live(k, outbox)?;
+        // What the dead side wrote and did not report has left, or is lost with it: only what is offered again takes room.
+        for (&id, stdio) in &k.objects.stdio {
+            let waiting: u64 = outbox
+                .waiting()
+                .filter(|o| o.channel.0 == id.0)
+                .filter_map(|o| said(&o.bytes))
+                .map(|said| if let Output::Bytes(bytes) = said { bytes.len() as u64 } else { 0 })
+                .sum();
+            if stdio.queued() > waiting {
+                inputs.push((input::DRAINED, drained(id, stdio.queued() - waiting)));
+            }
+        }
+        Ok(inputs)
     }
+}
+
+/// The body of a DRAINED input.
+fn drained(id: ObjectId, n: u64) -> Vec<u8> {
+    let mut body = Vec::new();
+    body.put_varint(id.0);
+    body.put_varint(n);
+    body
 }
 
 /// The standard input whose bytes somebody waits for.
@@ -202,17 +314,26 @@ pub fn apply(k: &mut Kernel, kind: Kind, body: &[u8]) -> Result<()> {
             let mut r = Reader::new(body);
             let id = ObjectId(r.varint().ok_or_else(bad)?);
             let bytes = r.bytes(r.remaining()).ok_or_else(bad)?;
-            stdio::arrived(k, id, bytes);
+            if k.objects.stdio.contains_key(&id) {
+                stdio::arrived(k, id, bytes);
+            } else {
+                net::arrived(k, id, bytes);
+            }
         }
         input::DRAINED => {
             let mut r = Reader::new(body);
-            let (id, n) = (r.varint().ok_or_else(bad)?, r.varint().ok_or_else(bad)?);
-            stdio::drained(k, ObjectId(id), n);
+            let (id, n) = (ObjectId(r.varint().ok_or_else(bad)?), r.varint().ok_or_else(bad)?);
+            stdio::drained(k, id, n);
+            net::drained(k, id, n);
         }
         input::CLOSED => {
             let (id, error): (ObjectId, i32) = decode(at, kind, body)?;
             stdio::closed(k, id, error);
+            net::closed(k, id, error);
         }
+        input::ACCEPTED => net::accepted(k, decode(at, kind, body)?),
+        input::CONNECTED => net::connected(k, decode(at, kind, body)?),
+        input::DATAGRAM => net::datagram(k, decode(at, kind, body)?),
         _ => return Err(bad()),
     }
     Ok(())
