@@ -218,7 +218,7 @@ pub fn madvise(_: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult 
 
 /// mincore(2): everything is resident.
 pub fn mincore(_: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
-    if a[0] % PAGE != 0 {
+    if !a[0].is_multiple_of(PAGE) {
         return fail(libc::EINVAL);
     }
     cx.write(a[2], &vec![1u8; (page_up(a[1]) / PAGE).min(1 << 20) as usize])?;

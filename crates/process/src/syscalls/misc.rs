@@ -373,7 +373,7 @@ pub fn sched_yield(k: &mut Kernel, _: &mut Ctx<'_, '_>, _: &[u64; 6]) -> SysResu
 
 /// sched_getaffinity(2): the group runs on one processor.
 pub fn sched_getaffinity(_: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
-    if a[1] < 8 || a[1] % 8 != 0 {
+    if a[1] < 8 || !a[1].is_multiple_of(8) {
         return fail(libc::EINVAL);
     }
     cx.write(a[2], &1u64.to_le_bytes())?;

@@ -149,7 +149,7 @@ pub fn kill(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
     }
     let targets = match to {
         1 => return if k.process(cx.pid).creds.uid[1] == 0 { done(0) } else { fail(libc::EPERM) },
-        1.. => k.processes.get(&Pid(to)).map(|p| vec![p.pid]).unwrap_or_default(),
+        2.. => k.processes.get(&Pid(to)).map(|p| vec![p.pid]).unwrap_or_default(),
         0 => signal::group_members(k, k.process(cx.pid).group),
         -1 => k.processes.keys().copied().filter(|&p| p != cx.pid).collect(),
         _ => signal::group_members(k, Pid(to.wrapping_neg())),
@@ -269,7 +269,7 @@ fn write_itimerval(cx: &mut Ctx<'_, '_>, addr: u64, interval: u64, left: u64) ->
 pub fn setitimer(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
     let raw = if a[1] == 0 { vec![0; 32] } else { cx.read(a[1], 32)? };
     let (interval, value) = (timeval(&raw[..16])?, timeval(&raw[16..])?);
-    if a[0] as i32 != libc::ITIMER_REAL as i32 {
+    if a[0] as i32 != libc::ITIMER_REAL {
         return if value == 0 { done(0) } else { Err(super::fd::refuse("ITIMER_VIRTUAL or ITIMER_PROF")) };
     }
     let now = cx.clock(k)?;
@@ -284,7 +284,7 @@ pub fn setitimer(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResul
 
 /// getitimer(2).
 pub fn getitimer(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
-    if a[0] as i32 != libc::ITIMER_REAL as i32 {
+    if a[0] as i32 != libc::ITIMER_REAL {
         cx.write(a[1], &[0; 32])?;
         return done(0);
     }
