@@ -5,7 +5,11 @@ mod common;
 use common::{Steps, fast_dir, materialise, probed, small};
 use gapless_log::disk::{Fault, Op, Probe, Survives, after_crash};
 use gapless_log::inspect::{EXIT_CORRUPT, EXIT_FINE};
-use gapless_log::{DirLock, Error, Frame, FrameBuilder, Level, Meta, Recovered, Result, Store, Term, verify};
+use gapless_log::toy::{Toy, World};
+use gapless_log::{
+    CommitLevel, DirLock, End, Error, FileSink, Frame, FrameBuilder, Host, Level, Meta, Options, Recovered, Replayed,
+    Result, Seq, Store, Term, Waker, verify,
+};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 
@@ -252,4 +256,48 @@ fn after_error(mut work: Work, error: &Error, dir: &Path, at: usize) {
     let (store, _) = open(dir).unwrap();
     let frames = common::frames(&store);
     assert!(frames == history || (cutting && history.starts_with(&frames)), "operation {at}");
+}
+
+/// The whole of it at level durable: the disk fails at any operation, then the power goes too. What the world has heard is in the log.
+#[test]
+fn at_level_durable_nothing_is_heard_that_a_power_cut_could_take_back() {
+    let meta = Meta { boot: 1, ..common::meta() };
+    let (mut halted, mut exited) = (0, 0);
+    for at in (0..200).step_by(3) {
+        let dir = fast_dir();
+        let (options, probe) = probed(4096);
+        probe.lock().unwrap().fault = Some(Fault { at, errno: libc::EIO, keep_bytes: 9, for_ever: at % 2 == 0 });
+        let Ok(store) = Store::create_with(DirLock::take(dir.path()).unwrap(), &meta, options) else { continue };
+        let waker = Waker::new().unwrap();
+        let mut sink = FileSink::new(store, CommitLevel::Durable, waker.clone()).unwrap();
+        let world = World::chatty(at as u64, 20);
+        // Every step a frame.
+        let options = Options { frame_bytes: 1, ..Options::default() };
+        let mut host = Host::new(Toy::new(world.clone()), options);
+        host.go_live(Term(1), Seq(0), 0).unwrap();
+        match host.run_live(&mut sink, &waker) {
+            Ok(End::Exited(_)) => exited += 1,
+            Err(Error::Disk { .. }) => halted += 1,
+            other => panic!("operation {at}: {other:?}"),
+        }
+        drop(sink);
+        let heard = world.heard();
+        let ops = probe.lock().unwrap().ops.clone();
+        let after = fast_dir();
+        materialise(&after_crash(&ops, Survives::Synced), after.path());
+        let (store, _) = common::open(after.path(), small(4096)).unwrap();
+        let mut again = Host::new(Toy::new(World::new(0)), Options::default());
+        common::frames(&store).iter().for_each(|f| again.feed(f).unwrap());
+        // Keep what was said: a world that has heard nothing waits for everything.
+        let mut said = Vec::new();
+        while let Replayed::Step(_) | Replayed::Sync(_) = again.replay_step().unwrap() {
+            said.extend(
+                again.outbox().waiting().filter(|o| o.number >= said.len() as u64).cloned().collect::<Vec<_>>(),
+            );
+        }
+        said.extend(again.outbox().waiting().filter(|o| o.number >= said.len() as u64).cloned().collect::<Vec<_>>());
+        assert!(said.len() >= heard.len(), "operation {at}: {} heard, {} in the log", heard.len(), said.len());
+        assert_eq!(heard, said[..heard.len()], "operation {at}");
+    }
+    assert!(halted > 10 && exited > 10, "{halted} halted, {exited} exited");
 }
