@@ -2,7 +2,7 @@
 
 use super::host;
 use super::inode::{Body, Child, Dir, Inode, InodeId, Kind, Node};
-use super::path::{EXEC, Found, Last, NAME_MAX, WRITE, may, parent, resolve};
+use super::path::{EXEC, Found, Last, NAME_MAX, READ, WRITE, may, parent, resolve};
 use crate::kernel::{Ctx, Fail, Kernel, ObjectId, Pid, fail};
 use crate::object::Object;
 
@@ -121,12 +121,29 @@ pub fn make_dir(k: &mut Kernel, cx: &mut Ctx<'_, '_>, at: &Found, mode: u32) -> 
     make_node(k, cx, at, Node::Directory(Dir::new(None)), mode & 0o1777)
 }
 
+/// fs.protected_hardlinks: other people's files can be linked only by those who can read and write them, and no set-id programs at all.
+fn may_link(k: &Kernel, pid: Pid, id: InodeId) -> Result<(), Fail> {
+    let inode = k.fs.inode(id);
+    let user = k.process(pid).creds.uid[3];
+    if user == 0 || user == inode.uid {
+        return Ok(());
+    }
+    let set_group = libc::S_ISGID | libc::S_IXGRP;
+    let set_id = inode.mode & libc::S_ISUID != 0 || inode.mode & set_group == set_group;
+    let plain = inode.kind() == Kind::Regular && !set_id;
+    if plain && may(k, pid, id, READ | WRITE).is_ok() { Ok(()) } else { fail(libc::EPERM) }
+}
+
 /// One more name for an inode (link(2)).
 pub fn link_inode(k: &mut Kernel, cx: &mut Ctx<'_, '_>, id: InodeId, at: &Found) -> Result<(), Fail> {
-    may_create(k, cx.pid, at)?;
+    if at.inode.is_some() || !at.is_named() {
+        return fail(libc::EEXIST);
+    }
     if at.slash {
         return fail(libc::ENOENT);
     }
+    may_link(k, cx.pid, id)?;
+    may_create(k, cx.pid, at)?;
     let inode = k.fs.inode(id);
     match inode.node {
         Node::Directory(_) => return fail(libc::EPERM),
@@ -242,11 +259,23 @@ fn contains(k: &Kernel, above: InodeId, below: InodeId) -> bool {
 }
 
 /// renameat2(2).
-pub fn rename(k: &mut Kernel, cx: &mut Ctx<'_, '_>, from: &Found, to: &Found, flags: u32) -> Result<(), Fail> {
+pub fn rename_at(
+    k: &mut Kernel,
+    cx: &mut Ctx<'_, '_>,
+    from: (i32, &[u8]),
+    to: (i32, &[u8]),
+    flags: u32,
+) -> Result<(), Fail> {
     let (keep, swap) = (flags & libc::RENAME_NOREPLACE != 0, flags & libc::RENAME_EXCHANGE != 0);
     if flags & !(libc::RENAME_NOREPLACE | libc::RENAME_EXCHANGE) != 0 || (keep && swap) {
         return fail(libc::EINVAL);
     }
+    let from = resolve(k, cx, from.0, from.1, Last::Entry)?;
+    let to = resolve(k, cx, to.0, to.1, Last::Entry)?;
+    rename(k, cx, &from, &to, keep, swap)
+}
+
+fn rename(k: &mut Kernel, cx: &mut Ctx<'_, '_>, from: &Found, to: &Found, keep: bool, swap: bool) -> Result<(), Fail> {
     if !from.is_named() {
         return fail(libc::EBUSY);
     }
@@ -347,7 +376,7 @@ fn exchange(k: &mut Kernel, from: &Found, id: InodeId, to: &Found, target: Inode
 
 /// bind(2) of a Unix socket to a path: makes its name. EADDRINUSE if there is something.
 pub fn bind_socket_name(k: &mut Kernel, cx: &mut Ctx<'_, '_>, path: &[u8], socket: ObjectId) -> Result<InodeId, Fail> {
-    let at = resolve(k, cx, libc::AT_FDCWD, path, Last::NoFollow)?;
+    let at = resolve(k, cx, libc::AT_FDCWD, path, Last::Entry)?;
     if at.inode.is_some() {
         return fail(libc::EADDRINUSE);
     }

@@ -57,13 +57,22 @@ pub fn open_or_wait(
         return open_unnamed(k, cx, dirfd, path, flags, mode).map(Opened::File);
     }
     let exclusive = create && flags & libc::O_EXCL != 0;
-    let last = if exclusive || flags & libc::O_NOFOLLOW != 0 { Last::NoFollow } else { Last::Follow };
+    // A slash at the end cannot name a file to be made, whatever stands there.
+    let entry = create && (exclusive || path.ends_with(b"/"));
+    let last = match (entry, flags & libc::O_NOFOLLOW != 0) {
+        (true, _) => Last::Entry,
+        (_, true) => Last::NoFollow,
+        _ => Last::Follow,
+    };
     let found = resolve(k, cx, dirfd, path, last)?;
     if create {
+        if found.slash && found.is_named() {
+            return fail(libc::EISDIR);
+        }
         if found.inode.is_some() && exclusive {
             return fail(libc::EEXIST);
         }
-        if found.slash || !found.is_named() {
+        if !found.is_named() {
             return fail(libc::EISDIR);
         }
         if found.inode.is_none() && found.file.is_none() {
@@ -157,7 +166,7 @@ fn open_inode(k: &mut Kernel, cx: &mut Ctx<'_, '_>, id: InodeId, flags: i32) -> 
             Ok(Opened::File(k.open(Object::Inode(id), kept)))
         }
         Shallow::Generated => proc::open(k, cx, id, kept, writes).map(Opened::File),
-        Shallow::Fifo => open_fifo(k, cx.tid, id, kept),
+        Shallow::Fifo => open_fifo(k, cx, id, kept),
         Shallow::Device(device) => dev::open(k, cx, id, device, kept).map(Opened::File),
         Shallow::Socket => fail(libc::ENXIO),
         Shallow::Other => Ok(Opened::File(k.open(Object::Inode(id), kept))),
@@ -217,42 +226,42 @@ fn open_pipe(k: &mut Kernel, id: crate::kernel::ObjectId, flags: i32) -> Result<
     Ok(k.open(Object::Pipe(id, end), flags))
 }
 
-/// A thread that waits for the other end of a FIFO.
+/// A thread that waits for the other end of a FIFO. Its own end is open already: what is written meanwhile is not lost.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct FifoOpener {
     tid: Tid,
-    /// It wants to read (else write).
-    reads: bool,
+    end: pipe::End,
+    file: FileId,
     /// Somebody has opened the other end since.
     met: bool,
 }
 
-/// Opens a FIFO (fifo(7)): who opens one end waits for the other. The pipe is kept with its inode, held by an opener or an end.
-fn open_fifo(k: &mut Kernel, tid: Tid, inode: InodeId, flags: i32) -> Result<Opened, Fail> {
-    let reads = end_of(flags)? == pipe::End::Read;
-    let old = match k.fs.inode(inode).node {
+/// Opens a FIFO (fifo(7)): who opens one end waits for the other. The inode remembers the pipe while it has ends.
+fn open_fifo(k: &mut Kernel, cx: &mut Ctx<'_, '_>, inode: InodeId, flags: i32) -> Result<Opened, Fail> {
+    forget_openers(k, cx, inode)?;
+    let (end, other) = match end_of(flags)? {
+        pipe::End::Read => (pipe::End::Read, pipe::End::Write),
+        pipe::End::Write => (pipe::End::Write, pipe::End::Read),
+    };
+    let known = match k.fs.inode(inode).node {
         Node::Fifo(id) => id.filter(|id| k.objects.pipes.contains_key(id)),
         _ => None,
     };
-    // An opener whose call was given up has none in hand.
-    let waiting = |k: &Kernel, o: &FifoOpener| k.threads.get(&o.tid).is_some_and(|t| t.call.is_some());
-    let openers = k.fs.fifo_openers.get(&inode).cloned().unwrap_or_default();
-    let own = openers.iter().find(|o| o.tid == tid).copied();
-    let other_waits = openers.iter().any(|o| o.tid != tid && o.reads != reads && waiting(k, o));
-    let other_open =
-        old.is_some_and(|id| k.objects.pipes[&id].has_end(if reads { pipe::End::Write } else { pipe::End::Read }));
-    let nonblocking = flags & libc::O_NONBLOCK != 0;
-    let met = other_open || other_waits || own.is_some_and(|o| o.met);
-    if !met && nonblocking && !reads {
+    let other_open = known.is_some_and(|id| k.objects.pipes[&id].has_end(other));
+    let tid = cx.tid;
+    let own = k.fs.fifo_openers.get(&inode).and_then(|list| list.iter().find(|o| o.tid == tid)).copied();
+    if let Some(own) = own.filter(|o| o.end == end) {
+        if !own.met && !other_open {
+            return Ok(Opened::Wait(Wait::key(Key::Lock(inode.0))));
+        }
+        drop_opener(k, inode, tid);
+        return Ok(Opened::File(own.file));
+    }
+    let waits = flags & libc::O_NONBLOCK == 0 && !other_open;
+    if !waits && !other_open && end == pipe::End::Write {
         return fail(libc::ENXIO);
     }
-    if !met && !nonblocking {
-        let list = k.fs.fifo_openers.entry(inode).or_default();
-        list.retain(|o| o.tid != tid);
-        list.push(FifoOpener { tid, reads, met: false });
-        return Ok(Opened::Wait(Wait::key(Key::Lock(inode.0))));
-    }
-    let id = match old {
+    let id = match known {
         Some(id) => id,
         None => {
             let id = pipe::create(k);
@@ -260,17 +269,41 @@ fn open_fifo(k: &mut Kernel, tid: Tid, inode: InodeId, flags: i32) -> Result<Ope
             id
         }
     };
-    let list = k.fs.fifo_openers.entry(inode).or_default();
-    list.retain(|o| o.tid != tid);
-    for opener in list.iter_mut().filter(|o| o.reads != reads) {
-        opener.met = true;
+    let file = open_pipe(k, id, flags)?;
+    let openers = k.fs.fifo_openers.entry(inode).or_default();
+    if waits {
+        openers.push(FifoOpener { tid, end, file, met: false });
+        return Ok(Opened::Wait(Wait::key(Key::Lock(inode.0))));
     }
-    if list.is_empty() {
+    openers.iter_mut().filter(|o| o.end == other).for_each(|o| o.met = true);
+    if openers.is_empty() {
         k.fs.fifo_openers.remove(&inode);
     }
-    let file = open_pipe(k, id, flags)?;
     k.wake(Key::Lock(inode.0));
     Ok(Opened::File(file))
+}
+
+fn drop_opener(k: &mut Kernel, inode: InodeId, tid: Tid) {
+    if let Some(list) = k.fs.fifo_openers.get_mut(&inode) {
+        list.retain(|o| o.tid != tid);
+        if list.is_empty() {
+            k.fs.fifo_openers.remove(&inode);
+        }
+    }
+}
+
+/// Closes the ends of threads that have given up waiting (a signal, or death): they are in no call any more. The calling thread is
+/// in one, which is this.
+fn forget_openers(k: &mut Kernel, cx: &mut Ctx<'_, '_>, inode: InodeId) -> Result<(), Fail> {
+    let list = k.fs.fifo_openers.get(&inode).cloned().unwrap_or_default();
+    for opener in list {
+        let waits = opener.tid == cx.tid || k.threads.get(&opener.tid).is_some_and(|t| t.call.is_some());
+        if !waits {
+            drop_opener(k, inode, opener.tid);
+            k.drop_file(cx, opener.file)?;
+        }
+    }
+    Ok(())
 }
 
 /// A program to execute.

@@ -15,8 +15,10 @@ pub const NAME_MAX: usize = 255;
 pub enum Last {
     /// Follow it.
     Follow,
-    /// The link itself is meant.
+    /// The link itself is meant, unless a slash follows it.
     NoFollow,
+    /// The name itself is meant, to be made, moved or removed: even a slash does not follow a link.
+    Entry,
 }
 
 /// Where a path leads.
@@ -172,7 +174,8 @@ pub fn resolve(k: &mut Kernel, cx: &mut Ctx<'_, '_>, dirfd: i32, path: &[u8], la
             };
         };
         let is_link = k.fs.inode(id).kind() == Kind::Symlink;
-        if is_link && (!is_last || last == Last::Follow || slash) {
+        let follow = !is_last || last == Last::Follow || (slash && last == Last::NoFollow);
+        if is_link && follow {
             links += 1;
             if links > LINKS_MAX {
                 return fail(libc::ELOOP);

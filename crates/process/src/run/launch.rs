@@ -149,7 +149,13 @@ fn search(k: &mut Kernel, cx: &mut Ctx<'_, '_>, argv: &[Vec<u8>], env: &[Vec<u8>
     ))))
 }
 
-fn first_process(creds: &Credentials, umask: u32, limits: &[(u32, Limit)], memory: MemId, now: u64) -> Process {
+pub(crate) fn first_process(
+    creds: &Credentials,
+    umask: u32,
+    limits: &[(u32, Limit)],
+    memory: MemId,
+    now: u64,
+) -> Process {
     Process {
         pid: FIRST,
         parent: INIT,

@@ -17,11 +17,14 @@ pub fn mkdir(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
 /// mkdirat(2).
 pub fn mkdirat(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
     let path = cx.read_path(a[1])?;
-    // A slash at the end asks for a directory, which this will be; it does not follow a link.
-    let end = path.iter().rposition(|&b| b != b'/').map_or(path.len().min(1), |i| i + 1);
-    let at = fs::resolve(k, cx, a[0] as i32, &path[..end], Last::NoFollow)?;
-    make_dir(k, cx, &at, a[2] as u32)?;
+    mkdir_at(k, cx, a[0] as i32, &path, a[2] as u32)?;
     done(0)
+}
+
+/// The same with the path in hand.
+pub fn mkdir_at(k: &mut Kernel, cx: &mut Ctx<'_, '_>, dirfd: i32, path: &[u8], mode: u32) -> Result<(), Fail> {
+    let at = fs::resolve(k, cx, dirfd, path, Last::Entry)?;
+    make_dir(k, cx, &at, mode).map(|_| ())
 }
 
 /// rmdir(2).

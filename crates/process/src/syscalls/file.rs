@@ -23,13 +23,19 @@ pub fn truncate(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult
     if (a[1] as i64) < 0 {
         return fail(libc::EINVAL);
     }
-    let Target::Inode(id) = target(k, cx, libc::AT_FDCWD as u64, a[0], 0)? else { return fail(libc::EINVAL) };
+    let at = target(k, cx, libc::AT_FDCWD as u64, a[0], 0)?;
+    truncate_at(k, cx, at, a[1])?;
+    done(0)
+}
+
+/// The same with the file in hand.
+pub fn truncate_at(k: &mut Kernel, cx: &mut Ctx<'_, '_>, at: Target, len: u64) -> Result<(), Fail> {
+    let Target::Inode(id) = at else { return fail(libc::EINVAL) };
     if k.fs.inode(id).is_dir() {
         return fail(libc::EISDIR);
     }
     path::may(k, cx.pid, id, path::WRITE)?;
-    fs::truncate(k, cx, id, a[1])?;
-    done(0)
+    fs::truncate(k, cx, id, len)
 }
 
 /// ftruncate(2).

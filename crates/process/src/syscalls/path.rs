@@ -1,7 +1,7 @@
 //! Calls that name files: open, stat, access, links, rename, attributes.
 
 use super::SysResult;
-use crate::fs::create::{link_inode, make_file, make_node, node_for_mknod, remove, rename as rename_found};
+use crate::fs::create::{link_inode, make_file, make_node, node_for_mknod, remove, rename_at};
 use crate::fs::{self, Found, InodeId, Kind, Last, Node, Opened, path};
 use crate::kernel::{Credentials, Ctx, Fail, FileId, Kernel, Outcome, Pid, done, fail};
 use crate::object::Object;
@@ -37,14 +37,18 @@ fn read_path(cx: &mut Ctx<'_, '_>, addr: u64, flags: i32) -> Result<Vec<u8>, Fai
 /// What `dirfd`, the path at `addr` and `flags` (AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW) name.
 pub fn target(k: &mut Kernel, cx: &mut Ctx<'_, '_>, dirfd: u64, addr: u64, flags: i32) -> Result<Target, Fail> {
     let path = read_path(cx, addr, flags)?;
-    let dirfd = dirfd as i32;
+    target_at(k, cx, dirfd as i32, &path, flags)
+}
+
+/// The same with the path in hand.
+pub fn target_at(k: &mut Kernel, cx: &mut Ctx<'_, '_>, dirfd: i32, path: &[u8], flags: i32) -> Result<Target, Fail> {
     if path.is_empty() && flags & libc::AT_EMPTY_PATH != 0 {
         return match dirfd {
             libc::AT_FDCWD => Ok(Target::Inode(k.process(cx.pid).cwd)),
             fd => Ok(target_of(k, k.file_of(cx.pid, fd)?)),
         };
     }
-    let found = fs::resolve(k, cx, dirfd, &path, last_of(flags))?;
+    let found = fs::resolve(k, cx, dirfd, path, last_of(flags))?;
     match found.file {
         Some(file) if found.inode.is_none() => Ok(Target::File(file)),
         _ => found.existing(k).map(Target::Inode),
@@ -209,7 +213,7 @@ pub fn linkat(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
     }
     let follow = if flags & libc::AT_SYMLINK_FOLLOW != 0 { 0 } else { libc::AT_SYMLINK_NOFOLLOW };
     let from = target(k, cx, a[0], a[1], follow | flags & libc::AT_EMPTY_PATH)?;
-    let to = find(k, cx, a[2], a[3], Last::NoFollow)?;
+    let to = find(k, cx, a[2], a[3], Last::Entry)?;
     match from {
         Target::Inode(id) => link_inode(k, cx, id, &to)?,
         Target::File(_) => return fail(libc::EXDEV),
@@ -225,7 +229,7 @@ pub fn symlink(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult 
 /// symlinkat(2).
 pub fn symlinkat(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
     let to = cx.read_path(a[0])?;
-    let at = find(k, cx, a[1], a[2], Last::NoFollow)?;
+    let at = find(k, cx, a[1], a[2], Last::Entry)?;
     if to.is_empty() {
         return fail(libc::ENOENT);
     }
@@ -244,7 +248,7 @@ pub fn unlinkat(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult
     if flags & !libc::AT_REMOVEDIR != 0 {
         return fail(libc::EINVAL);
     }
-    let at = find(k, cx, a[0], a[1], Last::NoFollow)?;
+    let at = find(k, cx, a[0], a[1], Last::Entry)?;
     remove(k, cx, &at, flags & libc::AT_REMOVEDIR != 0)?;
     done(0)
 }
@@ -261,15 +265,9 @@ pub fn renameat(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult
 
 /// renameat2(2).
 pub fn renameat2(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
-    let from = find_entry(k, cx, a[0], a[1])?;
-    let to = find_entry(k, cx, a[2], a[3])?;
-    rename_found(k, cx, &from, &to, a[4] as u32)?;
+    let (from, to) = (cx.read_path(a[1])?, cx.read_path(a[3])?);
+    rename_at(k, cx, (a[0] as i32, &from), (a[2] as i32, &to), a[4] as u32)?;
     done(0)
-}
-
-/// A name that is about to be moved: a link stays a link even before a slash.
-fn find_entry(k: &mut Kernel, cx: &mut Ctx<'_, '_>, dirfd: u64, addr: u64) -> Result<Found, Fail> {
-    find(k, cx, dirfd, addr, Last::NoFollow)
 }
 
 /// mknod(2).
@@ -280,7 +278,7 @@ pub fn mknod(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
 /// mknodat(2).
 pub fn mknodat(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
     let mode = a[2] as u32;
-    let at = find(k, cx, a[0], a[1], Last::NoFollow)?;
+    let at = find(k, cx, a[0], a[1], Last::Entry)?;
     match node_for_mknod(mode)? {
         Kind::Fifo => make_node(k, cx, &at, Node::Fifo(None), mode & 0o7777)?,
         Kind::Socket => make_node(k, cx, &at, Node::Socket(None), mode & 0o7777)?,
@@ -305,7 +303,8 @@ fn owns(k: &Kernel, pid: Pid, id: InodeId) -> bool {
     user == 0 || user == k.fs.inode(id).uid
 }
 
-fn change_mode(k: &mut Kernel, pid: Pid, target: Target, mode: u32) -> SysResult {
+/// chmod of what is in hand.
+pub fn change_mode(k: &mut Kernel, pid: Pid, target: Target, mode: u32) -> SysResult {
     let Target::Inode(id) = target else { return done(0) };
     changeable(k, id)?;
     if !owns(k, pid, id) {
@@ -356,7 +355,8 @@ pub fn fchmodat2(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResul
     change_mode(k, cx.pid, at, a[2] as u32)
 }
 
-fn change_owner(k: &mut Kernel, pid: Pid, target: Target, uid: u32, gid: u32) -> SysResult {
+/// chown of what is in hand.
+pub fn change_owner(k: &mut Kernel, pid: Pid, target: Target, uid: u32, gid: u32) -> SysResult {
     const KEEP: u32 = u32::MAX;
     let Target::Inode(id) = target else { return done(0) };
     changeable(k, id)?;
