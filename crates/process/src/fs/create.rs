@@ -94,11 +94,11 @@ fn enter(k: &mut Kernel, dir: InodeId, name: &[u8], id: InodeId) {
 
 /// Makes a file, directory, link, FIFO, socket name or device. `mode` is cut by the umask, except for symbolic links.
 pub fn make_node(k: &mut Kernel, cx: &mut Ctx<'_, '_>, at: &Found, node: Node, mode: u32) -> Result<InodeId, Fail> {
-    may_create(k, cx.pid, at)?;
     let is_dir = matches!(node, Node::Directory(_));
-    if at.slash && !is_dir {
+    if at.inode.is_none() && at.slash && !is_dir {
         return fail(libc::ENOENT);
     }
+    may_create(k, cx.pid, at)?;
     let mode = if matches!(node, Node::Symlink(_)) { mode } else { mode & !k.process(cx.pid).umask };
     let id = new_inode(k, cx.pid, at.parent, node, mode);
     k.fs.inode_mut(id).nlink = if is_dir { 2 } else { 1 };

@@ -222,14 +222,6 @@ pub fn allocate(
     offset: i64,
     len: i64,
 ) -> Result<(), Fail> {
-    if !k.file(file).writable() {
-        return fail(libc::EBADF);
-    }
-    let id = match k.file(file).object {
-        Object::Inode(id) => id,
-        Object::Pipe(..) => return fail(libc::ESPIPE),
-        _ => return fail(libc::ENODEV),
-    };
     if offset < 0 || len <= 0 {
         return fail(libc::EINVAL);
     }
@@ -239,6 +231,14 @@ pub fn allocate(
     if mode & !keep != 0 && !punch && !zero {
         return fail(libc::EOPNOTSUPP);
     }
+    if !k.file(file).writable() {
+        return fail(libc::EBADF);
+    }
+    let id = match k.file(file).object {
+        Object::Inode(id) => id,
+        Object::Pipe(..) => return fail(libc::ESPIPE),
+        _ => return fail(libc::ENODEV),
+    };
     match k.fs.inode(id).node {
         Node::Regular(_) => {}
         _ if k.fs.inode(id).is_dir() => return fail(libc::EISDIR),
@@ -258,13 +258,16 @@ pub fn allocate(
     if (punch || zero) && offset < end {
         let number = own(k, cx, id, true)?;
         k.fs.store.zero(number, offset, end - offset)?;
-        touch(k, cx.pid, id);
     }
+    touch(k, cx.pid, id);
     Ok(())
 }
 
 /// lseek(2). Files have no holes here: everything up to the end is data.
 pub fn seek(k: &mut Kernel, file: FileId, offset: i64, whence: i32) -> Result<u64, Fail> {
+    if !(libc::SEEK_SET..=libc::SEEK_HOLE).contains(&whence) {
+        return fail(libc::EINVAL);
+    }
     let id = match k.file(file).object {
         Object::Inode(id) => id,
         _ => return fail(libc::ESPIPE),
@@ -276,7 +279,7 @@ pub fn seek(k: &mut Kernel, file: FileId, offset: i64, whence: i32) -> Result<u6
         // Directories end where no cookie reaches; files of /proc cannot tell their end.
         libc::SEEK_END if k.fs.inode(id).is_dir() => return fail(libc::EINVAL),
         libc::SEEK_END => end as i64,
-        libc::SEEK_DATA | libc::SEEK_HOLE => {
+        _ => {
             if offset < 0 || offset as u64 >= end {
                 return fail(libc::ENXIO);
             }
@@ -284,7 +287,6 @@ pub fn seek(k: &mut Kernel, file: FileId, offset: i64, whence: i32) -> Result<u6
             k.file_mut(file).offset = to;
             return Ok(to);
         }
-        _ => return fail(libc::EINVAL),
     };
     let to = match base.checked_add(offset) {
         Some(to) if to >= 0 => to as u64,

@@ -114,7 +114,8 @@ fn open_unnamed(
     if flags & libc::O_ACCMODE == libc::O_RDONLY {
         return fail(libc::EINVAL);
     }
-    let dir = resolve(k, cx, dirfd, path, Last::Follow)?.existing(k)?;
+    let last = if flags & libc::O_NOFOLLOW != 0 { Last::NoFollow } else { Last::Follow };
+    let dir = resolve(k, cx, dirfd, path, last)?.existing(k)?;
     match k.fs.inode(dir).node {
         Node::Directory(_) => {}
         _ if k.fs.inode(dir).is_dir() => return fail(libc::EOPNOTSUPP),
@@ -209,19 +210,16 @@ fn reopen(k: &mut Kernel, file: FileId, flags: i32) -> Result<FileId, Fail> {
     }
 }
 
-fn end_of(flags: i32) -> Result<pipe::End, Fail> {
+fn end_of(flags: i32) -> pipe::End {
     match flags & libc::O_ACCMODE {
-        libc::O_RDONLY => Ok(pipe::End::Read),
-        libc::O_WRONLY => Ok(pipe::End::Write),
-        _ => Err(Fail::Fatal(gapless_log::Error::Refused(
-            "the program opens a pipe or FIFO with O_RDWR, which gapless does not support; see docs/limits.md"
-                .to_owned(),
-        ))),
+        libc::O_RDONLY => pipe::End::Read,
+        libc::O_WRONLY => pipe::End::Write,
+        _ => pipe::End::Both,
     }
 }
 
 fn open_pipe(k: &mut Kernel, id: crate::kernel::ObjectId, flags: i32) -> Result<FileId, Fail> {
-    let end = end_of(flags)?;
+    let end = end_of(flags);
     pipe::open(k, id, end);
     Ok(k.open(Object::Pipe(id, end), flags))
 }
@@ -239,9 +237,11 @@ pub struct FifoOpener {
 /// Opens a FIFO (fifo(7)): who opens one end waits for the other. The inode remembers the pipe while it has ends.
 fn open_fifo(k: &mut Kernel, cx: &mut Ctx<'_, '_>, inode: InodeId, flags: i32) -> Result<Opened, Fail> {
     forget_openers(k, cx, inode)?;
-    let (end, other) = match end_of(flags)? {
-        pipe::End::Read => (pipe::End::Read, pipe::End::Write),
-        pipe::End::Write => (pipe::End::Write, pipe::End::Read),
+    let end = end_of(flags);
+    let other = match end {
+        pipe::End::Read => pipe::End::Write,
+        // Who opens both ends waits for nobody; of those who wait here, readers and writers alike have met it.
+        pipe::End::Write | pipe::End::Both => pipe::End::Read,
     };
     let known = match k.fs.inode(inode).node {
         Node::Fifo(id) => id.filter(|id| k.objects.pipes.contains_key(id)),
@@ -257,7 +257,7 @@ fn open_fifo(k: &mut Kernel, cx: &mut Ctx<'_, '_>, inode: InodeId, flags: i32) -
         drop_opener(k, inode, tid);
         return Ok(Opened::File(own.file));
     }
-    let waits = flags & libc::O_NONBLOCK == 0 && !other_open;
+    let waits = flags & libc::O_NONBLOCK == 0 && !other_open && end != pipe::End::Both;
     if !waits && !other_open && end == pipe::End::Write {
         return fail(libc::ENXIO);
     }
@@ -275,7 +275,7 @@ fn open_fifo(k: &mut Kernel, cx: &mut Ctx<'_, '_>, inode: InodeId, flags: i32) -
         openers.push(FifoOpener { tid, end, file, met: false });
         return Ok(Opened::Wait(Wait::key(Key::Lock(inode.0))));
     }
-    openers.iter_mut().filter(|o| o.end == other).for_each(|o| o.met = true);
+    openers.iter_mut().filter(|o| o.end == other || end == pipe::End::Both).for_each(|o| o.met = true);
     if openers.is_empty() {
         k.fs.fifo_openers.remove(&inode);
     }

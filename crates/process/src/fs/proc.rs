@@ -30,11 +30,14 @@ pub enum Key {
     Fd(Pid, i32, bool),
 }
 
+/// Makes the text of a file of a process or thread.
+type MakeText = fn(&Kernel, &mut Ctx<'_, '_>, Pid, Tid) -> Result<Vec<u8>, Fail>;
+
 /// What a name below /proc/PID is.
 #[derive(Clone, Copy)]
 enum What {
     /// A file with this text.
-    Text(fn(&Kernel, &mut Ctx<'_, '_>, Pid, Tid) -> Result<Vec<u8>, Fail>),
+    Text(MakeText),
     /// A link.
     Link(fn(&Kernel, Pid) -> Vec<u8>),
     /// The directory of descriptors; of their details if true.
@@ -55,11 +58,7 @@ impl Row {
     }
 }
 
-const fn text(
-    name: &'static str,
-    mode: u32,
-    make: fn(&Kernel, &mut Ctx<'_, '_>, Pid, Tid) -> Result<Vec<u8>, Fail>,
-) -> Row {
+const fn text(name: &'static str, mode: u32, make: MakeText) -> Row {
     Row { name, what: What::Text(make), mode }
 }
 

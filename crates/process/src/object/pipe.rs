@@ -17,6 +17,20 @@ pub enum End {
     Read,
     /// Writes.
     Write,
+    /// Both: a FIFO opened with O_RDWR, or such an end opened again.
+    Both,
+}
+
+impl End {
+    /// Can it read?
+    pub fn reads(self) -> bool {
+        self != End::Write
+    }
+
+    /// Can it write?
+    pub fn writes(self) -> bool {
+        self != End::Read
+    }
 }
 
 /// A pipe.
@@ -41,10 +55,7 @@ impl Pipe {
 
     /// Has anybody this end open?
     pub fn has_end(&self, end: End) -> bool {
-        match end {
-            End::Read => self.readers > 0,
-            End::Write => self.writers > 0,
-        }
+        (end.reads() && self.readers > 0) || (end.writes() && self.writers > 0)
     }
 
     /// F_GETPIPE_SZ.
@@ -72,10 +83,8 @@ pub fn create(k: &mut Kernel) -> ObjectId {
 /// One more description of an end.
 pub fn open(k: &mut Kernel, id: ObjectId, end: End) {
     let pipe = k.objects.pipes.get_mut(&id).expect("pipe exists");
-    match end {
-        End::Read => pipe.readers += 1,
-        End::Write => pipe.writers += 1,
-    }
+    pipe.readers += u32::from(end.reads());
+    pipe.writers += u32::from(end.writes());
     k.notify(id);
 }
 
@@ -118,22 +127,20 @@ pub fn write(k: &mut Kernel, tid: Tid, id: ObjectId, bytes: &[u8]) -> Result<usi
 pub fn poll(k: &Kernel, id: ObjectId, end: End) -> u32 {
     let pipe = &k.objects.pipes[&id];
     let mut bits = 0;
-    match end {
-        End::Read => {
-            if !pipe.bytes.is_empty() {
-                bits |= libc::EPOLLIN;
-            }
-            if pipe.writers == 0 {
-                bits |= libc::EPOLLHUP;
-            }
+    if end.reads() {
+        if !pipe.bytes.is_empty() {
+            bits |= libc::EPOLLIN;
         }
-        End::Write => {
-            if pipe.capacity - pipe.bytes.len() >= PIPE_BUF {
-                bits |= libc::EPOLLOUT;
-            }
-            if pipe.readers == 0 {
-                bits |= libc::EPOLLERR;
-            }
+        if pipe.writers == 0 {
+            bits |= libc::EPOLLHUP;
+        }
+    }
+    if end.writes() {
+        if pipe.capacity - pipe.bytes.len() >= PIPE_BUF {
+            bits |= libc::EPOLLOUT;
+        }
+        if pipe.readers == 0 {
+            bits |= libc::EPOLLERR;
         }
     }
     bits as u32
@@ -142,10 +149,8 @@ pub fn poll(k: &Kernel, id: ObjectId, end: End) -> u32 {
 /// One description of an end less; a pipe without ends is gone.
 pub fn close(k: &mut Kernel, id: ObjectId, end: End) {
     let pipe = k.objects.pipes.get_mut(&id).expect("pipe exists");
-    match end {
-        End::Read => pipe.readers -= 1,
-        End::Write => pipe.writers -= 1,
-    }
+    pipe.readers -= u32::from(end.reads());
+    pipe.writers -= u32::from(end.writes());
     if pipe.readers == 0 && pipe.writers == 0 {
         k.objects.pipes.remove(&id);
     }
