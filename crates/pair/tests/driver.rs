@@ -150,3 +150,25 @@ fn commit_latency_is_measured() {
         assert!(l.count > 50 && l.p50_us > 1.0 && l.p50_us <= l.p99_us && l.p99_us <= l.max_us, "{l:?}");
     }
 }
+
+/// A pair with nothing to do sleeps: heartbeats and ticks are all that it costs.
+#[test]
+fn an_idle_pair_sleeps() {
+    let home = tempfile::tempdir().unwrap();
+    let backup = Plan::new(Start::Join, home.path(), "b").spawn();
+    let primary = Plan {
+        peer: Some(backup.address.clone()),
+        hold: true,
+        burst: 1,
+        pause: std::time::Duration::from_millis(500),
+        ..Plan::new(Start::Fresh, home.path(), "a")
+    };
+    let primary = primary.spawn();
+    primary.wait_mode("protected");
+    let cpu_ms = || [primary.cpu_ms(), backup.cpu_ms()];
+    let before = cpu_ms();
+    thread::sleep(std::time::Duration::from_secs(2));
+    let used: Vec<u64> = cpu_ms().iter().zip(before).map(|(after, before)| after - before).collect();
+    println!("CPU of 2000 ms: primary {} ms, backup {} ms", used[0], used[1]);
+    assert!(used.iter().all(|&ms| ms < 300), "{used:?}");
+}

@@ -433,6 +433,16 @@ impl Proc {
         self.signal(libc::SIGCONT);
     }
 
+    /// Processor time used so far.
+    pub fn cpu_ms(&self) -> u64 {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
+        let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
+        // SAFETY: sysconf takes no pointers.
+        let ticks_per_s = unsafe { libc::sysconf(libc::_SC_CLK_TCK) } as u64;
+        let ticks: u64 = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
+        ticks * 1000 / ticks_per_s
+    }
+
     pub fn has_ended(&mut self) -> bool {
         self.child.try_wait().unwrap().is_some()
     }
