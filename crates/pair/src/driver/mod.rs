@@ -251,8 +251,13 @@ impl Node {
     ) -> Result<(Halt, DirLock, Stats)> {
         let (store, found) = open(lock, replica.level(), &replica.identity(), self.config.commit)?;
         let life = Life { node: node_number(&self.config.dir), id: random_u128()? };
-        let config = self.config.engine(life, self.address.clone(), replica.identity())?;
+        let mut config = self.config.engine(life, self.address.clone(), replica.identity())?;
         let meta = workers::load_meta(store.meta())?;
+        if self.config.start == Start::Resume {
+            // The history goes on at the level at which it was promised.
+            config.commit = meta.commit;
+        }
+        let commit = config.commit;
         let mail = Arc::new(Mailbox::new().map_err(|e| Error::io("making a waker for", &self.config.dir, e))?);
         let io = Waker::new().map_err(|e| Error::io("making a waker for", &self.config.dir, e))?;
         mail.written(store.end().0);
@@ -272,7 +277,7 @@ impl Node {
             lag_entries_max: self.config.lag_entries_max,
             stats,
         };
-        let shared = Arc::new(Shared::new(parts, store, self.config.commit));
+        let shared = Arc::new(Shared::new(parts, store, commit));
 
         let (weak, asked_of) = (Arc::downgrade(&shared), Arc::clone(&self.arbiter));
         spawn("pair-arbiter", move || workers::arbitrate(&asked_of, &arbiter_jobs, &weak))?;
