@@ -5,19 +5,26 @@
 //! read, poll and accept is a function of the model, and the log holds each byte once.
 
 mod addr;
-mod ops;
+mod connect;
+mod end;
+mod name;
 mod option;
 mod outside;
 mod queue;
+mod ready;
+mod recv;
+mod send;
 
 pub use addr::{Addr, canonical, reaches, unspecified};
-pub use ops::{
-    accept, bind, close, connect, connect_pair, disconnect, listen, local_addr, peer_addr, poll, recv, send, shutdown,
-    socket,
-};
+pub use connect::{accept, connect, disconnect, named};
+pub use end::{close, shutdown};
+pub use name::{bind, connect_pair, listen, local_addr, peer_addr, socket};
 pub use option::{get_option, set_option};
 pub use outside::{Accepted, Connected, Datagram, accepted, arrived, closed, connected, datagram, drained};
 pub use queue::{Message, Queue};
+pub use ready::poll;
+pub use recv::recv;
+pub use send::send;
 
 use crate::kernel::{ObjectId, Pid};
 use std::collections::{BTreeMap, VecDeque};
@@ -99,8 +106,10 @@ pub struct Socket {
     pub state: State,
     /// What has arrived.
     pub queue: Queue,
-    /// No more will arrive.
+    /// The other side has said that no more will come.
     pub ended: bool,
+    /// The connection is broken, in both directions.
+    pub reset: bool,
     /// shutdown(SHUT_RD).
     pub shut_read: bool,
     /// shutdown(SHUT_WR).
@@ -116,6 +125,43 @@ pub struct Socket {
 }
 
 impl Socket {
+    /// A fresh one.
+    pub fn new(domain: i32, kind: i32, protocol: i32) -> Self {
+        Self {
+            domain,
+            kind,
+            protocol,
+            local: None,
+            peer: None,
+            inode: None,
+            state: State::Idle,
+            queue: Queue::default(),
+            ended: false,
+            reset: false,
+            shut_read: false,
+            shut_write: false,
+            error: 0,
+            queued: 0,
+            peer_cred: PeerCred::default(),
+            options: BTreeMap::new(),
+        }
+    }
+
+    /// Reading finds the end once the queue is empty.
+    pub fn receives_no_more(&self) -> bool {
+        self.ended || self.shut_read || self.reset
+    }
+
+    /// Sending fails.
+    pub fn sends_no_more(&self) -> bool {
+        self.shut_write || self.reset
+    }
+
+    /// Its address is its own, and not that of the listener which it came from.
+    pub fn owns_address(&self) -> bool {
+        self.local.is_some() && (!self.is_connection() || matches!(self.state, State::Idle | State::Listening { .. }))
+    }
+
     /// A stream or a sequence of packets with a connection.
     pub fn is_connection(&self) -> bool {
         self.kind != libc::SOCK_DGRAM
@@ -162,13 +208,24 @@ impl Net {
 
     /// Everything that shapes the future.
     pub fn digest(&self, h: &mut gapless_log::Hasher) {
+        h.number(u64::from(self.next_port));
+        for (name, id) in &self.abstract_names {
+            h.update(name);
+            h.number(id.0);
+        }
         for (id, s) in &self.sockets {
             h.number(id.0);
             h.number((s.domain as u64) << 32 | s.kind as u64);
-            h.update(format!("{:?}{:?}{:?}", s.local, s.peer, s.state).as_bytes());
-            h.number(u64::from(s.ended) | u64::from(s.shut_read) << 1 | u64::from(s.shut_write) << 2);
+            h.update(format!("{:?}{:?}{:?}{:?}", s.local, s.peer, s.inode, s.state).as_bytes());
+            let bits = [s.ended, s.reset, s.shut_read, s.shut_write];
+            h.number(bits.iter().fold(0, |n, &bit| n << 1 | u64::from(bit)));
             h.number(s.error as u64);
             h.number(s.queued);
+            h.number(s.peer_cred.pid.0 as u64);
+            for (&(level, name), value) in &s.options {
+                h.number((level as u64) << 32 | name as u64);
+                h.update(value);
+            }
             s.queue.digest(h);
         }
     }

@@ -46,6 +46,20 @@ const KNOWN: &[(i32, i32, i32)] = &[
     (libc::IPPROTO_IPV6, libc::IPV6_MTU_DISCOVER, 1),
 ];
 
+/// Those that are on or off: they read back as 0 or 1.
+const SWITCHES: &[(i32, i32)] = &[
+    (libc::SOL_SOCKET, libc::SO_REUSEADDR),
+    (libc::SOL_SOCKET, libc::SO_REUSEPORT),
+    (libc::SOL_SOCKET, libc::SO_KEEPALIVE),
+    (libc::SOL_SOCKET, libc::SO_BROADCAST),
+    (libc::SOL_SOCKET, libc::SO_OOBINLINE),
+    (libc::SOL_SOCKET, libc::SO_PASSCRED),
+    (libc::SOL_SOCKET, libc::SO_DONTROUTE),
+    (libc::IPPROTO_TCP, libc::TCP_NODELAY),
+    (libc::IPPROTO_TCP, libc::TCP_CORK),
+    (libc::IPPROTO_IPV6, libc::IPV6_V6ONLY),
+];
+
 /// Default buffer size that SO_RCVBUF and SO_SNDBUF show.
 const BUFFER: i32 = 212_992;
 
@@ -63,11 +77,16 @@ pub fn set_option(k: &mut Kernel, id: ObjectId, level: i32, name: i32, value: &[
             // Linux doubles what it is asked for.
             socket.options.insert((level, name), int(n.clamp(1152, BUFFER).saturating_mul(2)));
         }
-        (libc::SOL_SOCKET, libc::SO_LINGER) if value.len() >= 8 => {
-            socket.options.insert((level, name), value[..8].to_vec());
+        (libc::SOL_SOCKET, libc::SO_LINGER) => {
+            let (Some(on), Some(time)) = (as_int, value.get(4..8)) else { return fail(libc::EINVAL) };
+            socket.options.insert((level, name), [&int(i32::from(on != 0)), time].concat());
         }
-        (libc::SOL_SOCKET, libc::SO_RCVTIMEO | libc::SO_SNDTIMEO) if value.len() >= 16 => {
-            socket.options.insert((level, name), value[..16].to_vec());
+        (libc::SOL_SOCKET, libc::SO_RCVTIMEO | libc::SO_SNDTIMEO) => {
+            let Some(raw) = value.first_chunk::<16>() else { return fail(libc::EINVAL) };
+            if !(0..1_000_000).contains(&i64::from_le_bytes(raw[8..].try_into().expect("8 bytes"))) {
+                return fail(libc::EDOM);
+            }
+            socket.options.insert((level, name), raw.to_vec());
         }
         (libc::IPPROTO_TCP, libc::TCP_CONGESTION) => {
             socket.options.insert((level, name), value.to_vec());
@@ -75,6 +94,7 @@ pub fn set_option(k: &mut Kernel, id: ObjectId, level: i32, name: i32, value: &[
         _ if !known(socket, level, name) => return fail(libc::ENOPROTOOPT),
         _ => match as_int.or_else(|| value.first().map(|&b| i32::from(b))) {
             Some(n) => {
+                let n = if SWITCHES.contains(&(level, name)) { i32::from(n != 0) } else { n };
                 socket.options.insert((level, name), int(n));
             }
             None => return fail(libc::EINVAL),
@@ -112,6 +132,9 @@ pub fn get_option(k: &mut Kernel, id: ObjectId, level: i32, name: i32) -> Result
         (libc::SOL_SOCKET, libc::SO_RCVBUF | libc::SO_SNDBUF) => int(BUFFER),
         (libc::SOL_SOCKET, libc::SO_LINGER) => vec![0; 8],
         (libc::SOL_SOCKET, libc::SO_RCVTIMEO | libc::SO_SNDTIMEO) => vec![0; 16],
+        (libc::SOL_SOCKET, libc::SO_PEERCRED) if matches!(socket.state, State::Idle) => {
+            [int(0), int(-1), int(-1)].concat()
+        }
         (libc::SOL_SOCKET, libc::SO_PEERCRED) => socket.peer_cred.bytes().to_vec(),
         (libc::IPPROTO_TCP, libc::TCP_CONGESTION) => b"cubic\0".to_vec(),
         (libc::IPPROTO_TCP, libc::TCP_INFO) => {

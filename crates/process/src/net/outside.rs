@@ -49,23 +49,11 @@ pub fn accepted(k: &mut Kernel, input: Accepted) {
         return;
     }
     pending.push_back(input.id);
-    let socket = Socket {
-        domain: listener.domain,
-        kind: listener.kind,
-        protocol: listener.protocol,
-        local: Some(Addr::Inet(input.local)),
-        peer: Some(Addr::Inet(input.peer)),
-        inode: None,
-        state: State::Connected(Peer::Outside),
-        queue: Default::default(),
-        ended: false,
-        shut_read: false,
-        shut_write: false,
-        error: 0,
-        queued: 0,
-        peer_cred: Default::default(),
-        options: listener.options.clone(),
-    };
+    let mut socket = Socket::new(listener.domain, listener.kind, listener.protocol);
+    socket.local = Some(Addr::Inet(input.local));
+    socket.peer = Some(Addr::Inet(input.peer));
+    socket.state = State::Connected(Peer::Outside);
+    socket.options = listener.options.clone();
     k.net.sockets.insert(input.id, socket);
     k.notify(input.listener);
 }
@@ -75,25 +63,34 @@ pub fn arrived(k: &mut Kernel, id: ObjectId, bytes: &[u8]) {
     let Some(socket) = k.net.sockets.get_mut(&id) else { return };
     if bytes.is_empty() {
         socket.ended = true;
-    } else if !socket.shut_read {
+    } else {
         socket.queue.push(Message { bytes: bytes.to_vec(), ..Message::default() });
     }
     k.notify(id);
 }
 
-/// The connection broke.
+/// The connection broke; or an earlier datagram could not be delivered.
 pub fn closed(k: &mut Kernel, id: ObjectId, error: i32) {
     let Some(socket) = k.net.sockets.get_mut(&id) else { return };
     socket.error = error;
-    socket.ended = true;
-    socket.queued = 0;
-    socket.state = State::Connected(Peer::Gone);
+    if socket.is_connection() {
+        // Whoever has seen the end and goes on sending is told that the pipe is broken.
+        if socket.ended && error == libc::ECONNRESET {
+            socket.error = libc::EPIPE;
+        }
+        socket.reset = true;
+        socket.queued = 0;
+        socket.state = State::Connected(Peer::Gone);
+    }
     k.notify(id);
 }
 
 /// Applies [`Connected`].
 pub fn connected(k: &mut Kernel, input: Connected) {
     let Some(socket) = k.net.sockets.get_mut(&input.id) else { return };
+    if socket.state != State::Connecting {
+        return;
+    }
     if input.error == 0 {
         socket.state = State::Connected(Peer::Outside);
         socket.local = input.local.map(Addr::Inet).or(socket.local.take());
@@ -108,7 +105,7 @@ pub fn connected(k: &mut Kernel, input: Connected) {
 pub fn datagram(k: &mut Kernel, input: Datagram) {
     let Some(socket) = k.net.sockets.get_mut(&input.id) else { return };
     // A full queue drops, as the network may.
-    if socket.has_room() {
+    if socket.has_room() && !socket.shut_read {
         let from = Some(Addr::Inet(input.from));
         socket.queue.push(Message { bytes: input.bytes, from, ..Message::default() });
         k.notify(input.id);

@@ -105,7 +105,19 @@ pub fn interrupt(k: &mut Kernel, cx: &mut Ctx<'_, '_>, call: Call) -> Result<(),
 /// Is this call made again after a handler with SA_RESTART (signal(7))? Never those with a timeout, nor waits for events.
 fn restarts(nr: i64, call: &Call) -> bool {
     match nr {
-        libc::SYS_futex => call.deadline.is_none(),
+        // Socket calls have one only by SO_RCVTIMEO or SO_SNDTIMEO.
+        libc::SYS_futex
+        | libc::SYS_read
+        | libc::SYS_readv
+        | libc::SYS_write
+        | libc::SYS_writev
+        | libc::SYS_accept
+        | libc::SYS_accept4
+        | libc::SYS_connect
+        | libc::SYS_recvfrom
+        | libc::SYS_recvmsg
+        | libc::SYS_sendto
+        | libc::SYS_sendmsg => call.deadline.is_none(),
         libc::SYS_poll
         | libc::SYS_ppoll
         | libc::SYS_select

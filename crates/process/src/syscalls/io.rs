@@ -37,6 +37,9 @@ fn read_to(
     mut offset: Option<u64>,
 ) -> SysResult {
     let file = readable(k, cx, fd)?;
+    if offset.is_none() && matches!(k.file(file).object, object::Object::Socket(_)) {
+        return super::net::read(k, cx, fd, iovecs);
+    }
     let whole = matches!(k.file(file).object, object::Object::Inode(_));
     let mut total = 0u64;
     for &(base, len) in iovecs {
@@ -89,6 +92,9 @@ fn write_from(
     offset: Option<u64>,
 ) -> SysResult {
     let file = writable(k, cx, fd)?;
+    if offset.is_none() && matches!(k.file(file).object, object::Object::Socket(_)) {
+        return super::net::write(k, cx, fd, iovecs.to_vec());
+    }
     let length = iovecs.iter().map(|v| v.1 as u64).sum::<u64>().min(RW_COUNT_MAX);
     let mut total = k.progress(cx.tid);
     loop {

@@ -11,6 +11,8 @@ const ADDR_MAX: u64 = 128;
 const RIGHTS_MAX: usize = 253;
 /// Moved in one go.
 const CHUNK_BYTES: usize = 1 << 20;
+/// Linux moves no more than this in one call.
+const RW_COUNT_MAX: usize = 0x7fff_f000;
 
 fn socket_of(k: &Kernel, cx: &Ctx<'_, '_>, fd: u64) -> Result<(FileId, ObjectId), Fail> {
     let file = k.file_of(cx.pid, fd as i32)?;
@@ -99,8 +101,13 @@ pub fn accept4(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult 
         return fail(libc::EINVAL);
     }
     let (file, id) = socket_of(k, cx, a[0])?;
+    // Without a free descriptor the connection stays in the queue.
+    let limit = k.process(cx.pid).limit(libc::RLIMIT_NOFILE as usize).soft.min(1 << 20) as i32;
+    k.process(cx.pid).fds.free(0, limit)?;
     let new = match net::accept(k, id) {
-        Err(Fail::Errno(Errno(libc::EAGAIN))) => return wait(k, cx, file, id, false, libc::SO_RCVTIMEO),
+        Err(Fail::Errno(Errno(libc::EAGAIN))) => {
+            return wait(k, cx, file, id, id, Patience { dont: false, option: libc::SO_RCVTIMEO });
+        }
         other => other?,
     };
     let peer = net::peer_addr(k, new).ok();
@@ -110,31 +117,48 @@ pub fn accept4(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult 
     done(fds[0])
 }
 
-/// Waits for a socket, unless the call or the socket must not; SO_RCVTIMEO and SO_SNDTIMEO end the wait with EAGAIN.
+/// How long a call on a socket waits.
+#[derive(Clone, Copy)]
+struct Patience {
+    /// Not at all (MSG_DONTWAIT).
+    dont: bool,
+    /// As SO_RCVTIMEO or SO_SNDTIMEO says.
+    option: i32,
+}
+
+/// Waits for `on`, on behalf of the socket `id`, unless the call or the socket must not; SO_RCVTIMEO and SO_SNDTIMEO end the wait
+/// with EAGAIN.
 fn wait(
     k: &mut Kernel,
     cx: &mut Ctx<'_, '_>,
     file: FileId,
     id: ObjectId,
-    dont: bool,
-    timeout_option: i32,
+    on: ObjectId,
+    patience: Patience,
 ) -> SysResult {
-    if dont || k.file(file).nonblocking() {
+    if patience.dont || k.file(file).nonblocking() {
         return fail(libc::EAGAIN);
     }
-    let timeout = k.net.get(id).timeout(timeout_option);
+    let timeout = k.net.get(id).timeout(patience.option);
     let deadline = super::poll::deadline(k, cx, timeout)?;
     if deadline.is_some_and(|d| k.now >= d) {
         return fail(libc::EAGAIN);
     }
-    Ok(Outcome::Block(Wait::object(id).until(deadline)))
+    Ok(Outcome::Block(Wait::object(on).until(deadline)))
 }
 
 /// connect(2).
 pub fn connect(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
     let (file, id) = socket_of(k, cx, a[0])?;
     if k.call(cx.tid).tries > 0 {
-        return connect_again(k, cx, file, id, a);
+        // A blocking connect looks again.
+        let socket = k.net.get_mut(id);
+        match socket.state {
+            State::Connecting => return wait_to_connect(k, cx, file, id, id),
+            State::Connected(_) => return done(0),
+            _ if socket.error != 0 => return fail(std::mem::take(&mut socket.error)),
+            _ => {}
+        }
     }
     // AF_UNSPEC dissolves a datagram socket's connection.
     if a[2] >= 2 && cx.read_array::<2>(a[1])? == [0, 0] {
@@ -142,28 +166,23 @@ pub fn connect(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult 
         return done(0);
     }
     let addr = read_addr(cx, a[1], a[2])?;
-    match net::connect(k, cx, id, addr) {
+    match net::connect(k, cx, id, addr.clone()) {
         Ok(()) => done(0),
-        Err(Fail::Errno(Errno(libc::EINPROGRESS))) if !k.file(file).nonblocking() => {
-            Ok(Outcome::Block(Wait::object(id)))
+        Err(Fail::Errno(Errno(libc::EINPROGRESS))) => wait_to_connect(k, cx, file, id, id),
+        // The listener's queue is full.
+        Err(Fail::Errno(Errno(libc::EAGAIN))) if !k.file(file).nonblocking() => {
+            let listener = net::named(k, cx, &addr)?;
+            wait(k, cx, file, id, listener, Patience { dont: false, option: libc::SO_SNDTIMEO })
         }
         Err(e) => Err(e),
     }
 }
 
-/// A blocking connect looks again.
-fn connect_again(k: &mut Kernel, cx: &mut Ctx<'_, '_>, file: FileId, id: ObjectId, a: &[u64; 6]) -> SysResult {
-    match k.net.get(id).state {
-        State::Connecting => wait(k, cx, file, id, false, libc::SO_SNDTIMEO),
-        State::Connected(_) => done(0),
-        _ => match std::mem::take(&mut k.net.get_mut(id).error) {
-            0 => {
-                let addr = read_addr(cx, a[1], a[2])?;
-                net::connect(k, cx, id, addr)?;
-                done(0)
-            }
-            error => fail(error),
-        },
+/// A connection is under way: EINPROGRESS for those who do not wait, or not any longer.
+fn wait_to_connect(k: &mut Kernel, cx: &mut Ctx<'_, '_>, file: FileId, id: ObjectId, on: ObjectId) -> SysResult {
+    match wait(k, cx, file, id, on, Patience { dont: false, option: libc::SO_SNDTIMEO }) {
+        Err(Fail::Errno(Errno(libc::EAGAIN))) => fail(libc::EINPROGRESS),
+        other => other,
     }
 }
 
@@ -220,6 +239,22 @@ struct Sending {
     flags: i32,
 }
 
+/// read and readv of a socket.
+pub fn read(k: &mut Kernel, cx: &mut Ctx<'_, '_>, fd: u64, iovecs: &[(u64, usize)]) -> SysResult {
+    match receive(k, cx, fd, iovecs, 0)? {
+        Ok((_, message, total)) => {
+            drop_files(k, cx, &message, 0)?;
+            done(total)
+        }
+        Err(outcome) => Ok(outcome),
+    }
+}
+
+/// write and writev of a socket.
+pub fn write(k: &mut Kernel, cx: &mut Ctx<'_, '_>, fd: u64, iovecs: Vec<(u64, usize)>) -> SysResult {
+    send_all(k, cx, fd, &Sending { iovecs, to: None, files: Vec::new(), flags: 0 })
+}
+
 /// sendto(2).
 pub fn sendto(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
     let to = if a[4] == 0 { None } else { Some(read_addr(cx, a[4], a[5])?) };
@@ -237,18 +272,25 @@ fn send_all(k: &mut Kernel, cx: &mut Ctx<'_, '_>, fd: u64, sending: &Sending) ->
     }
     let quiet = sending.flags & libc::MSG_NOSIGNAL != 0;
     let dont = sending.flags & libc::MSG_DONTWAIT != 0;
-    let length: usize = sending.iovecs.iter().map(|v| v.1).sum();
+    let length = sending.iovecs.iter().fold(0usize, |n, v| n.saturating_add(v.1));
     let stream = k.net.get(id).kind == libc::SOCK_STREAM;
+    if !stream && length > CHUNK_BYTES {
+        return fail(libc::EMSGSIZE);
+    }
+    let length = length.min(RW_COUNT_MAX);
     let mut total = k.progress(cx.tid) as usize;
     loop {
-        let limit = if stream { CHUNK_BYTES } else { usize::MAX };
-        let bytes = gather(cx, &sending.iovecs, total, limit.min(length - total))?;
+        let bytes = match gather(cx, &sending.iovecs, total, CHUNK_BYTES.min(length - total)) {
+            Err(Fail::Errno(_)) if total > 0 => return done(total),
+            other => other?,
+        };
         let files = if total == 0 { sending.files.as_slice() } else { &[] };
         match net::send(k, cx, id, &bytes, sending.to.clone(), files, quiet) {
             Ok(n) => total += n,
             Err(Fail::Errno(Errno(libc::EAGAIN))) => {
                 k.set_progress(cx.tid, total as u64);
-                return match wait(k, cx, file, id_to_wait(k, id, sending), dont, libc::SO_SNDTIMEO) {
+                let on = id_to_wait(k, cx, id, sending)?;
+                return match wait(k, cx, file, id, on, Patience { dont, option: libc::SO_SNDTIMEO }) {
                     Err(Fail::Errno(Errno(libc::EAGAIN))) if total > 0 => done(total),
                     other => other,
                 };
@@ -262,12 +304,16 @@ fn send_all(k: &mut Kernel, cx: &mut Ctx<'_, '_>, fd: u64, sending: &Sending) ->
     }
 }
 
-/// Whom a sender waits for: room is in the receiver's queue when that is inside the group.
-fn id_to_wait(k: &Kernel, id: ObjectId, sending: &Sending) -> ObjectId {
-    match (&sending.to, &k.net.get(id).state) {
-        (None, State::Connected(net::Peer::Inside(peer))) if !k.net.get(id).is_connection() => *peer,
-        (Some(Addr::Abstract(name)), _) => k.net.abstract_names.get(name).copied().unwrap_or(id),
-        _ => id,
+/// Whom a sender waits for: room is in the receiver's queue when datagrams stay inside the group.
+fn id_to_wait(k: &mut Kernel, cx: &mut Ctx<'_, '_>, id: ObjectId, sending: &Sending) -> Result<ObjectId, Fail> {
+    let socket = k.net.get(id);
+    if socket.is_connection() || socket.is_inet() {
+        return Ok(id);
+    }
+    match (&sending.to, &socket.state) {
+        (Some(name), _) => net::named(k, cx, name),
+        (None, State::Connected(net::Peer::Inside(peer))) => Ok(*peer),
+        _ => Ok(id),
     }
 }
 
@@ -378,17 +424,16 @@ fn receive(
     if flags & libc::MSG_OOB != 0 {
         return fail(libc::EINVAL);
     }
-    let room: usize = iovecs.iter().map(|v| v.1).sum();
+    let room = iovecs.iter().fold(0usize, |n, v| n.saturating_add(v.1)).min(RW_COUNT_MAX);
     let peek = flags & libc::MSG_PEEK != 0;
     let stream = k.net.get(id).kind == libc::SOCK_STREAM;
     let dont = flags & libc::MSG_DONTWAIT != 0;
     let before = k.progress(cx.tid) as usize;
     // MSG_WAITALL: earlier tries have put their bytes in place already.
-    let max = (room - before).min(if stream { CHUNK_BYTES.max(room - before) } else { usize::MAX });
-    let message = match net::recv(k, id, max, peek) {
+    let message = match net::recv(k, id, room - before, peek) {
         Ok(message) => message,
         Err(Fail::Errno(Errno(libc::EAGAIN))) => {
-            return match wait(k, cx, file, id, dont, libc::SO_RCVTIMEO) {
+            return match wait(k, cx, file, id, id, Patience { dont, option: libc::SO_RCVTIMEO }) {
                 Ok(outcome) => Ok(Err(outcome)),
                 Err(_) if before > 0 => Ok(Ok((id, Message::default(), before))),
                 Err(e) => Err(e),
@@ -410,7 +455,7 @@ fn receive(
     let waits_for_all = flags & libc::MSG_WAITALL != 0 && stream && !peek && !dont;
     if waits_for_all && total < room && !message.bytes.is_empty() {
         k.set_progress(cx.tid, total as u64);
-        if let Ok(outcome) = wait(k, cx, file, id, false, libc::SO_RCVTIMEO) {
+        if let Ok(outcome) = wait(k, cx, file, id, id, Patience { dont: false, option: libc::SO_RCVTIMEO }) {
             return Ok(Err(outcome));
         }
     }

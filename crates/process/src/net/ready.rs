@@ -1,0 +1,45 @@
+//! Readiness, bit by bit as Linux reports it (tcp_poll, datagram_poll, unix_poll).
+
+use super::send::has_room_to_send;
+use super::{Peer, State};
+use crate::kernel::{Kernel, ObjectId};
+
+/// EPOLLIN, EPOLLOUT ... of a socket.
+pub fn poll(k: &Kernel, id: ObjectId) -> u32 {
+    let s = k.net.get(id);
+    let mut bits = 0;
+    if s.error != 0 {
+        bits |= libc::EPOLLERR;
+    }
+    match &s.state {
+        State::Listening { pending, .. } => {
+            if !pending.is_empty() {
+                bits |= libc::EPOLLIN | libc::EPOLLRDNORM;
+            }
+            return bits as u32;
+        }
+        State::Connecting => return bits as u32,
+        State::Idle if s.is_connection() => {
+            bits |= libc::EPOLLHUP;
+            // A connect that failed has ended both directions.
+            if s.peer.is_some() {
+                bits |= libc::EPOLLIN | libc::EPOLLRDNORM | libc::EPOLLRDHUP;
+            }
+        }
+        _ => {}
+    }
+    if !s.queue.is_empty() {
+        bits |= libc::EPOLLIN | libc::EPOLLRDNORM;
+    }
+    if s.receives_no_more() {
+        bits |= libc::EPOLLIN | libc::EPOLLRDNORM | libc::EPOLLRDHUP;
+        let gone = s.state == State::Connected(Peer::Gone) && !s.is_inet();
+        if s.sends_no_more() || gone {
+            bits |= libc::EPOLLHUP;
+        }
+    }
+    if s.is_inet() && s.sends_no_more() || has_room_to_send(k, id, s) {
+        bits |= libc::EPOLLOUT | libc::EPOLLWRNORM;
+    }
+    bits as u32
+}
