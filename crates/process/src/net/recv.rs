@@ -40,7 +40,9 @@ fn tell_senders(k: &mut Kernel, id: ObjectId, before: usize) {
     let crossed = before >= RECEIVE_BYTES_MAX / 2 && now < RECEIVE_BYTES_MAX / 2;
     match s.state {
         State::Connected(Peer::Inside(peer)) if s.is_connection() => {
-            if crossed || k.waiters.contains_key(&Key::Object(peer)) && before > RECEIVE_BYTES_MAX / 2 {
+            let somebody_waits = k.waiters.contains_key(&Key::Object(peer));
+            let was_full = before > RECEIVE_BYTES_MAX / 2 || s.kind != libc::SOCK_STREAM;
+            if crossed || somebody_waits && was_full {
                 k.notify(peer);
             }
         }
