@@ -239,10 +239,15 @@ impl<R: Replica> Host<R> {
         assert!(self.last_mark.is_none_or(|m| m < next), "the log would be cut below the last mark");
         let fresh = next == Seq(0);
         let mut writer = Writer::new(FrameBuilder::new(self.replica.level(), term, next, chain));
+        self.backlog = Backlog::new(next);
+        if self.ended.is_some() {
+            // Nothing follows the end of a replica; only its last outputs may still have to leave.
+            self.writer = Some(writer);
+            return Ok(());
+        }
         if !fresh {
             writer.push(self.replica.position(), Kind::LIVE, term.0.to_le_bytes().to_vec());
         }
-        self.backlog = Backlog::new(next);
         let mut recorder = Recorder { writer: &mut writer, outbox: &mut self.outbox };
         self.replica.go_live(term, &mut recorder)?;
         self.writer = Some(writer);

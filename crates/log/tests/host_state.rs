@@ -53,3 +53,22 @@ fn bytes_that_are_no_state_are_refused() {
         assert!(host.load(&bytes[..len], Seq(9), 9).is_err(), "cut at {len}");
     }
 }
+
+#[test]
+fn an_ended_replica_that_takes_over_logs_nothing_more() {
+    let mut live = Host::new(Toy::new(World::chatty(3, 4)), Options::default());
+    let mut backup = Host::new(Toy::new(World::new(3)), Options::default());
+    live.go_live(Term(1), Seq(0), 0).expect("fresh");
+    while live.ended().is_none() {
+        live.record_step().expect("toy steps");
+    }
+    let frames = live.seal(Seq(0));
+    frames.iter().for_each(|frame| backup.feed(frame).expect("continues"));
+    drain(&mut backup);
+    assert_eq!(backup.ended(), live.ended());
+    let end = frames.last().map(|f| (f.end_seq(), f.chain_after())).expect("something was logged");
+    backup.go_live(Term(2), end.0, end.1).expect("takes over");
+    backup.record_step().expect("has ended");
+    assert!(backup.seal(Seq(0)).is_empty(), "a log goes on after the end of its replica");
+    assert!(backup.release(end.0).expect("toy emits") > 0, "its last outputs leave");
+}

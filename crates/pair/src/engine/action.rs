@@ -19,12 +19,14 @@ pub enum Action {
     Read(Ticket),
     /// Compare-and-put; answered by `PutDone` or `PutUnknown`, always.
     Put(Ticket, Put),
-    /// Makes this record durable in the directory; answered by `MetaStored` once the latest is.
+    /// Makes this record durable in the directory; answered by one `MetaStored` each.
     StoreMeta(Meta),
 
     /// Backup: appends a received frame to the own log and feeds it to the replica. `Written`, `Synced`, `Executed` follow.
     Append(Arc<Frame>),
     /// Cuts the own log at the end of a frame: backlog and files; answered by `LogCut`. Nothing executed lies beyond.
+    /// At [`Point::ZERO`] everything goes, a state that it began with included.
+    /// (A replica that was given nothing yet has no backlog to cut: `ReplayLog` follows.)
     CutLog(Point),
     /// Backup: replays the own log from its beginning to its end, before frames that follow.
     ReplayLog,

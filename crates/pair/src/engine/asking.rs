@@ -35,6 +35,13 @@ pub(super) enum Purpose {
     Inherited,
 }
 
+impl Purpose {
+    /// This life owns the history if the put wins, and did not before.
+    pub fn makes_owner(&self) -> bool {
+        matches!(self, Purpose::Fresh | Purpose::TakeOver | Purpose::Resume)
+    }
+}
+
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Step {
     /// Until the intent is durable.
@@ -61,8 +68,8 @@ impl Asking {
 impl Engine {
     pub(super) fn advance_asking(&mut self) {
         let stored = self.meta_pending == 0;
-        if let Some(Asking { step: Step::Storing, .. }) = self.asking
-            && stored
+        if let Some(Asking { step: Step::Storing, purpose, .. }) = &self.asking
+            && (stored || !purpose.makes_owner())
         {
             self.send_put();
         }
@@ -137,7 +144,7 @@ impl Engine {
             return;
         }
         if asking.put.expect.matches(current) {
-            if !matches!(asking.step, Step::Sent(_)) {
+            if asking.step == Step::Unknown {
                 asking.step = Step::Again(self.now.plus(self.config.retry));
             }
             return;
@@ -146,19 +153,16 @@ impl Engine {
         let won = current
             .is_some_and(|r| r == new || (r.uuid == new.uuid && r.term > new.term && r.owner.life == new.owner.life));
         let Some(asking) = self.asking.take() else { return };
-        self.meta.intent = None;
         if won { self.put_won(asking) } else { self.put_lost(asking) }
     }
 
     fn put_won(&mut self, asking: Asking) {
-        if asking.put.new.owned_by(self.me()) {
-            self.meta.life = Some(self.me());
-            self.meta.boot = self.config.boot;
-            self.meta.commit = self.config.commit;
-        } else if asking.purpose == Purpose::Inherited {
+        if asking.purpose.makes_owner() || asking.purpose == Purpose::Inherited {
+            // One record: without its intent the directory must already be the new owner's.
             self.meta.life = Some(asking.put.new.owner.life);
+            self.meta.intent = None;
+            self.store_meta();
         }
-        self.store_meta();
         match asking.purpose {
             Purpose::Fresh => self.go_live(Why::Fresh),
             Purpose::InSync(_) => self.in_sync_won(),
@@ -172,7 +176,9 @@ impl Engine {
     }
 
     fn put_lost(&mut self, asking: Asking) {
-        self.store_meta();
+        if self.meta.intent.take().is_some() {
+            self.store_meta();
+        }
         self.status(Why::PutLost);
         match asking.purpose {
             Purpose::Fresh => {

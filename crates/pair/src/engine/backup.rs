@@ -1,6 +1,6 @@
 //! The backup: joining, holding frames, and the ACK rule.
 
-use super::takeover::Takeover;
+use super::takeover::{Resume, Takeover};
 use super::{Action, ConnId, Engine, Halt, Micros, Mode, Mutant, Role, Why};
 use crate::{Ack, Bye, Life, Message, Nonce, Point, Put, Refusal, Report, StateChunk, Welcome};
 use gapless_log::{Frame, Seq};
@@ -17,7 +17,7 @@ pub(super) struct Backup {
     /// Since when there has been no session.
     pub alone_since: Micros,
     /// A planned takeover: the owner will put this.
-    pub offered: Option<Offered>,
+    pub offered: Option<Box<Offered>>,
     /// The connection on which this life last asked to join.
     requested: Option<ConnId>,
 }
@@ -61,8 +61,8 @@ impl Backup {
         Self { session: None, takeover: None, replayed: false, alone_since: Micros(0), offered: None, requested: None }
     }
 
-    pub fn resuming(lossy: bool, now: Micros) -> Self {
-        Self { takeover: Some(Takeover::resume(lossy)), replayed: true, alone_since: now, ..Self::joining() }
+    pub fn resuming(how: Resume, now: Micros) -> Self {
+        Self { takeover: Some(Takeover::resume(how)), replayed: true, alone_since: now, ..Self::joining() }
     }
 
     pub fn mode(&self) -> Mode {
@@ -188,7 +188,7 @@ impl Engine {
             return self.halt(Halt::Reborn);
         }
         self.abandon_takeover(Why::HeardAgain);
-        if self.log.end() != common {
+        if self.log.end() != common && !welcome.state {
             self.log.cut(common);
             self.act(Action::CutLog(common));
         }

@@ -34,7 +34,7 @@ pub enum Event {
     ReadDone(Ticket, Option<Register>),
     /// The arbiter could not be read.
     ReadFailed(Ticket),
-    /// The record of the latest [`crate::Action::StoreMeta`] is durable.
+    /// The record of the oldest unanswered [`crate::Action::StoreMeta`], or a later one, is durable: one answer to each.
     MetaStored,
 
     /// Live: the host sealed a frame, which is on its way to the own log; it ends here.
@@ -54,7 +54,8 @@ pub enum Event {
     /// Every chunk of the state that a session began with is loaded, and stored at the commit level.
     StateLoaded(Nonce, Point),
 
-    /// Backup: the replica has executed every entry below this number (whole steps only).
+    /// Backup: the replica has executed every entry below this number (whole steps, and the digests between them: whatever can be
+    /// executed must be, down to the last entry held). A replica that has ended has executed everything.
     Executed(Seq),
     /// Backup: the replica disagrees with the log.
     Diverged(Report),

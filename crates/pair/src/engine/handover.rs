@@ -123,7 +123,7 @@ impl Engine {
                 if backup.offered.as_ref().is_some_and(|o| o.put == put) {
                     return;
                 }
-                backup.offered = Some(Offered { end, put: put.clone(), answered: false });
+                backup.offered = Some(Box::new(Offered { end, put: put.clone(), answered: false }));
                 self.meta.intent = Some(put);
                 self.store_meta();
             }

@@ -175,6 +175,7 @@ impl Engine {
             Role::Backup(_) => self.advance_backup(),
             Role::Starting | Role::Halted => {}
         }
+        self.advance_asking();
     }
 
     fn tick(&mut self) {
@@ -343,10 +344,19 @@ impl Engine {
         self.reading.take_if(|r| r.0 == ticket);
     }
 
-    /// Begins rule U with a put; its intent is durable before it is sent.
+    /// Begins rule U with a put. If it makes this life the owner, the intent is durable before it is sent: a later life in this directory
+    /// must know that it may come to own. Every other put of an owner leaves its directory the owner's, or makes somebody else's so.
     fn ask(&mut self, put: Put, purpose: asking::Purpose) {
         debug_assert!(self.asking.is_none(), "one put at a time");
+        if !purpose.makes_owner() {
+            self.asking = Some(Asking::new(put, purpose));
+            return;
+        }
         self.meta.intent = Some(put.clone());
+        // The intent may outlive this process: what it rests on is the log as this machine has it now. (If it is lost, the term has moved,
+        // and the directory's earlier life owns nothing any more.)
+        self.meta.boot = self.config.boot;
+        self.meta.commit = self.config.commit;
         self.store_meta();
         self.asking = Some(Asking::new(put, purpose));
     }

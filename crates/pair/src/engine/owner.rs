@@ -269,8 +269,14 @@ impl Engine {
             Phase::Solo => {}
             Phase::Closing if self.asking.is_some() => {}
             Phase::Closing => self.back_to_solo(),
+            // Once the group is being killed there is nothing to go on with: the handover's put decides.
+            Phase::Protected if self.is_killing() => {}
             Phase::Protected => self.ask_solo(),
         }
+    }
+
+    fn is_killing(&self) -> bool {
+        matches!(&self.role, Role::Owner(Owner { ending: Some(Ending::Killing), .. }))
     }
 
     pub(super) fn takes_joiner(&self) -> bool {

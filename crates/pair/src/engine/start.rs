@@ -3,6 +3,7 @@
 //! Nothing is decided before the register was read, and nothing while a put of an earlier life in this directory is unresolved.
 
 use super::asking::{Asking, Purpose};
+use super::takeover::Resume;
 use super::{Action, Backup, Engine, Halt, Mutant, Role, Start, Why};
 use crate::{Commit, Expect, Point, Put, Register};
 use gapless_log::Term;
@@ -134,26 +135,33 @@ impl Engine {
             ));
         }
         let lossy = lost_power || !self.meta.owns(register);
-        self.role = Role::Backup(Backup::resuming(lossy, self.now));
+        let how = Resume { lossy, over: register.clone() };
+        self.role = Role::Backup(Backup::resuming(how, self.now));
         self.act(Action::ReplayLog);
     }
 
     /// The resuming put: the next term is ours, alone.
-    pub(super) fn ask_resume(&mut self, register: &Register, lossy: bool) {
-        let mut new = register.successor(self.config.seat.clone(), None);
-        if lossy && !self.config.breaks(Mutant::NumberReuse) {
+    pub(super) fn ask_resume(&mut self, resume: &Resume) {
+        let mut new = resume.over.successor(self.config.seat.clone(), None);
+        if resume.lossy && !self.config.breaks(Mutant::NumberReuse) {
             new.generation += 1;
         }
-        self.ask(Put::over(register, new), Purpose::Resume);
+        self.ask(Put::over(&resume.over, new), Purpose::Resume);
     }
 
     /// Somebody else moved the term: this directory may still own it, or joins.
     pub(super) fn resume_lost(&mut self) {
         match self.register.clone() {
-            Some(register) if self.meta.owns(&register) => {}
+            Some(register) if self.meta.owns(&register) => self.keep_resuming(register),
             _ => self.halt(Halt::Refused(
                 "another life took over while this directory was being resumed; start it again to join".into(),
             )),
+        }
+    }
+
+    fn keep_resuming(&mut self, register: Register) {
+        if let Role::Backup(Backup { takeover: Some(takeover), .. }) = &mut self.role {
+            takeover.resume_over(register);
         }
     }
 

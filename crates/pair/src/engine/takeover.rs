@@ -10,11 +10,20 @@ use crate::{Put, Register};
 /// A takeover under way.
 #[derive(Debug)]
 pub(super) struct Takeover {
-    /// `Some` if the directory is being resumed: true if entries may have been lost.
-    resume: Option<bool>,
+    /// `Some` if the directory is being resumed.
+    resume: Option<Box<Resume>>,
     /// The register was read since and names this life.
     named: bool,
     prepare: Prepare,
+}
+
+/// How a directory is resumed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Resume {
+    /// Entries may have been lost, and a human accepts that.
+    pub lossy: bool,
+    /// The register on which it was decided; the put is over this one and no other.
+    pub over: Register,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -30,12 +39,19 @@ impl Takeover {
         Self { resume: None, named: false, prepare: Prepare::No }
     }
 
-    pub fn resume(lossy: bool) -> Self {
-        Self { resume: Some(lossy), named: true, prepare: Prepare::No }
+    pub fn resume(resume: Resume) -> Self {
+        Self { resume: Some(Box::new(resume)), named: true, prepare: Prepare::No }
     }
 
     pub fn is_resume(&self) -> bool {
         self.resume.is_some()
+    }
+
+    /// The directory still owns, at a later term.
+    pub fn resume_over(&mut self, register: Register) {
+        if let Some(resume) = &mut self.resume {
+            resume.over = register;
+        }
     }
 }
 
@@ -120,26 +136,28 @@ impl Engine {
         let executed = self.log.executed >= self.log.whole.seq || early;
         let safe = self.log.own(self.config.commit) >= self.log.whole.seq;
         let Role::Backup(Backup { takeover: Some(takeover), .. }) = &mut self.role else { return };
-        let resume = takeover.resume;
         match takeover.prepare {
             Prepare::No if executed && takeover.named => {
                 takeover.prepare = Prepare::Asked;
                 self.prepares += 1;
                 self.act(Action::Prepare);
             }
-            Prepare::Done if safe && takeover.named => self.ask_takeover(resume),
+            Prepare::Done if safe && takeover.named => {
+                let resume = takeover.resume.clone();
+                self.ask_takeover(resume);
+            }
             _ => {}
         }
     }
 
     /// B2: the put that makes this life the owner.
-    fn ask_takeover(&mut self, resume: Option<bool>) {
+    fn ask_takeover(&mut self, resume: Option<Box<Resume>>) {
         let Some(register) = self.register.clone() else { return };
-        if let Some(lossy) = resume {
+        if let Some(resume) = resume {
             if self.config.breaks(Mutant::RestartAssumes) {
                 return self.go_live(Why::Resumed);
             }
-            return self.ask_resume(&register, lossy);
+            return self.ask_resume(&resume);
         }
         if register.owned_by(self.me()) {
             self.meta.intent = None;
