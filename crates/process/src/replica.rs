@@ -133,6 +133,7 @@ impl ProcessGroup {
         if self.kernel.now > now {
             schedule::fire_timers(&mut self.kernel);
         }
+        schedule::settle(&mut self.kernel);
         if let (Some(status), true) = (self.kernel.exit, self.kernel.threads.is_empty()) {
             cx.io.say(EXIT_CHANNEL, &Output::Exit(status));
         }

@@ -28,6 +28,15 @@ pub fn pick(k: &mut Kernel) -> Option<Tid> {
     None
 }
 
+/// Forgets threads that cannot run any more. After every event, so that looking for somebody to run when there is nobody (which only a live
+/// replica does) changes nothing: what wakes next is ordered the same on both sides.
+pub fn settle(k: &mut Kernel) {
+    let Kernel { threads, current, run_queue, .. } = k;
+    let ready = |tid: &Tid| threads.get(tid).is_some_and(|t| t.state == State::Ready);
+    *current = current.filter(ready);
+    run_queue.retain(ready);
+}
+
 /// The earliest time at which something is due.
 pub fn next_due(k: &Kernel) -> Option<u64> {
     k.timers.first().map(|&(due, _)| due)
