@@ -40,6 +40,8 @@ pub enum Command {
     Log(LogCommand),
     /// Tell what this host offers and how to fix each lack
     Doctor(DoctorArgs),
+    /// Kill the primary under load, again and again, and count what its clients lose
+    Demo(crate::demo::DemoArgs),
 }
 
 #[derive(Subcommand, Debug)]

@@ -3,6 +3,7 @@
 //! Each command is a module with a `run` that returns the exit status. stdout is data, stderr is talk.
 
 mod args;
+mod demo;
 mod doctor;
 mod logs;
 mod pair;
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
         Command::Log(LogCommand::Cat(a)) => logs::cat(&a),
         Command::Log(LogCommand::Stat(a)) => logs::stat(&a),
         Command::Log(LogCommand::Verify(a)) => logs::verify(&a),
+        Command::Demo(a) => demo::run(&a),
         Command::Doctor(a) => return doctor::run(a.json, a.log),
     };
     match result {

@@ -1,0 +1,164 @@
+//! What a demonstration is asked to do, and the limits it keeps to.
+
+use clap::Args as ClapArgs;
+use std::ffi::{OsStr, OsString};
+use std::net::TcpListener;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Name of the program that is protected unless another is given; it is looked for beside this executable.
+const SERVER: &str = "gapless-demo-server";
+/// What stands for the port among a program's arguments.
+const PORT_MARK: &[u8] = b"{port}";
+const CLIENTS_MAX: i64 = 256;
+const KILLS_MAX: i64 = 1000;
+
+const EXAMPLES: &str = "\
+Examples:
+  gapless demo                                           the small server that comes with gapless, 3 kills
+  gapless demo --kills 10 --json                         figures for a script; exit status 1 if anything was lost or doubled
+  gapless demo -- redis-server --port {port} --save ''   your own program, if it speaks the Redis protocol
+
+What you see: a primary and a backup run the program on this machine, as separate processes. Each client increments its own counter and sets
+its own keys, one request at a time. The primary's supervisor is killed with SIGKILL while requests are in flight, and the program under it
+dies with it; the backup takes over; a fresh backup joins the survivor and runs the whole log; then the next kill. Clients go easy while the
+fresh backup catches up. At the end both sides are killed, the program is run again from the survivor's log alone, and every value is compared
+with what the clients were told.";
+
+/// Kill the primary under load, again and again, and count what its clients lose.
+#[derive(ClapArgs, Debug)]
+#[command(after_help = EXAMPLES)]
+pub struct DemoArgs {
+    /// Times that the primary is killed
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=KILLS_MAX))]
+    pub kills: u32,
+    /// Seconds of full load while protected, shared out evenly: some before each kill, some after the last
+    #[arg(long, value_name = "S", default_value_t = 8)]
+    pub seconds: u32,
+    /// Concurrent clients, each with one request in flight
+    #[arg(long, value_name = "C", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=CLIENTS_MAX))]
+    pub clients: u32,
+    /// Register of the pair; a file in a temporary directory unless given
+    #[arg(long, value_name = "file:PATH|HOST:PORT")]
+    pub arbiter: Option<String>,
+    /// Leave the logs, and what the processes said, in their temporary directory
+    #[arg(long)]
+    pub keep: bool,
+    /// The result as JSON
+    #[arg(long)]
+    pub json: bool,
+    /// The program to protect and its arguments; {port} among them becomes the port that the clients use
+    #[arg(last = true, value_name = "PROGRAM")]
+    pub program: Vec<OsString>,
+}
+
+/// Everything fixed for one demonstration.
+#[derive(Debug)]
+pub struct Plan {
+    /// The gapless executable, for the sides of the pair.
+    pub gapless: PathBuf,
+    /// Program and arguments with the port in them.
+    pub program: Vec<OsString>,
+    pub port: u16,
+    pub kills: u32,
+    pub clients: u32,
+    /// Full load before each kill, and after the last.
+    pub load: Duration,
+}
+
+impl Plan {
+    pub fn new(args: &DemoArgs) -> Result<Self, String> {
+        let gapless = std::env::current_exe().map_err(|e| format!("this executable cannot be found: {e}"))?;
+        let port = free_port()?;
+        let program = if args.program.is_empty() {
+            vec![server(&gapless)?.into_os_string(), "--port".into(), port.to_string().into()]
+        } else {
+            with_port(&args.program, port)?
+        };
+        let load = Duration::from_secs(args.seconds.into()) / (args.kills + 1);
+        Ok(Self { gapless, program, port, kills: args.kills, clients: args.clients, load })
+    }
+
+    /// The program's command line, for people.
+    pub fn line(&self) -> String {
+        let words: Vec<String> = self.program.iter().map(|word| word.display().to_string()).collect();
+        words.join(" ")
+    }
+}
+
+/// The small server: beside this executable, or one directory up when this is a test.
+fn server(gapless: &std::path::Path) -> Result<PathBuf, String> {
+    let beside = gapless.ancestors().skip(1).take(2).map(|dir| dir.join(SERVER));
+    beside.into_iter().find(|path| path.is_file()).ok_or_else(|| {
+        format!(
+            "{SERVER} is not beside {}: build it with `cargo build --package {SERVER}` in the same profile, or name a program: gapless demo -- \
+             redis-server --port {{port}}",
+            gapless.display()
+        )
+    })
+}
+
+fn with_port(program: &[OsString], port: u16) -> Result<Vec<OsString>, String> {
+    let replaced: Vec<OsString> = program.iter().map(|arg| replace(arg, port)).collect();
+    if replaced == program {
+        let name = program[0].display();
+        return Err(format!(
+            "no argument of {name} contains {{port}}; say where its port goes, for example: -- {name} --port {{port}}"
+        ));
+    }
+    Ok(replaced)
+}
+
+fn replace(arg: &OsStr, port: u16) -> OsString {
+    let (mut rest, mut out) = (arg.as_bytes(), Vec::new());
+    while let Some(at) = rest.windows(PORT_MARK.len()).position(|w| w == PORT_MARK) {
+        out.extend_from_slice(&rest[..at]);
+        out.extend_from_slice(port.to_string().as_bytes());
+        rest = &rest[at + PORT_MARK.len()..];
+    }
+    out.extend_from_slice(rest);
+    OsString::from_vec(out)
+}
+
+/// A free port below the range from which the system takes the ports of outgoing connections: a client that dials a port of that range while
+/// nobody listens there may be connected to itself, and then the survivor cannot listen.
+fn free_port() -> Result<u16, String> {
+    const LOWEST: u16 = 10_000;
+    let range = std::fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
+    let outgoing = range.split_whitespace().next().and_then(|low| low.parse().ok()).unwrap_or(32_768);
+    let count = outgoing.max(LOWEST + 1) - LOWEST;
+    let start = (gapless_log::random_u128().map_err(|e| e.to_string())? % u128::from(count)) as u16;
+    (0..count)
+        .map(|i| LOWEST + ((u32::from(start) + u32::from(i)) % u32::from(count)) as u16)
+        .find(|&port| TcpListener::bind(("127.0.0.1", port)).is_ok())
+        .ok_or_else(|| format!("no port from {LOWEST} to {outgoing} is free on 127.0.0.1"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(program: &[&str], expect: Result<&[&str], &str>) {
+        let program: Vec<OsString> = program.iter().map(OsString::from).collect();
+        match (with_port(&program, 6390), expect) {
+            (Ok(got), Ok(want)) => assert_eq!(got, want.iter().map(OsString::from).collect::<Vec<_>>()),
+            (Err(got), Err(want)) => assert!(got.contains(want), "{got}"),
+            (got, want) => panic!("{got:?} instead of {want:?}"),
+        }
+    }
+
+    #[test]
+    fn the_port_is_put_where_the_program_wants_it() {
+        check(&["redis-server", "--port", "{port}"], Ok(&["redis-server", "--port", "6390"]));
+        check(&["s", "--listen=127.0.0.1:{port}", "{port}{port}"], Ok(&["s", "--listen=127.0.0.1:6390", "63906390"]));
+        check(&["redis-server"], Err("-- redis-server --port {port}"));
+    }
+
+    #[test]
+    fn a_free_port_is_not_one_of_outgoing_connections() {
+        let port = free_port().expect("there is one");
+        assert!((10_000..32_768).contains(&port));
+        assert!(TcpListener::bind(("127.0.0.1", port)).is_ok());
+    }
+}
