@@ -20,6 +20,8 @@ const STEP_EVENTS_MAX: u32 = 256;
 const POLL_EVERY_EVENTS: u32 = 32;
 /// The channel of the exit status.
 pub const EXIT_CHANNEL: Channel = Channel(0);
+/// Memory is hashed in regions of this size, so that a difference can be placed.
+const DIGEST_REGION_BYTES: u64 = 1 << 20;
 /// Longest idle time; orders and clocks are looked at again after it.
 const IDLE_MAX: Duration = Duration::from_secs(1);
 /// A state jump must not cost more than this fraction of the time.
@@ -82,6 +84,42 @@ impl ProcessGroup {
     /// Where its local files are.
     pub fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    /// What a digest is made of, by name: the first part that differs says where two replicas do.
+    pub fn digest_parts(&mut self) -> Result<Vec<(String, Digest)>> {
+        let mut parts: Vec<_> = self.kernel.digest()?.into_iter().map(|(name, part)| (name.to_owned(), part)).collect();
+        for (tid, tracee) in &mut self.tracees {
+            let mut h = Hasher::new();
+            for word in crate::tracee::sys::regs_words(tracee.regs()) {
+                h.number(word);
+            }
+            for part in xsave_values(&tracee.xsave().map_err(level)?) {
+                h.update(part);
+            }
+            parts.push((format!("registers of thread {}", tid.0), h.finish()));
+        }
+        // Each address space once: by the first thread that lives in it.
+        let mut seen = std::collections::BTreeSet::new();
+        for (tid, tracee) in &self.tracees {
+            let memory = self.kernel.process(self.kernel.thread(*tid).pid).memory;
+            if !seen.insert(memory) {
+                continue;
+            }
+            let mut regions: BTreeMap<u64, Hasher> = BTreeMap::new();
+            tracee
+                .for_each_writable_page(|addr, page| {
+                    let region = regions.entry(addr / DIGEST_REGION_BYTES).or_default();
+                    region.number(addr);
+                    region.update(page);
+                })
+                .map_err(level)?;
+            for (region, h) in regions {
+                let at = region * DIGEST_REGION_BYTES;
+                parts.push((format!("memory of process {} at {at:#x}", self.kernel.thread(*tid).pid.0), h.finish()));
+            }
+        }
+        Ok(parts)
     }
 
     fn launch(&mut self, io: Io<'_, '_>) -> Result<()> {
@@ -228,7 +266,7 @@ impl Replica for ProcessGroup {
             if let Some(status) = self.over() {
                 return Ok(Progress::Ended(status));
             }
-            if self.unpolled >= POLL_EVERY_EVENTS || self.kernel.current.is_none() && self.kernel.run_queue.is_empty() {
+            if self.unpolled >= POLL_EVERY_EVENTS || !schedule::any(&self.kernel) {
                 self.take_from_world(log)?;
             }
             self.unpolled += 1;
@@ -303,32 +341,11 @@ impl Replica for ProcessGroup {
     }
 
     fn digest(&mut self) -> Result<Digest> {
-        let mut h = Hasher::new();
-        self.kernel.digest(&mut h)?;
-        for (tid, tracee) in &mut self.tracees {
-            h.number(tid.0 as u64);
-            for word in crate::tracee::sys::regs_words(tracee.regs()) {
-                h.number(word);
-            }
-            for part in xsave_values(&tracee.xsave().map_err(level)?) {
-                h.update(part);
-            }
+        let mut all = Hasher::new();
+        for (_, part) in self.digest_parts()? {
+            all.update(&part.to_le_bytes());
         }
-        // Each address space once: by the first thread that lives in it.
-        let mut seen = std::collections::BTreeSet::new();
-        for (tid, tracee) in &self.tracees {
-            let memory = self.kernel.process(self.kernel.thread(*tid).pid).memory;
-            if seen.insert(memory) {
-                h.number(memory.0);
-                tracee
-                    .for_each_writable_page(|addr, page| {
-                        h.number(addr);
-                        h.update(page);
-                    })
-                    .map_err(level)?;
-            }
-        }
-        Ok(h.finish())
+        Ok(all.finish())
     }
 
     fn save(&mut self, _to: &mut dyn Write) -> Result<bool> {

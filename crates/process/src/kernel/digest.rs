@@ -1,11 +1,27 @@
 //! What of the model goes into a digest: everything that shapes the future and is not itself computed from the rest.
 
 use super::{Kernel, State};
-use gapless_log::{Hasher, Result};
+use gapless_log::{Digest, Hasher, Result};
 
 impl Kernel {
-    /// Hashes the model.
-    pub fn digest(&mut self, h: &mut Hasher) -> Result<()> {
+    /// Hashes the model, in parts that have names.
+    pub fn digest(&mut self) -> Result<[(&'static str, Digest); 4]> {
+        let (mut objects, mut net, mut fs) = (Hasher::new(), Hasher::new(), Hasher::new());
+        self.objects.digest(&mut objects);
+        self.net.digest(&mut net);
+        self.fs.digest(&mut fs)?;
+        Ok([
+            ("tasks", self.task_digest()),
+            ("objects", objects.finish()),
+            ("sockets", net.finish()),
+            ("files", fs.finish()),
+        ])
+    }
+
+    /// Processes, threads, descriptors, timers and who runs next.
+    fn task_digest(&self) -> Digest {
+        let mut hasher = Hasher::new();
+        let h = &mut hasher;
         for number in [self.position.0, self.now, self.realtime_offset as u64, self.last_id, self.last_pid as u64] {
             h.number(number);
         }
@@ -49,8 +65,6 @@ impl Kernel {
         for &(due, _) in &self.timers {
             h.number(due);
         }
-        self.objects.digest(h);
-        self.net.digest(h);
-        self.fs.digest(h)
+        hasher.finish()
     }
 }
