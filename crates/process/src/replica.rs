@@ -266,7 +266,7 @@ impl Replica for ProcessGroup {
             if let Some(status) = self.over() {
                 return Ok(Progress::Ended(status));
             }
-            if self.unpolled >= POLL_EVERY_EVENTS || !schedule::any(&self.kernel) {
+            if self.unpolled >= POLL_EVERY_EVENTS || self.kernel.current.is_none() && self.kernel.run_queue.is_empty() {
                 self.take_from_world(log)?;
             }
             self.unpolled += 1;
