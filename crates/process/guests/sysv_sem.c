@@ -1,3 +1,4 @@
+// refused: semget
 // System V semaphores: several at once, waiting for zero, undo at exit.
 #include "guest.h"
 #include <sys/ipc.h>

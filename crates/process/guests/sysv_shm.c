@@ -1,3 +1,4 @@
+// refused: shmget
 // System V shared memory: attach twice, fork, remove.
 #include "guest.h"
 #include <sys/ipc.h>

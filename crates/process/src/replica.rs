@@ -5,13 +5,15 @@ use crate::run::event::{self, PATIENCE};
 use crate::run::launch::{self, Command};
 use crate::run::schedule;
 use crate::tracee::{Tracee, xsave_values};
-use crate::world::{Output, World};
+use crate::world::{Output, Streams, World};
 use gapless_log::{
     Channel, Digest, Error, Hasher, Identity, Level, Player, Position, Progress, Recorder, Replica, Result, Term, Waker,
 };
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Events in one live step at most.
@@ -40,6 +42,7 @@ pub struct ProcessGroup {
     launched: bool,
     unpolled: u32,
     patience: Duration,
+    streams: Streams,
 }
 
 impl ProcessGroup {
@@ -63,7 +66,15 @@ impl ProcessGroup {
             launched: false,
             unpolled: 0,
             patience: PATIENCE,
+            streams: Streams::Own,
         })
+    }
+
+    /// Gives the program other standard streams than the supervisor's own: 0, 1 and 2 in this order.
+    #[must_use]
+    pub fn with_stdio(mut self, streams: [OwnedFd; 3]) -> Self {
+        self.streams = Streams::Given(Arc::new(streams));
+        self
     }
 
     /// The model, to look at.
@@ -324,7 +335,7 @@ impl Replica for ProcessGroup {
 
     fn prepare(&mut self) -> Result<()> {
         if self.prepared.is_none() {
-            self.prepared = Some(World::new(self.kernel.now)?);
+            self.prepared = Some(World::new(self.kernel.now, self.streams.clone())?);
         }
         self.prepared.as_mut().expect("just made").prepare(&self.kernel)
     }

@@ -2,7 +2,7 @@
 
 use super::{deliver, jump, patch};
 use crate::kernel::{Call, Ctx, Errno, Fail, Io, Kernel, Outcome, State, input};
-use crate::syscalls::table;
+use crate::syscalls::{Handler, process, table};
 use crate::tracee::{Stop, sys::regs_words};
 use gapless_log::{Error, chain};
 use std::time::{Duration, Instant};
@@ -93,14 +93,17 @@ fn remember(k: &mut Kernel, cx: &mut Ctx<'_, '_>) {
 /// Carries out the call that the thread in hand is in: for the first time, or again.
 fn carry_out(k: &mut Kernel, cx: &mut Ctx<'_, '_>) -> Result<(), Fail> {
     let call = *k.call(cx.tid);
-    let Some(row) = table::find(call.nr) else {
+    let found = table::find(call.nr);
+    let Some(handler) =
+        found.map(|row| row.handler).or((call.nr >= table::NEVER_ASSIGNED).then_some(process::absent as Handler))
+    else {
         return Err(Fail::Fatal(Error::Refused(format!(
             "system call {} of '{}' is not in the table; run the program without gapless or report the call",
             call.nr,
             String::from_utf8_lossy(&k.process(cx.pid).exe)
         ))));
     };
-    let result = (row.handler)(k, cx, &call.args);
+    let result = handler(k, cx, &call.args);
     k.history = chain(k.history, &[&cx.bytes_in.to_le_bytes()]);
     let tid = cx.tid;
     let ret = match result {

@@ -59,7 +59,7 @@ impl Mapping {
     }
 }
 
-/// Reads a process's mappings, in order of address.
+/// Reads the mappings of a process, in order of address. `pid` may be any live thread of it (a leader that has ended shows none).
 pub fn read(pid: i32) -> Result<Vec<Mapping>> {
     let path = format!("/proc/{pid}/maps");
     let text = std::fs::read(path).map_err(|e| sys::os_error("read /proc/PID/maps", e))?;
@@ -83,7 +83,7 @@ const COPY_BATCH: usize = 1 << 20;
 impl Tracee {
     /// The process's mappings.
     pub fn maps(&self) -> Result<Vec<Mapping>> {
-        read(self.pid())
+        read(self.tid())
     }
 
     /// Calls `visit(address, page)` for every page of the process's writable memory that does not
@@ -91,7 +91,7 @@ impl Tracee {
     /// file mappings that were never written to. (Whether a zero page is present depends on what
     /// the kernel did around it, so it must not count.)
     pub fn for_each_writable_page(&self, mut visit: impl FnMut(u64, &[u8])) -> Result<()> {
-        let path = format!("/proc/{}/pagemap", self.pid());
+        let path = format!("/proc/{}/pagemap", self.tid());
         let pagemap = File::open(path).map_err(|e| sys::os_error("open /proc/PID/pagemap", e))?;
         let mut pages = Pages::new(self.tid(), &mut visit);
         for mapping in self.maps()? {

@@ -46,10 +46,10 @@ pub fn sleep(fds: &[(i32, i16)], at_most: Duration) {
 }
 
 /// Reads standard input; empty at its end, `None` if nothing could be read now.
-pub fn read_stdin(max: usize) -> Option<Vec<u8>> {
+pub fn read_stdin(fd: i32, max: usize) -> Option<Vec<u8>> {
     let mut buf = vec![0u8; max];
     // SAFETY: the buffer has `max` valid bytes.
-    let n = unsafe { libc::read(0, buf.as_mut_ptr().cast(), max) };
+    let n = unsafe { libc::read(fd, buf.as_mut_ptr().cast(), max) };
     match n {
         0.. => {
             buf.truncate(n as usize);
@@ -86,9 +86,9 @@ impl super::World {
         raw
     }
 
-    /// What stands behind descriptors 0, 1 and 2.
+    /// What stands behind the standard streams.
     pub fn describe_stdio(&self) -> Vec<Description> {
-        (0..3).map(describe).collect()
+        (0..3).map(|number| describe(self.streams.fd(number))).collect()
     }
 
     /// The first entry of a log.

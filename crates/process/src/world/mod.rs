@@ -18,7 +18,8 @@ use gapless_log::{Error, Kind, Outbox, Reader, Varint, Waker};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, AsRawFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Of this module: mostly the log's errors, sometimes an errno.
@@ -78,19 +79,41 @@ pub struct World {
     drained: BTreeMap<ObjectId, u64>,
     /// Streams found broken and not yet reported.
     broken: Vec<(ObjectId, i32)>,
+    streams: Streams,
+}
+
+/// What the program has as standard streams.
+#[derive(Clone, Debug, Default)]
+pub enum Streams {
+    /// The supervisor's own.
+    #[default]
+    Own,
+    /// Other descriptors, in the order of 0, 1 and 2.
+    Given(Arc<[OwnedFd; 3]>),
+}
+
+impl Streams {
+    /// The descriptor behind the standard stream with this number.
+    fn fd(&self, number: i32) -> RawFd {
+        match self {
+            Self::Own => number,
+            Self::Given(fds) => fds[number as usize].as_raw_fd(),
+        }
+    }
 }
 
 /// Bytes of an outside stream that the world takes before it says so, if nobody waits for room.
 const DRAINED_BYTES_MAX: u64 = stdio::CAPACITY / 4;
 
 impl World {
-    /// A world whose clock goes on from `now`.
-    pub fn new(now: Nanos) -> Result<Self> {
+    /// A world whose clock goes on from `now`, with these standard streams.
+    pub fn new(now: Nanos, streams: Streams) -> Result<Self> {
         let clock_offset = if now == 0 { 0 } else { now as i64 - host::monotonic() as i64 };
         Ok(Self {
             clock_offset,
             signals: Some(signals::Signals::open()?),
             outside: Some(outside::Outside::new()?),
+            streams,
             ..Self::placeholder()
         })
     }
@@ -104,6 +127,7 @@ impl World {
             stdout: BTreeMap::new(),
             drained: BTreeMap::new(),
             broken: Vec::new(),
+            streams: Streams::Own,
         }
     }
 
@@ -133,8 +157,9 @@ impl World {
         }
         self.report_drained(k, &mut inputs);
         for id in wanted_stdin(k) {
-            if host::readable(0)
-                && let Some(bytes) = host::read_stdin(STDIN_BYTES_MAX)
+            let stdin = self.streams.fd(0);
+            if host::readable(stdin)
+                && let Some(bytes) = host::read_stdin(stdin, STDIN_BYTES_MAX)
             {
                 inputs.push((input::ARRIVED, outside::arrived(id, &bytes)));
             }
@@ -193,7 +218,7 @@ impl World {
         fds.extend(self.outside.iter().map(|o| (o.fd().as_raw_fd(), libc::POLLIN)));
         fds.extend(self.stdout.values().map(|s| (s.fd(), libc::POLLOUT)));
         if wanted_stdin(k).next().is_some() {
-            fds.push((0, libc::POLLIN));
+            fds.push((self.streams.fd(0), libc::POLLIN));
         }
         host::sleep(&fds, at_most);
         Ok(())
@@ -232,7 +257,8 @@ impl World {
         };
         match (k.objects.stdio.get(&id), said) {
             (Some(stdio), Output::Bytes(bytes)) => {
-                self.stdout.entry(id).or_insert_with(|| stdout::Stdout::new(stdio)).push(bytes);
+                let fd = self.streams.fd(stdio.number);
+                self.stdout.entry(id).or_insert_with(|| stdout::Stdout::new(stdio, fd)).push(bytes);
                 self.flush_stdout();
             }
             (Some(_), _) => {}

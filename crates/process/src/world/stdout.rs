@@ -20,10 +20,10 @@ pub struct Stdout {
 }
 
 impl Stdout {
-    /// For one of the supervisor's streams.
-    pub fn new(stdio: &Stdio) -> Self {
+    /// For one of the standard streams, which leads to `fd`.
+    pub fn new(stdio: &Stdio, fd: i32) -> Self {
         let regular = stdio.description.mode & libc::S_IFMT == libc::S_IFREG;
-        Self { fd: stdio.number, regular, pending: VecDeque::new(), gone: 0 }
+        Self { fd, regular, pending: VecDeque::new(), gone: 0 }
     }
 
     /// Its descriptor.
