@@ -6,6 +6,8 @@ use super::path::path_of;
 use super::stat::ino;
 use crate::kernel::{Ctx, Fail, Kernel, Pid, State, Tid, fail, input};
 use crate::signal::SigSet;
+use crate::tracee::maps::Mapping;
+use crate::tracee::{SCRATCH_END, SCRATCH_START};
 use std::fmt::Write as _;
 
 /// Memory use that every process shows, in pages: the truth differs from run to run.
@@ -251,7 +253,8 @@ pub fn maps(k: &Kernel, cx: &mut Ctx<'_, '_>, pid: Pid, _: Tid) -> Text {
     let maps: Option<Vec<Map>> = cx.io.value(k.position, input::HOST_READ, |_| {
         let flag = |on: bool, c: char| if on { c } else { '-' };
         let list = real?.maps().ok()?;
-        let mapped = list.into_iter().map(|m| {
+        let ours = |m: &Mapping| m.start >= SCRATCH_START && m.end <= SCRATCH_END;
+        let mapped = list.into_iter().filter(|m| !ours(m)).map(|m| {
             let bits = [flag(m.read, 'r'), flag(m.write, 'w'), flag(m.exec, 'x'), if m.shared { 's' } else { 'p' }];
             // Only the last two components say which file of the store it is.
             let name = match m.name.strip_suffix(" (deleted)").unwrap_or(&m.name) {

@@ -92,6 +92,11 @@ fn put_time(out: &mut [u8], at: usize, t: Time) {
     put(out, at + 8, &t.rem_euclid(1_000_000_000).to_le_bytes());
 }
 
+/// Blocks of 512 bytes, in whole blocks of the file system, for things with contents.
+fn blocks(a: &Attributes) -> u64 {
+    if a.mode & libc::S_IFMT == libc::S_IFLNK { 0 } else { a.size.div_ceil(4096) * 8 }
+}
+
 fn encode(a: &Attributes) -> [u8; 144] {
     let mut out = [0; 144];
     put(&mut out, 0, &a.dev.to_le_bytes());
@@ -103,7 +108,7 @@ fn encode(a: &Attributes) -> [u8; 144] {
     put(&mut out, 40, &a.rdev.to_le_bytes());
     put(&mut out, 48, &a.size.to_le_bytes());
     put(&mut out, 56, &a.blksize.to_le_bytes());
-    put(&mut out, 64, &a.size.div_ceil(512).to_le_bytes());
+    put(&mut out, 64, &blocks(a).to_le_bytes());
     put_time(&mut out, 72, a.times[0]);
     put_time(&mut out, 88, a.times[1]);
     put_time(&mut out, 104, a.times[2]);
@@ -121,7 +126,7 @@ fn encode_x(a: &Attributes) -> [u8; 256] {
     put(&mut out, 28, &(a.mode as u16).to_le_bytes());
     put(&mut out, 32, &a.ino.to_le_bytes());
     put(&mut out, 40, &a.size.to_le_bytes());
-    put(&mut out, 48, &a.size.div_ceil(512).to_le_bytes());
+    put(&mut out, 48, &blocks(a).to_le_bytes());
     for (at, time) in [(64, a.times[0]), (80, a.times[3]), (96, a.times[2]), (112, a.times[1])] {
         put(&mut out, at, &time.div_euclid(1_000_000_000).to_le_bytes());
         put(&mut out, at + 8, &(time.rem_euclid(1_000_000_000) as u32).to_le_bytes());
