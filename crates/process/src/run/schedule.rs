@@ -11,19 +11,6 @@ fn ready(k: &Kernel, tid: Tid) -> bool {
     k.threads.get(&tid).is_some_and(|t| t.state == State::Ready)
 }
 
-/// After every event: a thread that cannot go on has no baton. So [`pick`] changes nothing when nobody can run, and a step that ends
-/// there is the same whether the live side looked for somebody or the backup did not.
-pub fn settle(k: &mut Kernel) {
-    if k.current.is_some_and(|tid| !ready(k, tid)) {
-        k.current = None;
-    }
-    if k.current.is_none() {
-        let mut queue = std::mem::take(&mut k.run_queue);
-        queue.retain(|&tid| ready(k, tid));
-        k.run_queue = queue;
-    }
-}
-
 /// The thread to run next, if any can.
 pub fn pick(k: &mut Kernel) -> Option<Tid> {
     if let Some(tid) = k.current.filter(|&tid| ready(k, tid)) {
