@@ -18,13 +18,13 @@ pub use options::DemoArgs;
 use crate::Outcome;
 use clients::{Clients, Pace};
 use interrupt::interrupted;
-use ledger::Ledger;
+use ledger::{Ledger, Wrong};
 use options::Plan;
 use pair::Pair;
 use processes::{Process, how};
 use progress::Progress;
 use report::{Report, Throughput, thousands};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -46,7 +46,8 @@ pub fn run(args: &DemoArgs) -> Outcome {
         .prefix("gapless-demo-")
         .tempdir()
         .map_err(|e| format!("no temporary directory: {e}"))?;
-    let result = demonstrate(&plan, dir.path(), args.arbiter.as_deref());
+    let path = std::path::absolute(dir.path()).map_err(crate::text)?;
+    let result = demonstrate(&plan, &path, args.arbiter.as_deref());
     if args.keep {
         eprintln!("gapless: logs and last words are in {}", dir.keep().display());
     }
@@ -68,7 +69,7 @@ fn demonstrate(plan: &Plan, dir: &Path, arbiter: Option<&str>) -> Result<Report,
         clients: None,
     };
     show.unprotected(dir)?;
-    show.protect()?;
+    show.protect(dir)?;
     for _ in 0..plan.kills {
         show.load()?;
         show.kill()?;
@@ -78,6 +79,13 @@ fn demonstrate(plan: &Plan, dir: &Path, arbiter: Option<&str>) -> Result<Report,
     let ledgers = show.end_of_load()?;
     show.replay(ledgers)?;
     Ok(show.report)
+}
+
+/// The program may write where it starts: that is no directory of the user's.
+fn empty_dir(dir: &Path, name: &str) -> Result<PathBuf, String> {
+    let path = dir.join(name);
+    std::fs::create_dir(&path).map_err(|e| format!("{}: {e}", path.display()))?;
+    Ok(path)
 }
 
 /// A demonstration under way.
@@ -97,10 +105,10 @@ impl Show<'_> {
     /// The same program and load without gapless.
     fn unprotected(&mut self, dir: &Path) -> Result<(), String> {
         let mut command = Command::new(&self.plan.program[0]);
-        command.args(&self.plan.program[1..]);
+        command.args(&self.plan.program[1..]).current_dir(empty_dir(dir, "unprotected-cwd")?);
         let mut program = Process::start(command, &dir.join("unprotected"))?;
         let since = Instant::now();
-        while !clients::is_up(self.plan.port) {
+        while !clients::is_up(self.plan.port)? {
             if let Some(status) = program.ended() {
                 return Err(format!("the program {} at once; it said:\n{}", how(status), program.tail()));
             }
@@ -126,6 +134,9 @@ impl Show<'_> {
         self.report.native = Throughput { operations: done.acknowledged - measured.1, time: measured.0.elapsed() };
         drop(load);
         program.kill()?;
+        if done.wrong != Wrong::default() {
+            return Err("the program answers wrongly even without gapless: INCR must answer one more each time".into());
+        }
         self.progress.say(&format!("unprotected: {} operations/s", thousands(self.report.native.per_second() as u64)));
         Ok(())
     }
@@ -196,12 +207,12 @@ impl Show<'_> {
         })
     }
 
-    fn protect(&mut self) -> Result<(), String> {
+    fn protect(&mut self, dir: &Path) -> Result<(), String> {
         let since = Instant::now();
-        self.pair.start_primary()?;
+        self.pair.start_primary(&empty_dir(dir, "cwd")?)?;
         self.until_protected()?;
         let port = self.plan.port;
-        self.until("the program's first answer", |_| Ok(clients::is_up(port)))?;
+        self.until("the program's first answer", |_| clients::is_up(port))?;
         self.progress.say(&format!("protected after {:.1} s: {}", since.elapsed().as_secs_f64(), self.plan.line()));
         clients::clear(port, self.plan.clients)?;
         self.clients = Some(Clients::start(port, self.plan.clients)?);
@@ -290,7 +301,7 @@ impl Show<'_> {
         (self.report.takeovers, self.report.false_alarms) = (self.pair.takeovers(), self.pair.false_alarms());
         self.pair.resume(survivor)?;
         let port = self.plan.port;
-        self.until("the program's return from its log", |show| Ok(show.pair.has_primary() && clients::is_up(port)))?;
+        self.until("the program's return from its log", |show| Ok(show.pair.has_primary() && clients::is_up(port)?))?;
         let (values, wrong) = clients::compare(port, &mut ledgers)?;
         self.report.values = values;
         self.report.tally.wrong += wrong;

@@ -16,15 +16,19 @@ const KILLS_MAX: i64 = 1000;
 
 const EXAMPLES: &str = "\
 Examples:
-  gapless demo                                           the small server that comes with gapless, 3 kills
-  gapless demo --kills 10 --json                         figures for a script; exit status 1 if anything was lost or doubled
-  gapless demo -- redis-server --port {port} --save ''   your own program, if it speaks the Redis protocol
+  gapless demo
+  gapless demo --kills 10 --json
+  gapless demo -- redis-server --port {port} --save ''
 
-What you see: a primary and a backup run the program on this machine, as separate processes. Each client increments its own counter and sets
-its own keys, one request at a time. The primary's supervisor is killed with SIGKILL while requests are in flight, and the program under it
-dies with it; the backup takes over; a fresh backup joins the survivor and runs the whole log; then the next kill. Clients go easy while the
-fresh backup catches up. At the end both sides are killed, the program is run again from the survivor's log alone, and every value is compared
-with what the clients were told.";
+A primary and a backup run the program on this machine, as separate processes. Each client increments its own counter and sets its own keys, \
+one request at a time. While requests are in flight the primary's supervisor is killed with SIGKILL, and the program under it dies with it. \
+The backup takes over; a fresh backup joins the survivor and runs the whole log, and the clients go easy until it has; then comes the next kill. \
+At the end both sides are killed, the program is run again from the survivor's log alone, and every value is compared with what the \
+clients were told.
+
+The program must speak the Redis protocol (PING, GET, SET, INCR, DEL). It starts in an empty directory: give its files absolute names.
+
+Exit status: 0 nothing lost or doubled, 1 something was, 125 the demonstration could not be finished.";
 
 /// Kill the primary under load, again and again, and count what its clients lose.
 #[derive(ClapArgs, Debug)]
@@ -58,7 +62,7 @@ pub struct DemoArgs {
 pub struct Plan {
     /// The gapless executable, for the sides of the pair.
     pub gapless: PathBuf,
-    /// Program and arguments with the port in them.
+    /// Program and arguments with the port in them; a program that is named by a path, by an absolute one.
     pub program: Vec<OsString>,
     pub port: u16,
     pub kills: u32,
@@ -74,7 +78,9 @@ impl Plan {
         let program = if args.program.is_empty() {
             vec![server(&gapless)?.into_os_string(), "--port".into(), port.to_string().into()]
         } else {
-            with_port(&args.program, port)?
+            let mut program = with_port(&args.program, port)?;
+            program[0] = findable(&program[0])?;
+            program
         };
         let load = Duration::from_secs(args.seconds.into()) / (args.kills + 1);
         Ok(Self { gapless, program, port, kills: args.kills, clients: args.clients, load })
@@ -97,6 +103,14 @@ fn server(gapless: &std::path::Path) -> Result<PathBuf, String> {
             gapless.display()
         )
     })
+}
+
+/// The same program as seen from every directory.
+fn findable(name: &OsStr) -> Result<OsString, String> {
+    if !name.as_bytes().contains(&b'/') {
+        return Ok(name.to_owned());
+    }
+    std::path::absolute(name).map(PathBuf::into_os_string).map_err(|e| format!("{}: {e}", name.display()))
 }
 
 fn with_port(program: &[OsString], port: u16) -> Result<Vec<OsString>, String> {
@@ -153,6 +167,14 @@ mod tests {
         check(&["redis-server", "--port", "{port}"], Ok(&["redis-server", "--port", "6390"]));
         check(&["s", "--listen=127.0.0.1:{port}", "{port}{port}"], Ok(&["s", "--listen=127.0.0.1:6390", "63906390"]));
         check(&["redis-server"], Err("-- redis-server --port {port}"));
+    }
+
+    #[test]
+    fn a_program_is_found_from_every_directory() {
+        let here = std::env::current_dir().expect("there is one");
+        assert_eq!(findable("redis-server".as_ref()).as_deref(), Ok("redis-server".as_ref()));
+        assert_eq!(findable("/bin/x".as_ref()).as_deref(), Ok("/bin/x".as_ref()));
+        assert_eq!(findable("./x".as_ref()), Ok(here.join("x").into_os_string()));
     }
 
     #[test]

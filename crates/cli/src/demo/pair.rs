@@ -55,10 +55,15 @@ impl<'a> Pair<'a> {
     /// A pair whose logs go below `dir`; nothing is started yet.
     pub fn new(plan: &'a Plan, dir: &'a Path, arbiter: Option<&str>) -> Self {
         let own = || format!("file:{}", dir.join("register").display());
+        // The sides start in directories of their own, where a relative name would mean something else.
+        let absolute = |name: &str| match name.strip_prefix("file:").map(std::path::absolute) {
+            Some(Ok(path)) => format!("file:{}", path.display()),
+            _ => name.to_owned(),
+        };
         Self {
             plan,
             dir,
-            arbiter: arbiter.map_or_else(own, str::to_owned),
+            arbiter: arbiter.map_or_else(own, absolute),
             sides: Vec::new(),
             started: 0,
             deaths: 0,
@@ -71,11 +76,11 @@ impl<'a> Pair<'a> {
         }
     }
 
-    /// `gapless run` around the program.
-    pub fn start_primary(&mut self) -> Result<(), String> {
+    /// `gapless run` around the program, which starts in `cwd`.
+    pub fn start_primary(&mut self, cwd: &Path) -> Result<(), String> {
         let dir = self.fresh_dir();
         let mut command = self.command("run", &dir);
-        command.arg("--").args(&self.plan.program);
+        command.arg("--").args(&self.plan.program).current_dir(cwd);
         self.start("primary", dir, command)
     }
 

@@ -105,10 +105,10 @@ fn read(from: &mut impl BufRead) -> io::Result<Reply> {
 fn line(from: &mut impl BufRead) -> io::Result<String> {
     let mut bytes = Vec::new();
     from.take(REPLY_BYTES_MAX).read_until(b'\n', &mut bytes)?;
-    if bytes.is_empty() {
+    if !bytes.ends_with(b"\n") && (bytes.len() as u64) < REPLY_BYTES_MAX {
         return Err(io::ErrorKind::UnexpectedEof.into());
     }
-    let text = bytes.strip_suffix(b"\r\n").ok_or_else(|| io::Error::from(io::ErrorKind::UnexpectedEof))?;
+    let text = bytes.strip_suffix(b"\r\n").ok_or_else(|| bad("a line that does not end as it must"))?;
     String::from_utf8(text.to_vec()).map_err(|_| bad("a line that is not text"))
 }
 
@@ -146,5 +146,7 @@ mod tests {
         check("$99999999999\r\n", Err(InvalidData));
         check("$1\r\nabc", Err(InvalidData));
         check("HTTP/1.1 200 OK\r\n", Err(InvalidData));
+        check("<html>\n", Err(InvalidData));
+        check(&"+".repeat(REPLY_BYTES_MAX as usize), Err(InvalidData));
     }
 }
