@@ -107,8 +107,8 @@ pub struct ResumePairArgs {
     /// Address at which the next backup may join
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:0")]
     pub listen: String,
-    /// Accept that acknowledged work may be lost (the other machine must be switched off: name it)
-    #[arg(long, value_name = "MACHINE")]
+    /// Accept that acknowledged work may be lost. Every machine on which the program was ever live must be off: name them
+    #[arg(long, value_name = "MACHINES")]
     pub accept_loss: Option<String>,
 }
 

@@ -80,6 +80,7 @@ pub fn resume(args: ResumeArgs) -> Outcome {
     }
     gapless_process::world::take_over_signals();
     let replica = ProcessGroup::backup(&args.dir).map_err(text)?;
-    let status = alone::resume(&args.dir, replica, Options::default()).map_err(text)?;
+    let status =
+        alone::resume(&args.dir, replica, args.pair.accept_loss.is_some(), Options::default()).map_err(text)?;
     Ok(status as u8)
 }

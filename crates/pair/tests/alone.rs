@@ -3,7 +3,7 @@
 mod common;
 
 use common::*;
-use gapless_log::{CommitLevel, Options, Position};
+use gapless_log::{CommitLevel, Meta, Options, Position};
 use gapless_pair::driver::alone;
 use std::time::Duration;
 
@@ -34,7 +34,26 @@ fn a_recording_replays_to_the_same_end() {
         let again = alone::record(&dir, counter(&world, 5000), commit, Options::default()).unwrap_err().to_string();
         assert!(again.contains("gapless resume"), "{again}");
         // Resuming what has ended says how it ended.
-        assert_eq!(alone::resume(&dir, counter(&world, 5000), Options::default()).unwrap(), STATUS);
+        assert_eq!(alone::resume(&dir, counter(&world, 5000), false, Options::default()).unwrap(), STATUS);
+    }
+}
+
+/// Rule R: after a reboot the page cache is gone, so at level received the log may end before what was released.
+#[test]
+fn a_reboot_is_noticed_at_level_received() {
+    for (commit, refused) in [(CommitLevel::Received, true), (CommitLevel::Durable, false)] {
+        let home = tempfile::tempdir().unwrap();
+        let (dir, world) = (home.path().join("log"), home.path().join("world"));
+        alone::record(&dir, counter(&world, 100), commit, Options::default()).unwrap();
+        let mut meta = Meta::load(&dir).unwrap().unwrap();
+        meta.boot ^= 1;
+        meta.store(&dir).unwrap();
+        let resumed = alone::resume(&dir, counter(&world, 100), false, Options::default());
+        assert_eq!(resumed.is_err(), refused, "{resumed:?}");
+        if let Err(e) = resumed {
+            assert!(e.to_string().contains("--accept-loss"), "{e}");
+        }
+        assert_eq!(alone::resume(&dir, counter(&world, 100), true, Options::default()).unwrap(), STATUS);
     }
 }
 

@@ -38,7 +38,9 @@ pub fn record<R: Replica>(dir: &Path, replica: R, commit: CommitLevel, options: 
 }
 
 /// Replays the recorded log in `dir` to its last mark and goes live there; returns the program's status.
-pub fn resume<R: Replica>(dir: &Path, replica: R, options: Options) -> Result<i32> {
+///
+/// At level received a log that has seen a reboot may end before what was released: that is refused unless `accept_loss`.
+pub fn resume<R: Replica>(dir: &Path, replica: R, accept_loss: bool, options: Options) -> Result<i32> {
     let (mut store, found) = Store::open(dir)?;
     let mut meta = store.meta().clone();
     if meta.life.is_some() || meta.highest.is_some() {
@@ -48,6 +50,13 @@ pub fn resume<R: Replica>(dir: &Path, replica: R, options: Options) -> Result<i3
         )));
     }
     refuse_other_identity(&meta, &replica)?;
+    if found.rebooted && meta.commit == CommitLevel::Received && !accept_loss {
+        return Err(Error::Refused(format!(
+            "this machine was restarted since {} was written, and its commit level is received: the log may lack the last moments \
+             of what the program said; resume with --accept-loss if that is acceptable",
+            dir.display()
+        )));
+    }
     let Some(mark) = found.last_mark else {
         return Err(Error::Refused(format!("{} holds no whole step to resume from; record anew", dir.display())));
     };

@@ -396,7 +396,7 @@ fn run_alone(plan: &Plan) -> Result<i32> {
     let replica = Counter::new(Some(&plan.world), plan.steps_max, plan.burst, plan.pause);
     match plan.start {
         Start::Fresh => alone::record(&plan.dir, replica, CommitLevel::Received, Options::default()),
-        _ => alone::resume(&plan.dir, replica, Options::default()),
+        _ => alone::resume(&plan.dir, replica, false, Options::default()),
     }
 }
 
