@@ -25,7 +25,7 @@ pub mod stat;
 mod state;
 mod store;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use create::{bind_socket_name, lookup_socket, unbind_socket};
 pub use file::{allocate, fd_for_map, inode_of, read, read_at, seek, size, truncate, write, write_at, write_file_at};

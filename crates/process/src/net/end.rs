@@ -15,10 +15,13 @@ pub fn shutdown(k: &mut Kernel, cx: &mut Ctx<'_, '_>, id: ObjectId, how: i32) ->
     };
     let s = k.net.get_mut(id);
     let peer = match s.state {
-        State::Connected(_) if s.reset && s.is_inet() => return fail(libc::ENOTCONN),
+        // TCP has no connection any more when both directions have ended.
+        State::Connected(_) if s.is_inet() && (s.reset || s.ended && s.shut_write) => return fail(libc::ENOTCONN),
         State::Connected(peer) => peer,
         State::Listening { .. } if read => return stop_listening(k, cx, id),
-        State::Listening { .. } if s.is_inet() => return Ok(()),
+        State::Listening { .. } => return Ok(()),
+        // A Unix socket need not be connected.
+        _ if !s.is_inet() => Peer::Gone,
         _ => return fail(libc::ENOTCONN),
     };
     let say = write && !s.shut_write && s.is_connection() && peer == Peer::Outside;
@@ -79,7 +82,8 @@ pub fn close(k: &mut Kernel, cx: &mut Ctx<'_, '_>, id: ObjectId) -> Result<(), F
 /// `hard`: the other side is to see a reset.
 fn end(k: &mut Kernel, cx: &mut Ctx<'_, '_>, id: ObjectId, hard: bool) -> Result<(), Fail> {
     let Some(mut s) = k.net.sockets.remove(&id) else { return Ok(()) };
-    let unread = !s.queue.is_empty();
+    // Linux does not count an empty message at the head.
+    let unread = s.queue.bytes() > 0 || s.queue.messages() > 1;
     for file in s.queue.take_files() {
         k.drop_file(cx, file)?;
     }
@@ -97,12 +101,15 @@ fn end(k: &mut Kernel, cx: &mut Ctx<'_, '_>, id: ObjectId, hard: bool) -> Result
         && let Some(o) = k.net.sockets.get_mut(&other)
     {
         o.state = State::Connected(Peer::Gone);
+        // A connection whose two directions have ended hears no reset.
+        let over = o.is_inet() && o.ended && o.shut_write;
+        if (hard || unread) && !over {
+            // Whoever has seen the end of TCP learns that the pipe is broken.
+            o.error = if o.is_inet() && o.ended { libc::EPIPE } else { libc::ECONNRESET };
+        }
         o.ended |= !(hard || unread) || !o.is_inet();
         // A Unix socket cannot send from now on; TCP only learns of a reset.
         o.reset |= hard || unread || !o.is_inet();
-        if hard || unread {
-            o.error = libc::ECONNRESET;
-        }
         k.notify(other);
     }
     // Whoever waits for room here.

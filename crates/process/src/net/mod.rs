@@ -14,6 +14,8 @@ mod queue;
 mod ready;
 mod recv;
 mod send;
+#[cfg(test)]
+mod tests;
 
 pub use addr::{Addr, canonical, reaches, unspecified};
 pub use connect::{accept, connect, disconnect, named};

@@ -14,7 +14,7 @@ pub fn recv(k: &mut Kernel, id: ObjectId, max: usize, peek: bool) -> Result<Mess
         }
     }
     // A stream gives what came before an error; and after its end TCP has no errors for readers.
-    let told = s.is_connection() && (!s.queue.is_empty() || s.is_inet() && s.ended);
+    let told = s.kind == libc::SOCK_STREAM && (!s.queue.is_empty() || s.is_inet() && s.ended);
     if s.error != 0 && !told {
         return fail(std::mem::take(&mut s.error));
     }
@@ -25,7 +25,8 @@ pub fn recv(k: &mut Kernel, id: ObjectId, max: usize, peek: bool) -> Result<Mess
         _ => s.queue.read_message(max, peek),
     };
     let Some(message) = message else {
-        return if s.receives_no_more() { Ok(Message::default()) } else { fail(libc::EAGAIN) };
+        // A datagram socket that is shut only ends the wait of those who wait.
+        return if s.receives_no_more() && s.is_connection() { Ok(Message::default()) } else { fail(libc::EAGAIN) };
     };
     if !peek {
         tell_senders(k, id, before);

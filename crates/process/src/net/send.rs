@@ -42,6 +42,9 @@ fn send_connected(
     quiet: bool,
 ) -> Result<usize, Fail> {
     let s = k.net.get_mut(id);
+    if s.kind == libc::SOCK_SEQPACKET && s.error != 0 {
+        return fail(std::mem::take(&mut s.error));
+    }
     let peer = match s.state {
         State::Connected(peer) => peer,
         State::Connecting => return fail(libc::EAGAIN),
@@ -61,6 +64,7 @@ fn send_connected(
         Peer::Inside(peer) => send_inside(k, cx, id, peer, bytes, files),
         Peer::Outside => send_outside(k, cx, id, bytes),
         // TCP finds out by sending: the other side answers with a reset.
+        Peer::Gone if bytes.is_empty() => Ok(0),
         Peer::Gone => {
             (s.reset, s.error) = (true, libc::EPIPE);
             k.notify(id);
@@ -91,6 +95,16 @@ fn send_inside(
     files: &[FileId],
 ) -> Result<usize, Fail> {
     let to = k.net.get(peer);
+    if to.is_inet() && to.shut_read && to.shut_write && !bytes.is_empty() {
+        // Nobody will ever read it: TCP breaks the connection.
+        let to = k.net.get_mut(peer);
+        (to.reset, to.error, to.state) = (true, libc::ECONNRESET, State::Connected(Peer::Gone));
+        let s = k.net.get_mut(id);
+        (s.reset, s.error, s.state) = (true, libc::EPIPE, State::Connected(Peer::Gone));
+        k.notify(peer);
+        k.notify(id);
+        return Ok(bytes.len());
+    }
     let room = RECEIVE_BYTES_MAX.saturating_sub(to.queue.bytes());
     if to.kind == libc::SOCK_STREAM {
         if bytes.is_empty() {
@@ -164,7 +178,16 @@ fn send_datagram(
     }
     let peer = match (to, s.state.clone()) {
         (Some(name), _) => named(k, cx, &name)?,
-        (None, State::Connected(Peer::Inside(peer))) => peer,
+        (None, State::Connected(Peer::Inside(peer))) if k.net.sockets.contains_key(&peer) => peer,
+        (None, State::Connected(Peer::Inside(_))) => {
+            // The first to find out is told so; from then on there is no peer.
+            let s = k.net.get_mut(id);
+            (s.state, s.peer) = (State::Idle, None);
+            for file in s.queue.take_files() {
+                k.drop_file(cx, file)?;
+            }
+            return fail(libc::ECONNREFUSED);
+        }
         (None, State::Connected(_)) => return fail(libc::ECONNREFUSED),
         (None, _) => return fail(libc::ENOTCONN),
     };

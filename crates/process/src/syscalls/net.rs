@@ -433,7 +433,9 @@ fn receive(
     let message = match net::recv(k, id, room - before, peek) {
         Ok(message) => message,
         Err(Fail::Errno(Errno(libc::EAGAIN))) => {
+            let over = k.net.get(id).receives_no_more();
             return match wait(k, cx, file, id, id, Patience { dont, option: libc::SO_RCVTIMEO }) {
+                Ok(_) if over => Ok(Ok((id, Message::default(), before))),
                 Ok(outcome) => Ok(Err(outcome)),
                 Err(_) if before > 0 => Ok(Ok((id, Message::default(), before))),
                 Err(e) => Err(e),
