@@ -96,7 +96,7 @@ fn replays(name: &str, recording: &Recording) {
     for (how, dir, busy) in [("there", recording.log.path(), false), ("elsewhere, under load", elsewhere.path(), true)]
     {
         let _load = busy.then(Load::start);
-        let done = replay::replay(recording.log.path(), dir).unwrap_or_else(|e| panic!("{name} replayed {how}: {e}"));
+        let done = replay::replay(recording, dir).unwrap_or_else(|e| panic!("{name} replayed {how}: {e}"));
         assert_eq!(done.status, Some(recording.status), "{name} replayed {how}");
         assert!(done.digests + 1 >= steps, "{name}: {} digests for {steps} steps", done.digests);
     }

@@ -5,7 +5,7 @@
 
 use crate::guests::Guest;
 use gapless_log::{
-    Error, Frame, Host, Kind, Level, LogView, Mark, Options, Position, Progress, Reader, Replayed, Replica, Result,
+    Digest, Error, Frame, Host, Kind, Level, LogView, Mark, Options, Position, Progress, Reader, Replayed, Replica, Result,
     Seq, Store, Term, Waker,
 };
 use gapless_process::kernel::input;
@@ -63,6 +63,8 @@ pub struct Recording {
     pub status: i32,
     pub stdout: String,
     pub stderr: String,
+    /// Parts of the digest after each step, by position, so that a difference has a name.
+    parts: BTreeMap<Position, Parts>,
     /// Every output: channel and encoding.
     outputs: Vec<(u64, Vec<u8>)>,
     /// Which channel is which standard stream.
@@ -70,6 +72,8 @@ pub struct Recording {
     /// The log, with a digest after every step.
     pub log: tempfile::TempDir,
 }
+
+type Parts = Vec<(String, Digest)>;
 
 /// A mark, and what the log said when it was written.
 #[derive(Clone, Copy, Debug)]
@@ -150,7 +154,7 @@ pub fn options() -> Options {
 pub fn run_live(
     host: &mut Host<ProcessGroup>,
     digests: bool,
-    mut append: impl FnMut(&Host<ProcessGroup>, Vec<Frame>) -> Result<()>,
+    mut append: impl FnMut(&mut Host<ProcessGroup>, Vec<Frame>) -> Result<()>,
 ) -> Result<i32> {
     let waker = Waker::new().expect("a waker");
     let started = Instant::now();
@@ -188,12 +192,13 @@ pub fn record(guest: &Guest) -> Result<Recording> {
     let replica = ProcessGroup::new(command(guest, cwd.path()), log.path())?.with_stdio(streams.open());
     let mut host = Host::new(replica, options());
     host.go_live(Term(1), Seq(0), 0)?;
-    let (mut frames, mut outputs) = (Vec::new(), Vec::new());
+    let (mut frames, mut outputs, mut parts) = (Vec::new(), Vec::new(), BTreeMap::new());
     let status = run_live(&mut host, true, |host, sealed| {
         for frame in sealed {
             store.append(&frame)?;
             frames.push(frame);
         }
+        parts.insert(host.replica().position(), host.replica_mut().digest_parts()?);
         // All that waits is released next.
         outputs.extend(host.outbox().waiting().map(|o| (o.channel.0, o.bytes.clone())));
         Ok(())
@@ -201,7 +206,7 @@ pub fn record(guest: &Guest) -> Result<Recording> {
     let (stdout, stderr) = (streams.text(1), streams.text(2));
     let status = status.map_err(|e| Error::Refused(format!("{e}\nit wrote:\n{stdout}{stderr}")))?;
     let stdio = host.replica().kernel().objects.stdio.iter().map(|(id, s)| (id.0, s.number)).collect();
-    Ok(Recording { frames, status, stdout, stderr, outputs, stdio, log })
+    Ok(Recording { frames, status, stdout, stderr, parts, outputs, stdio, log })
 }
 
 /// What a replay came to.
@@ -212,26 +217,36 @@ pub struct Replay {
     pub digests: usize,
 }
 
-/// Executes the log in `log`, comparing every digest; local files go below `dir`.
-pub fn replay(log: &Path, dir: &Path) -> Result<Replay> {
-    let (view, _) = LogView::open(log)?;
+/// Executes the log again, from its files, comparing every digest; local files go below `dir`.
+pub fn replay(recording: &Recording, dir: &Path) -> Result<Replay> {
+    let (view, _) = LogView::open(recording.log.path())?;
     let mut host = Host::new(ProcessGroup::backup(dir)?, options());
     let mut done = Replay { status: None, steps: 0, digests: 0 };
     for frame in view.reader(Seq(0)) {
         host.feed(&frame?)?;
         loop {
-            match host.replay_step()? {
-                Replayed::Step(_) => done.steps += 1,
-                Replayed::Sync(_) => done.digests += 1,
-                Replayed::Starved => break,
-                Replayed::Ended(status) => {
+            match host.replay_step() {
+                Ok(Replayed::Step(_)) => done.steps += 1,
+                Ok(Replayed::Sync(_)) => done.digests += 1,
+                Ok(Replayed::Starved) => break,
+                Ok(Replayed::Ended(status)) => {
                     done.status = Some(status);
                     break;
                 }
+                Err(e) => return Err(Error::Refused(format!("{e}; differing: {:?}", differing(recording, &mut host)))),
             }
         }
     }
     Ok(done)
+}
+
+/// Names of the parts of the digest that are not as they were recorded.
+fn differing(recording: &Recording, host: &mut Host<ProcessGroup>) -> Vec<String> {
+    let here: BTreeMap<_, _> = host.replica_mut().digest_parts().unwrap_or_default().into_iter().collect();
+    let there: BTreeMap<_, _> =
+        recording.parts.get(&host.replica().position()).cloned().unwrap_or_default().into_iter().collect();
+    let names: std::collections::BTreeSet<_> = here.keys().chain(there.keys()).collect();
+    names.into_iter().filter(|name| here.get(*name) != there.get(*name)).cloned().collect()
 }
 
 /// A backup that has executed these frames.
