@@ -12,7 +12,7 @@
 //   // env: NAME=VALUE    one more variable; may be given more than once
 //   // stdin: TEXT        what it reads, with \n for line ends; nothing otherwise
 //   // status: N          its exit status when all is well; `signal N` if it must die so
-//   // refused: CALL      gapless refuses this call by name; natively the guest runs
+//   // refused: CALL      gapless refuses this call by name, or has no such device; natively the guest runs
 // It runs in an empty directory of its own.
 #pragma once
 #ifndef _GNU_SOURCE

@@ -199,12 +199,47 @@ fn record_lock(k: &mut Kernel, cx: &mut Ctx<'_, '_>, file: FileId, command: i32,
         Some(false) if !k.file(file).readable() => return fail(libc::EBADF),
         _ => {}
     }
-    if conflict.is_some() {
-        let waits = matches!(command, libc::F_SETLKW | F_OFD_SETLKW);
-        return if waits { Ok(Outcome::Block(Wait::key(Key::Lock(id.0)))) } else { fail(libc::EAGAIN) };
+    k.fs.lock_waits.remove(&cx.tid);
+    if let (Some(conflict), Some(want)) = (conflict, want) {
+        if !matches!(command, libc::F_SETLKW | F_OFD_SETLKW) {
+            return fail(libc::EAGAIN);
+        }
+        if would_wait_for_itself(k, want.owner, conflict.owner) {
+            return fail(libc::EDEADLK);
+        }
+        k.fs.lock_waits.insert(cx.tid, (id, want));
+        return Ok(Outcome::Block(Wait::key(Key::Lock(id.0))));
     }
     change(k, id, |locks| locks.set(owner, request.first, request.last, write));
     done(0)
+}
+
+/// Does the holder of a lock wait, directly or through others, for a process that is about to wait for it? Linux tells processes only, not
+/// open files.
+fn would_wait_for_itself(k: &Kernel, who: Owner, holder: Owner) -> bool {
+    let mut seen = vec![holder];
+    let mut next = 0;
+    while let Some(&owner) = seen.get(next) {
+        next += 1;
+        if !matches!((who, owner), (Owner::Process(_), Owner::Process(_))) {
+            continue;
+        }
+        for (tid, (inode, want)) in &k.fs.lock_waits {
+            // A wait that a signal ended may still be noted.
+            let waits = k.threads.get(tid).and_then(|t| t.call).is_some_and(|c| c.nr as i64 == libc::SYS_fcntl);
+            if !waits || want.owner != owner {
+                continue;
+            }
+            let Some(holder) = k.fs.locks.get(inode).and_then(|l| l.conflict(want)).map(|r| r.owner) else { continue };
+            if holder == who {
+                return true;
+            }
+            if !seen.contains(&holder) {
+                seen.push(holder);
+            }
+        }
+    }
+    false
 }
 
 /// F_GETLK's answer: the lock in the way, or F_UNLCK with the rest left as it was.
@@ -269,6 +304,7 @@ pub fn drop_process_locks(k: &mut Kernel, pid: Pid, inode: InodeId) {
 
 /// To be called when a process has ended: nothing of it may keep others waiting.
 pub fn process_gone(k: &mut Kernel, pid: Pid) {
+    k.fs.lock_waits.retain(|_, (_, want)| want.owner != Owner::Process(pid));
     let held: Vec<InodeId> = k.fs.locks.keys().copied().collect();
     for id in held {
         drop_process_locks(k, pid, id);

@@ -6,7 +6,7 @@
 //! of the log directory ([`store`]). A local error on such a file stops this side; the program never sees it.
 //!
 //! Left out: device files of the host (only those of `dev` exist), mounts, chroot, leases, inotify, extended attributes, mandatory
-//! locks, and deadlock detection of record locks. Files that others create on the host after the program first looked
+//! locks. Files that others create on the host after the program first looked
 //! for them stay invisible, except below `/proc` and `/sys`, where every look is a new input.
 
 pub mod create;
@@ -58,6 +58,8 @@ pub struct Fs {
     /// Inodes of the host's /proc and /sys by path.
     volatiles: BTreeMap<Vec<u8>, InodeId>,
     locks: BTreeMap<InodeId, lock::Locks>,
+    /// Record locks that threads wait for.
+    lock_waits: BTreeMap<crate::kernel::Tid, (InodeId, lock::Range)>,
     seals: BTreeMap<InodeId, u32>,
     /// Files without a name that may get one (O_TMPFILE).
     linkable: BTreeSet<InodeId>,
@@ -77,6 +79,7 @@ impl Fs {
             procs: BTreeMap::new(),
             volatiles: BTreeMap::new(),
             locks: BTreeMap::new(),
+            lock_waits: BTreeMap::new(),
             seals: BTreeMap::new(),
             linkable: BTreeSet::new(),
             fixed: BTreeSet::new(),

@@ -30,6 +30,7 @@ pub fn turn(k: &mut Kernel, cx: &mut Ctx<'_, '_>, patience: Duration, give_way: 
     }
     if next_is_jump(k, cx) {
         jump::adopt(k, cx)?;
+        remember(k, cx);
         return Ok(());
     }
     match run(k, cx, patience, give_way)? {

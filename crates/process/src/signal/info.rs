@@ -46,6 +46,20 @@ impl SigInfo {
         i32::from_le_bytes([self.0[8], self.0[9], self.0[10], self.0[11]])
     }
 
+    fn int(&self, at: usize) -> i32 {
+        i32::from_le_bytes([self.0[at], self.0[at + 1], self.0[at + 2], self.0[at + 3]])
+    }
+
+    /// The number of the timer that sent it, if one did.
+    pub fn timer(&self) -> Option<i32> {
+        (self.code() == libc::SI_TIMER).then(|| self.int(16))
+    }
+
+    /// Expirations that this one stands for besides its own, if a timer sent it.
+    pub fn overrun(&self) -> u32 {
+        self.int(20).max(0) as u32
+    }
+
     /// The same with si_signo set.
     #[must_use]
     pub fn with_signal(mut self, signal: i32) -> Self {

@@ -104,6 +104,11 @@ impl SigQueue {
         self.queue.push_back(signal);
     }
 
+    /// What waits of the timer of timer_create with this number.
+    pub fn of_timer(&mut self, timer: i32) -> Option<&mut SigInfo> {
+        self.queue.iter_mut().map(|s| &mut s.info).find(|info| info.timer() == Some(timer))
+    }
+
     /// Signals that wait.
     pub fn set(&self) -> SigSet {
         self.queue.iter().fold(SigSet(0), |set, s| set.with(s.number))

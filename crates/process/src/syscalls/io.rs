@@ -29,19 +29,19 @@ fn block(k: &Kernel, file: FileId) -> SysResult {
 }
 
 /// Reads into iovecs. Files are read until the buffers are full, everything else answers with what is there.
-fn read_to(
-    k: &mut Kernel,
-    cx: &mut Ctx<'_, '_>,
-    fd: u64,
-    iovecs: &[(u64, usize)],
-    mut offset: Option<u64>,
-) -> SysResult {
+fn read_to(k: &mut Kernel, cx: &mut Ctx<'_, '_>, fd: u64, iovecs: &[(u64, usize)], offset: Option<u64>) -> SysResult {
     let file = readable(k, cx, fd)?;
     if offset.is_none() && matches!(k.file(file).object, object::Object::Socket(_)) {
         return super::net::read(k, cx, fd, iovecs);
     }
     let whole = matches!(k.file(file).object, object::Object::Inode(_));
     let mut total = 0u64;
+    // What could not be stored was not read.
+    let unread = |k: &mut Kernel, n: usize| {
+        if whole && offset.is_none() {
+            k.file_mut(file).offset -= n as u64;
+        }
+    };
     for &(base, len) in iovecs {
         let mut at = 0;
         while at < len {
@@ -50,7 +50,7 @@ fn read_to(
             if !whole && total == 0 {
                 probe_writable(cx, base + at as u64)?;
             }
-            let bytes = match object::read(k, cx, file, want, offset) {
+            let bytes = match object::read(k, cx, file, want, offset.map(|o| o + total)) {
                 Ok(bytes) => bytes,
                 Err(_) if total > 0 => return done(total),
                 Err(Fail::Errno(Errno(libc::EAGAIN))) => return block(k, file),
@@ -58,19 +58,20 @@ fn read_to(
             };
             match cx.write(base + at as u64, &bytes) {
                 Ok(()) => {}
-                Err(_) if total > 0 => return done(total),
-                Err(e) => return Err(e),
+                Err(e) => {
+                    unread(k, bytes.len());
+                    return if total > 0 { done(total) } else { Err(e) };
+                }
             }
             at += bytes.len();
             total += bytes.len() as u64;
-            offset = offset.map(|o| o + bytes.len() as u64);
             if bytes.len() < want || total >= RW_COUNT_MAX {
                 return done(total);
             }
         }
     }
     if iovecs.iter().all(|v| v.1 == 0) {
-        object::read(k, cx, file, 0, offset)?;
+        object::read(k, cx, file, 0, offset.map(|o| o + total))?;
     }
     done(total)
 }

@@ -476,7 +476,7 @@ pub fn recvfrom(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult
         let from = if k.net.get(id).is_connection() { None } else { message.from.clone() };
         write_addr(cx, from.as_ref(), a[4], a[5])?;
     }
-    let truncated = flags & libc::MSG_TRUNC != 0 && !k.net.get(id).is_connection();
+    let truncated = flags & libc::MSG_TRUNC != 0 && k.net.get(id).kind != libc::SOCK_STREAM;
     done(if truncated { message.full } else { total })
 }
 
@@ -502,12 +502,10 @@ fn receive_one(k: &mut Kernel, cx: &mut Ctx<'_, '_>, fd: u64, at: u64, flags: i3
         Err(outcome) => return Ok(outcome),
     };
     let socket = k.net.get(id);
-    let (connection, wants_cred) =
-        (socket.is_connection(), socket.int_option(libc::SOL_SOCKET, libc::SO_PASSCRED).unwrap_or(0) != 0);
+    let (kind, connection, wants_cred) =
+        (socket.kind, socket.is_connection(), socket.int_option(libc::SOL_SOCKET, libc::SO_PASSCRED).unwrap_or(0) != 0);
     let mut out_flags = 0;
-    if !connection && message.full > message.bytes.len()
-        || socket.kind == libc::SOCK_SEQPACKET && message.full > message.bytes.len()
-    {
+    if kind != libc::SOCK_STREAM && message.full > message.bytes.len() {
         out_flags |= libc::MSG_TRUNC;
     }
     if header.name != 0 {
@@ -548,7 +546,7 @@ fn receive_one(k: &mut Kernel, cx: &mut Ctx<'_, '_>, fd: u64, at: u64, flags: i3
     }
     cx.write(at + 40, &(fits as u64).to_le_bytes())?;
     cx.write(at + 48, &out_flags.to_le_bytes())?;
-    let truncated = flags & libc::MSG_TRUNC != 0 && !connection;
+    let truncated = flags & libc::MSG_TRUNC != 0 && kind != libc::SOCK_STREAM;
     done(if truncated { message.full } else { total })
 }
 

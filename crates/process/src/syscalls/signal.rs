@@ -409,11 +409,27 @@ pub fn posix_expired(k: &mut Kernel, pid: Pid, id: i32) {
     let (due, interval) = timer.due;
     timer.due = (0, interval);
     let (next, missed) = if interval == 0 { (0, 0) } else { next_expiry(now, due, interval) };
-    timer.overrun = missed.min(i32::MAX as u64) as u32;
-    let (overrun, value, thread) = (timer.overrun, timer.value, timer.thread);
+    let (value, thread) = (timer.value, timer.thread);
     let number = timer.signal.as_ref().map(|s| s.number);
     arm_posix(k, pid, id, next, interval);
     if let Some(number) = number {
+        // A timer has one signal under way; what expires meanwhile is counted with it.
+        let waiting = match thread.and_then(|tid| k.threads.get_mut(&tid)) {
+            Some(thread) => thread.pending.of_timer(id),
+            None => k.process_mut(pid).pending.of_timer(id),
+        };
+        let merged = waiting.is_some();
+        let before = waiting.as_ref().map_or(0, |info| u64::from(info.overrun()) + 1);
+        let overrun = (before + missed).min(i32::MAX as u64) as u32;
+        if let Some(info) = waiting {
+            *info = signal::timer_info(number, id, overrun, value);
+        }
+        if let Some(timer) = k.process_mut(pid).posix_timers.get_mut(&id) {
+            timer.overrun = overrun;
+        }
+        if merged {
+            return;
+        }
         let signal = Signal { number, info: signal::timer_info(number, id, overrun, value) };
         match thread {
             Some(tid) => signal::send_thread(k, tid, signal),

@@ -1,7 +1,10 @@
 //! Clocks and sleeping. Every reading is one input; all clocks are the replica's monotonic one plus constants.
 
 use super::SysResult;
-use crate::kernel::{Ctx, Fail, Kernel, Key, Outcome, Wait, done, fail};
+use crate::kernel::{Ctx, Fail, Kernel, Key, Outcome, Pid, Tid, Wait, done, fail};
+
+/// What a small program has resident.
+const FIRST_PAGES_KIB: u64 = 1024;
 
 /// What a clock shows now.
 fn show(k: &mut Kernel, cx: &mut Ctx<'_, '_>, clock: i32) -> Result<u64, Fail> {
@@ -18,14 +21,25 @@ fn show(k: &mut Kernel, cx: &mut Ctx<'_, '_>, clock: i32) -> Result<u64, Fail> {
     }
 }
 
-fn known(clock: i32) -> bool {
-    // Negative numbers name CPU clocks of processes and threads.
-    (0..=9).contains(&clock) || clock == libc::CLOCK_TAI || clock < 0
+fn known(k: &Kernel, clock: i32) -> bool {
+    /// Low bits of a negative number that names a device's clock by descriptor; no device here has one.
+    const CLOCK_OF_FD: i32 = 3;
+    /// This bit of a negative number says that it names a thread, not a process.
+    const OF_THREAD: i32 = 4;
+    // Negative numbers name CPU clocks: the complement of a process's or thread's number (0: the caller), and three bits.
+    let who = !(clock >> 3);
+    match clock {
+        0..=9 | libc::CLOCK_TAI => true,
+        0.. => false,
+        _ if clock & 3 == CLOCK_OF_FD => false,
+        _ if clock & OF_THREAD != 0 => who == 0 || k.threads.contains_key(&Tid(who)),
+        _ => who == 0 || k.processes.contains_key(&Pid(who)),
+    }
 }
 
 /// clock_gettime(2).
 pub fn clock_gettime(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
-    if !known(a[0] as i32) {
+    if !known(k, a[0] as i32) {
         return fail(libc::EINVAL);
     }
     let t = show(k, cx, a[0] as i32)?;
@@ -34,8 +48,8 @@ pub fn clock_gettime(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysR
 }
 
 /// clock_getres(2).
-pub fn clock_getres(_: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
-    if !known(a[0] as i32) {
+pub fn clock_getres(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
+    if !known(k, a[0] as i32) {
         return fail(libc::EINVAL);
     }
     if a[1] != 0 {
@@ -76,7 +90,7 @@ pub fn times(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
     done(k.now / 10_000_000)
 }
 
-/// getrusage(2): user time as CPU time is shown, the rest zero.
+/// getrusage(2): user time as CPU time is shown, the largest resident set as what the heap takes (and the first pages), the rest zero.
 pub fn getrusage(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
     let used = match a[0] as i32 {
         libc::RUSAGE_SELF | libc::RUSAGE_THREAD => show(k, cx, libc::CLOCK_PROCESS_CPUTIME_ID)?,
@@ -86,6 +100,9 @@ pub fn getrusage(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResul
     let mut raw = [0u8; 144];
     raw[..8].copy_from_slice(&(used / 1_000_000_000).to_le_bytes());
     raw[8..16].copy_from_slice(&(used % 1_000_000_000 / 1000).to_le_bytes());
+    let memory = &k.memories[&k.process(cx.pid).memory];
+    let resident = FIRST_PAGES_KIB + (memory.brk - memory.brk_start) / 1024;
+    raw[32..40].copy_from_slice(&resident.to_le_bytes());
     cx.write(a[1], &raw)?;
     done(0)
 }

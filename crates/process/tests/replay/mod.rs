@@ -5,8 +5,8 @@
 
 use crate::guests::Guest;
 use gapless_log::{
-    Digest, Error, Frame, Host, Kind, Level, LogView, Mark, Options, Position, Progress, Reader, Replayed, Replica, Result,
-    Seq, Store, Term, Waker,
+    Digest, Error, Frame, Host, Kind, Level, LogView, Mark, Options, Position, Progress, Reader, Replayed, Replica,
+    Result, Seq, Store, Term, Waker,
 };
 use gapless_process::kernel::input;
 use gapless_process::{Command, ProcessGroup};
@@ -233,11 +233,16 @@ pub fn replay(recording: &Recording, dir: &Path) -> Result<Replay> {
                     done.status = Some(status);
                     break;
                 }
-                Err(e) => return Err(Error::Refused(format!("{e}; differing: {:?}", differing(recording, &mut host)))),
+                Err(e) => return Err(named(&e, recording, &mut host)),
             }
         }
     }
     Ok(done)
+}
+
+/// An error of a replay, with the names of what is not as it was recorded.
+fn named(e: &Error, recording: &Recording, host: &mut Host<ProcessGroup>) -> Error {
+    Error::Refused(format!("{e}; differing: {:?}", differing(recording, host)))
 }
 
 /// Names of the parts of the digest that are not as they were recorded.
@@ -249,12 +254,18 @@ fn differing(recording: &Recording, host: &mut Host<ProcessGroup>) -> Vec<String
     names.into_iter().filter(|name| here.get(*name) != there.get(*name)).cloned().collect()
 }
 
-/// A backup that has executed these frames.
-pub fn backup(replica: ProcessGroup, frames: &[Frame]) -> Result<Host<ProcessGroup>> {
+/// A backup that has executed the first `frames` frames.
+pub fn backup(replica: ProcessGroup, recording: &Recording, frames: usize) -> Result<Host<ProcessGroup>> {
     let mut host = Host::new(replica, options());
-    for frame in frames {
+    for frame in &recording.frames[..frames] {
         host.feed(frame)?;
-        while !matches!(host.replay_step()?, Replayed::Starved | Replayed::Ended(_)) {}
+        loop {
+            match host.replay_step() {
+                Ok(Replayed::Starved | Replayed::Ended(_)) => break,
+                Ok(_) => {}
+                Err(e) => return Err(named(&e, recording, &mut host)),
+            }
+        }
     }
     Ok(host)
 }
@@ -275,7 +286,7 @@ pub fn take_over(guest: &Guest, recording: &Recording, mark: &MarkAt) -> Result<
     let dir = tempfile::tempdir().expect("a directory for local files");
     let streams = Streams::new(&guest.stdin);
     let replica = ProcessGroup::backup(dir.path())?.with_stdio(streams.open());
-    let mut host = backup(replica, &recording.frames[..mark.frames])?;
+    let mut host = backup(replica, recording, mark.frames)?;
     streams.skip_input(recording.input_taken(mark.frames));
     let last = recording.frames[..mark.frames].last().expect("at least the launch");
     host.replica_mut().prepare()?;
