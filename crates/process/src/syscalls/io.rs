@@ -250,6 +250,11 @@ pub fn ioctl(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
             *flags = if on { *flags | libc::O_NONBLOCK } else { *flags & !libc::O_NONBLOCK };
             done(0)
         }
+        // Nobody is ever told by SIGIO; nginx asks for it on its channel and does not need it.
+        libc::FIOASYNC => {
+            cx.read_u32(a[2])?;
+            done(0)
+        }
         libc::FIOCLEX | libc::FIONCLEX => {
             k.process_mut(cx.pid).fds.get_mut(fd)?.close_on_exec = a[1] == libc::FIOCLEX;
             done(0)
