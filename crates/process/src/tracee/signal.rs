@@ -172,11 +172,36 @@ impl Tracee {
             stop = self.wait_fresh(None)?;
         }
         Ok(match stop {
-            Stop::Interrupted => Delivery::Handler,
+            Stop::Interrupted => {
+                self.settle_frame()?;
+                Delivery::Handler
+            }
             stop @ (Stop::Exited(_) | Stop::Killed(_)) => Delivery::Died(stop),
             stop @ Stop::Fault { .. } => Delivery::Fault(stop),
             _ => return self.misuse("stopped otherwise while taking a signal"),
         })
+    }
+
+    /// Which parts of the extended state the processor thinks are in use depends on when the thread was last switched out, and the
+    /// kernel writes it into the frame. All parts have their values there, so calling all of them used changes nothing else.
+    fn settle_frame(&mut self) -> Result<()> {
+        /// From the stack pointer at a handler's entry to the pointer to the extended state (struct rt_sigframe).
+        const FPSTATE: u64 = 8 + 40 + 184;
+        /// In the extended state: FP_XSTATE_MAGIC1, then the parts that it holds; and the processor's header.
+        const MAGIC_AT: u64 = 464;
+        const FEATURES_AT: u64 = 472;
+        const IN_USE_AT: u64 = 512;
+        const MAGIC: u32 = 0x4650_5853;
+        let frame = self.regs.rsp;
+        let Ok(fpstate) = self.read_u64(frame.wrapping_add(FPSTATE)) else { return Ok(()) };
+        if self.read_u32(fpstate.wrapping_add(MAGIC_AT)) != Ok(MAGIC) {
+            return Ok(());
+        }
+        if let Ok(features) = self.read_u64(fpstate.wrapping_add(FEATURES_AT)) {
+            // The kernel has just written there.
+            let _ = self.write_u64(fpstate.wrapping_add(IN_USE_AT), features);
+        }
+        Ok(())
     }
 
     /// Brings the thread into a stop that can take a signal. The carrier is SIGSTOP: it cannot be
