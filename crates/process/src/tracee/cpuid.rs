@@ -40,6 +40,10 @@ const MASKS: &[Mask] = &[
     // HLE, RTM, rdseed, processor trace (ebx); PKU, OSPKE, WAITPKG, rdpid (ecx); TSX force abort,
     // TSX suspend (edx).
     Mask { leaf: 7, subleaf: Some(0), clear: [0, bits(&[4, 11, 18, 25]), bits(&[3, 4, 5, 22]), bits(&[11, 13, 16])] },
+    // How large an XSAVE area is now: without it the C library's lazy binding saves registers with FXSAVE. XSAVE and XSAVEC write
+    // what the processor thinks is in use, and that depends on when the thread was last switched out (so does XGETBV of 1).
+    Mask { leaf: 0xd, subleaf: Some(0), clear: [0, u32::MAX, 0, 0] },
+    Mask { leaf: 0xd, subleaf: Some(1), clear: [range(0, 3), u32::MAX, 0, 0] },
     // MONITORX, and everything that is not for user code: SVM, IBS, SKINIT, watchdog, counters.
     Mask { leaf: 0x8000_0001, subleaf: None, clear: [0, 0, bits(&[2, 10, 12, 13, 22, 23, 24, 26, 28, 29]), 0] },
     // RDPRU (ebx), number of cores and bits of the APIC id (ecx).
@@ -97,5 +101,7 @@ mod tests {
         assert_eq!(answer(0x4000_0000, 0), [0; 4]);
         assert_ne!(answer(1, 0)[3] & 1 << 26, 0, "SSE2 stays");
         assert_eq!(answer(0, 0), answer(0, 9));
+        assert_eq!(answer(0xd, 0)[1], 0, "no XSAVE on lazy binding");
+        assert_eq!(answer(0xd, 1)[0] & 0b1111, 0, "XSAVEOPT, XSAVEC, XGETBV of 1, XSAVES");
     }
 }

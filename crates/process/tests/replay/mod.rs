@@ -65,6 +65,8 @@ pub struct Recording {
     pub stderr: String,
     /// Parts of the digest after each step, by position, so that a difference has a name.
     parts: BTreeMap<Position, Parts>,
+    /// All memory after each step, if `GAPLESS_GUEST_BYTES` asks for it: then a difference is shown byte by byte.
+    memory: BTreeMap<Position, Pages>,
     /// Every output: channel and encoding.
     outputs: Vec<(u64, Vec<u8>)>,
     /// Which channel is which standard stream.
@@ -74,6 +76,21 @@ pub struct Recording {
 }
 
 type Parts = Vec<(String, Digest)>;
+/// Pages by thread and address.
+type Pages = BTreeMap<(i32, u64), Vec<u8>>;
+/// Differing bytes that are shown.
+const BYTES_SHOWN: usize = 64;
+
+fn pages(host: &mut Host<ProcessGroup>) -> Result<Pages> {
+    let mut pages = Pages::new();
+    if std::env::var_os("GAPLESS_GUEST_BYTES").is_some() {
+        for (tid, tracee) in host.replica_mut().tracees_mut() {
+            let take = |addr, page: &[u8]| _ = pages.insert((tid.0, addr), page.to_vec());
+            tracee.for_each_writable_page(take).map_err(|e| Error::Refused(e.to_string()))?;
+        }
+    }
+    Ok(pages)
+}
 
 /// A mark, and what the log said when it was written.
 #[derive(Clone, Copy, Debug)]
@@ -192,13 +209,15 @@ pub fn record(guest: &Guest) -> Result<Recording> {
     let replica = ProcessGroup::new(command(guest, cwd.path()), log.path())?.with_stdio(streams.open());
     let mut host = Host::new(replica, options());
     host.go_live(Term(1), Seq(0), 0)?;
-    let (mut frames, mut outputs, mut parts) = (Vec::new(), Vec::new(), BTreeMap::new());
+    let (mut frames, mut outputs) = (Vec::new(), Vec::new());
+    let (mut parts, mut memory) = (BTreeMap::new(), BTreeMap::new());
     let status = run_live(&mut host, true, |host, sealed| {
         for frame in sealed {
             store.append(&frame)?;
             frames.push(frame);
         }
         parts.insert(host.replica().position(), host.replica_mut().digest_parts()?);
+        memory.insert(host.replica().position(), pages(host)?);
         // All that waits is released next.
         outputs.extend(host.outbox().waiting().map(|o| (o.channel.0, o.bytes.clone())));
         Ok(())
@@ -206,7 +225,7 @@ pub fn record(guest: &Guest) -> Result<Recording> {
     let (stdout, stderr) = (streams.text(1), streams.text(2));
     let status = status.map_err(|e| Error::Refused(format!("{e}\nit wrote:\n{stdout}{stderr}")))?;
     let stdio = host.replica().kernel().objects.stdio.iter().map(|(id, s)| (id.0, s.number)).collect();
-    Ok(Recording { frames, status, stdout, stderr, parts, outputs, stdio, log })
+    Ok(Recording { frames, status, stdout, stderr, parts, memory, outputs, stdio, log })
 }
 
 /// What a replay came to.
@@ -242,7 +261,23 @@ pub fn replay(recording: &Recording, dir: &Path) -> Result<Replay> {
 
 /// An error of a replay, with the names of what is not as it was recorded.
 fn named(e: &Error, recording: &Recording, host: &mut Host<ProcessGroup>) -> Error {
-    Error::Refused(format!("{e}; differing: {:?}", differing(recording, host)))
+    let mut text = format!("{e}; differing: {:?}", differing(recording, host));
+    let here = pages(host).unwrap_or_default();
+    let there = recording.memory.get(&host.replica().position()).cloned().unwrap_or_default();
+    let zeros = vec![0; 4096];
+    let places: std::collections::BTreeSet<_> = here.keys().chain(there.keys()).collect();
+    let bytes = places.into_iter().flat_map(|&place| {
+        let (now, before) = (here.get(&place).unwrap_or(&zeros), there.get(&place).unwrap_or(&zeros));
+        let pairs: Vec<_> = before.iter().copied().zip(now.iter().copied()).enumerate().collect();
+        pairs.into_iter().filter(|(_, (a, b))| a != b).map(move |(at, (a, b))| (place.0, place.1 + at as u64, a, b))
+    });
+    for (tid, addr, before, now) in bytes.take(BYTES_SHOWN) {
+        text += &format!("\nthread {tid}, {addr:#x}: {before:02x} was recorded, {now:02x} found");
+    }
+    if let Some(tracee) = host.replica_mut().tracees_mut().values().next() {
+        text += &format!("\nthe first thread's stack pointer is {:#x}", tracee.regs().rsp);
+    }
+    Error::Refused(text)
 }
 
 /// Names of the parts of the digest that are not as they were recorded.
