@@ -21,5 +21,5 @@ pub use run::launch::Command;
 
 /// An entry of this level for a person, in one line.
 pub fn describe(entry: &gapless_log::Entry) -> Option<String> {
-    world::describe(entry)
+    world::describe(entry.kind, &entry.body)
 }

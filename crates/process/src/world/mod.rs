@@ -2,12 +2,14 @@
 //!
 //! Everything that comes in becomes a logged input; everything that goes out was committed before it gets here.
 
+mod describe;
 mod host;
 mod outside;
 mod signals;
 mod sock;
 mod stdout;
 
+pub use describe::describe;
 pub use host::cpu_features;
 pub use signals::take_over_signals;
 
@@ -363,16 +365,4 @@ pub fn apply(k: &mut Kernel, kind: Kind, body: &[u8]) -> Result<()> {
         _ => return Err(bad()),
     }
     Ok(())
-}
-
-/// An entry of this level for a person, in one line.
-pub fn describe(entry: &gapless_log::Entry) -> Option<String> {
-    let body = &entry.body;
-    match entry.kind {
-        input::CLOCK | input::CLOCK_READ => {
-            let nanos = u64::from_le_bytes(body.as_slice().try_into().ok()?);
-            Some(format!("{}.{:09} s", nanos / 1_000_000_000, nanos % 1_000_000_000))
-        }
-        _ => None,
-    }
 }

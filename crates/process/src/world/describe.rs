@@ -1,0 +1,111 @@
+//! Inputs in words, for `log cat`.
+
+use crate::kernel::{ObjectId, input};
+use crate::net::{Accepted, Connected, Datagram};
+use gapless_log::{Kind, Reader};
+use std::net::SocketAddr;
+
+/// Bytes of a text that are shown.
+const SHOWN_BYTES_MAX: usize = 48;
+
+/// What an input of this level says; `None` if its bytes alone must do.
+pub fn describe(kind: Kind, body: &[u8]) -> Option<String> {
+    let mut r = Reader::new(body);
+    Some(match kind {
+        input::ARRIVED => {
+            let id = r.varint()?;
+            let bytes = r.bytes(r.remaining())?;
+            if bytes.is_empty() { format!("object {id}: end") } else { format!("object {id}: {}", shown(bytes)) }
+        }
+        input::DRAINED => format!("object {}: {} bytes gone", r.varint()?, r.varint()?),
+        input::CLOSED => {
+            let (id, errno): (ObjectId, i32) = postcard::from_bytes(body).ok()?;
+            format!("object {}: {}", id.0, error(errno))
+        }
+        input::ACCEPTED => {
+            let a: Accepted = postcard::from_bytes(body).ok()?;
+            format!("object {} at {}: object {} from {}", a.listener.0, a.local, a.id.0, a.peer)
+        }
+        input::CONNECTED => {
+            let c: Connected = postcard::from_bytes(body).ok()?;
+            match c.local {
+                Some(local) => format!("object {} as {local}", c.id.0),
+                None => format!("object {}: {}", c.id.0, error(c.error)),
+            }
+        }
+        input::DATAGRAM => {
+            let d: Datagram = postcard::from_bytes(body).ok()?;
+            format!("object {} from {}: {}", d.id.0, d.from, shown(&d.bytes))
+        }
+        input::BOUND => match postcard::from_bytes::<Result<SocketAddr, i32>>(body) {
+            Ok(Ok(addr)) => addr.to_string(),
+            Ok(Err(errno)) => error(errno),
+            // listen(2) answers nothing if all is well.
+            Err(_) if body == [0] => "listening".to_owned(),
+            Err(_) => return None,
+        },
+        input::SIGNAL => format!("signal {}", postcard::from_bytes::<i32>(body).ok()?),
+        input::CLOCK | input::CLOCK_READ => {
+            let nanos = u64::from_le_bytes(body.try_into().ok()?);
+            format!("{}.{:09} s", nanos / 1_000_000_000, nanos % 1_000_000_000)
+        }
+        _ => return None,
+    })
+}
+
+fn error(errno: i32) -> String {
+    std::io::Error::from_raw_os_error(errno).to_string()
+}
+
+fn shown(bytes: &[u8]) -> String {
+    let more = if bytes.len() > SHOWN_BYTES_MAX { ".." } else { "" };
+    format!("{} bytes \"{}\"{more}", bytes.len(), bytes[..bytes.len().min(SHOWN_BYTES_MAX)].escape_ascii())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kernel::encode;
+
+    #[test]
+    fn inputs_read_as_sentences() {
+        let said = |kind, body: &[u8]| describe(kind, body).unwrap();
+        let to: SocketAddr = "127.0.0.1:6390".parse().unwrap();
+        let from: SocketAddr = "10.0.0.1:40000".parse().unwrap();
+        assert_eq!(
+            said(input::ARRIVED, &super::super::outside::arrived(ObjectId(12), b"INCR k\r\n")),
+            "object 12: 8 bytes \"INCR k\\r\\n\""
+        );
+        assert_eq!(said(input::ARRIVED, &super::super::outside::arrived(ObjectId(12), b"")), "object 12: end");
+        assert_eq!(said(input::DRAINED, &super::super::drained(ObjectId(3), 300)), "object 3: 300 bytes gone");
+        assert_eq!(
+            said(input::CLOSED, &encode(&(ObjectId(3), libc::ECONNRESET))),
+            "object 3: Connection reset by peer (os error 104)"
+        );
+        let accepted = Accepted { listener: ObjectId(9), id: ObjectId(10), peer: from, local: to };
+        assert_eq!(
+            said(input::ACCEPTED, &encode(&accepted)),
+            "object 9 at 127.0.0.1:6390: object 10 from 10.0.0.1:40000"
+        );
+        let refused = Connected { id: ObjectId(4), error: libc::ECONNREFUSED, local: None };
+        assert_eq!(said(input::CONNECTED, &encode(&refused)), "object 4: Connection refused (os error 111)");
+        assert_eq!(said(input::BOUND, &encode(&Ok::<_, i32>(to))), "127.0.0.1:6390");
+        assert_eq!(said(input::BOUND, &encode(&Ok::<(), i32>(()))), "listening");
+        assert_eq!(said(input::CLOCK, &1_500_000_001u64.to_le_bytes()), "1.500000001 s");
+        assert_eq!(describe(input::ARRIVED, &[0xff]), None);
+        assert_eq!(describe(input::ACCEPTED, b"junk"), None);
+    }
+
+    #[test]
+    fn bytes_are_encoded_as_every_other_output() {
+        for len in [0usize, 1, 127, 128, 70_000] {
+            let output = super::super::Output::Bytes(vec![7; len]);
+            let raw = super::super::Output::encode_bytes(&vec![7; len]);
+            assert_eq!(raw, encode(&output));
+            assert_eq!(super::super::said(&raw), Some(output));
+        }
+        assert_eq!(super::super::said(&[]), None);
+        assert_eq!(super::super::said(&[0, 5, 1]), None);
+        assert_eq!(super::super::said(&encode(&super::super::Output::Reset)), Some(super::super::Output::Reset));
+    }
+}
