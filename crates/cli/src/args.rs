@@ -73,7 +73,26 @@ pub struct RecordArgs {
     #[arg(long)]
     pub durable: bool,
     #[command(flatten)]
+    pub checks: CheckArgs,
+    #[command(flatten)]
     pub program: ProgramArgs,
+}
+
+/// How often a live replica is checked.
+#[derive(ClapArgs, Debug)]
+pub struct CheckArgs {
+    /// Log a digest of the whole program this often, in milliseconds (0: after every step, which is slow); less often where that took more than
+    /// a twentieth of the time
+    #[arg(long, value_name = "MS", default_value_t = 1000)]
+    pub digest_every: u64,
+}
+
+impl CheckArgs {
+    /// The same for the host loop.
+    pub fn options(&self) -> gapless_log::Options {
+        let digest_every = std::time::Duration::from_millis(self.digest_every);
+        gapless_log::Options { digest_every, ..gapless_log::Options::default() }
+    }
 }
 
 #[derive(ClapArgs, Debug)]
@@ -129,6 +148,8 @@ pub struct PairArgs {
     /// Silence after which the other side counts as dead, in milliseconds
     #[arg(long, value_name = "MS", default_value_t = 200)]
     pub detect: u64,
+    #[command(flatten)]
+    pub checks: CheckArgs,
 }
 
 #[derive(ClapArgs, Debug)]

@@ -19,6 +19,7 @@ fn config(args: &PairArgs, start: Start, listen: String) -> NodeConfig {
     config.commit = if args.durable { Commit::Durable } else { Commit::Received };
     config.detect = Duration::from_millis(args.detect);
     config.heartbeat = config.detect / 4;
+    config.host = args.checks.options();
     config
 }
 

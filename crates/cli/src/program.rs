@@ -32,7 +32,7 @@ pub fn record(args: RecordArgs) -> Outcome {
     let level = if args.durable { CommitLevel::Durable } else { CommitLevel::Received };
     std::fs::create_dir_all(&args.log).map_err(|e| format!("--log {}: {e}", args.log.display()))?;
     let replica = ProcessGroup::new(command(&args.program)?, &args.log).map_err(text)?;
-    let status = alone::record(&args.log, replica, level, Options::default()).map_err(text)?;
+    let status = alone::record(&args.log, replica, level, args.checks.options()).map_err(text)?;
     Ok(status as u8)
 }
 

@@ -20,7 +20,8 @@ pub struct Options {
     pub frame_age: Duration,
     /// No further step is run while more output than this waits for commit.
     pub outbox_bytes_max: usize,
-    /// A digest is logged this often while live (stretched so that digests take at most a twentieth of the time).
+    /// A digest is logged this often while live (stretched so that digests take at most a twentieth of the time); zero: after every step, whatever
+    /// that costs.
     pub digest_every: Duration,
 }
 
@@ -471,7 +472,8 @@ impl DigestPace {
     }
 
     fn done(&mut self, cost: Duration, position: Position) {
-        self.next = Instant::now() + self.every.max(cost * 20);
+        let stretched = if self.every.is_zero() { self.every } else { self.every.max(cost * 20) };
+        self.next = Instant::now() + stretched;
         self.last = Some(position);
     }
 }

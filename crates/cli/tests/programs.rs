@@ -1,0 +1,452 @@
+//! Real programs, unmodified: recorded and replayed with equal digests, killed and resumed, protected and taken over.
+//!
+//! Batch programs are killed at moments spread over their whole run; what both lives wrote together must be what an undisturbed native run writes.
+//! Servers are killed under load; the survivor must know everything that was acknowledged, and is killed again after a fresh backup has joined.
+
+mod support;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+use support::client::Redis;
+use support::pair::Pair;
+use support::process::{self, Process, sleep_ms};
+use support::{Area, Job, assert_continues, free_port, moments, python};
+
+/// Kills of a recording that is then resumed, for each batch program.
+const RESUMES: u32 = 3;
+/// Kills of a protected primary, for each batch program.
+const TAKEOVERS: u32 = 2;
+
+/// Everything that is asked of a program that runs to its end by itself. `fill` makes the directory it runs in, which is its state.
+fn batch(name: &str, argv: &[&str], fill: impl Fn(&Path)) {
+    let area = Area::new(name);
+    let job_in = |folder: &str| {
+        let dir = area.folder(folder);
+        fill(&dir);
+        Job::new(&dir, argv).stateful()
+    };
+    let native = {
+        let job = job_in("native");
+        Process::start(job.native(&area, &job.cwd), &area.join("native-run")).finish()
+    };
+    println!("{name}: natively status {}, {} bytes", native.code(), native.stdout.len());
+
+    // Recorded and replayed.
+    let job = job_in("state");
+    let log = area.join("log");
+    let started = Instant::now();
+    let recorded = Process::start(area.record(&log, &job), &area.join("record")).finish();
+    let run = started.elapsed();
+    assert_eq!(recorded.code(), native.code(), "{name} recorded; it said:\n{}", recorded.stderr_text());
+    assert_eq!(recorded.stdout_text(), native.stdout_text(), "{name} recorded");
+    assert_eq!(recorded.stderr_text(), native.stderr_text(), "{name} recorded");
+    let replay = area.replay(&log);
+    assert_eq!(replay["exit_status"], native.code(), "{name} replayed: {replay}");
+    assert!(replay["digests"].as_u64() > Some(0), "{name}: nothing was compared: {replay}");
+    assert_eq!(area.verify(&log), 0, "{name}: log verify");
+    println!("{name}: recorded in {run:.1?}; {replay}");
+
+    // Killed and resumed.
+    let mut killed = 0;
+    for (i, moment) in moments(run, RESUMES).into_iter().enumerate() {
+        let what = format!("{name}, killed after {moment:.0?} of {run:.0?}");
+        let log = area.join(&format!("killed-{i}"));
+        let mut first = Process::start(area.record(&log, &job), &area.join(&format!("life-{i}")));
+        std::thread::sleep(moment);
+        if first.ended() {
+            continue;
+        }
+        let first = first.destroy();
+        killed += 1;
+        let mut resume = area.gapless(area.path(), ["resume"]);
+        resume.arg(&log);
+        let second = Process::start(resume, &area.join(&format!("resumed-{i}"))).finish();
+        if first.stdout.is_empty() && is_unbegun(&second) {
+            continue;
+        }
+        assert_eq!(second.code(), native.code(), "{what}, resumed:\n{}", second.stderr_text());
+        assert_continues(&native.stdout, &first.stdout, &second.stdout, &what);
+        let replay = area.replay(&log);
+        assert_eq!(replay["exit_status"], native.code(), "{what}, resumed, replayed: {replay}");
+    }
+    println!("{name}: killed and resumed {killed} times");
+
+    // Protected and taken over.
+    let mut taken_over = 0;
+    for (i, moment) in moments(run, TAKEOVERS).into_iter().enumerate() {
+        let what = format!("{name}, protected, killed after {moment:.0?}");
+        let area = Area::new(&format!("{name}-pair-{i}"));
+        let mut pair = Pair::start(&area, &job);
+        if pair.await_protected() {
+            std::thread::sleep(moment);
+        }
+        if pair.primary.process.ended() {
+            let done = pair.finish();
+            assert_eq!(done.stdout_text(), native.stdout_text(), "{name}, protected");
+            continue;
+        }
+        let first = pair.kill_primary();
+        taken_over += 1;
+        let second = pair.finish();
+        assert_eq!(second.code(), native.code(), "{what}:\n{}", second.stderr_text());
+        assert_continues(&native.stdout, &first.stdout, &second.stdout, &what);
+    }
+    println!("{name}: taken over {taken_over} times");
+    assert!(killed > 0, "{name} is over before it can be killed");
+}
+
+/// Killed before its log held a single step: nobody has seen anything of it.
+fn is_unbegun(done: &process::Done) -> bool {
+    let said = done.stderr_text();
+    done.code() == 125 && (said.contains("no whole step") || said.contains("no log") || said.contains("No such file"))
+}
+
+/// Compiles a Rust source with the compiler that builds the tests' workspace.
+fn rustc(source: &Path, out: &Path, more: &[&str]) {
+    let compiler = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let mut command = Command::new(compiler);
+    command.args(["--edition", "2024", "-O", "-o"]).arg(out).args(more).arg(source);
+    let done = command.output().expect("rustc runs");
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+}
+
+/// The demonstration's server, linked dynamically or statically.
+fn demo_server(dir: &Path, is_static: bool) -> PathBuf {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../demo-server/src/main.rs");
+    let out = dir.join("demo-server");
+    rustc(&source, &out, if is_static { &["-C", "target-feature=+crt-static"] } else { &[] });
+    out
+}
+
+// ---- batch programs ----
+
+#[test]
+fn sqlite3() {
+    let mut script =
+        String::from("PRAGMA journal_mode;\nCREATE TABLE t(id INTEGER PRIMARY KEY, name TEXT, n INTEGER);\n");
+    for i in 0..40 {
+        script +=
+            &format!("INSERT INTO t(name, n) VALUES ('row {i}', {});\nSELECT changes(), max(id) FROM t;\n", i * i);
+    }
+    script += "BEGIN;\nUPDATE t SET n = n + 1;\nCREATE INDEX by_name ON t(name);\nCOMMIT;\nDELETE FROM t WHERE id % 7 = 0;\nVACUUM;\n";
+    script += "SELECT count(*), sum(n), min(name), max(name) FROM t;\nPRAGMA integrity_check;\n";
+    batch("sqlite3", &["sqlite3", "-batch", "data.db", ".read script.sql"], |dir| {
+        fs::write(dir.join("script.sql"), &script).expect("a script");
+    });
+}
+
+#[test]
+fn python_computing() {
+    let script = "\
+import hashlib, sys
+state, lines = b'seed', 0
+for i in range(60):
+    for _ in range(400):
+        state = hashlib.sha256(state).digest()
+    table = {str(k): (k * k) % 9973 for k in range(300)}
+    print(i, state.hex()[:16], sum(table.values()), flush=True)
+sys.exit(7)
+";
+    batch("python-computing", &[&python(), "script.py"], |dir| {
+        fs::write(dir.join("script.py"), script).expect("a script")
+    });
+}
+
+#[test]
+fn python_threads() {
+    let script = "\
+import queue, threading, time
+work, done, lock, total = queue.Queue(), queue.Queue(), threading.Lock(), [0]
+def worker():
+    while True:
+        n = work.get()
+        if n is None:
+            return
+        with lock:
+            total[0] += n
+        done.put(n * n)
+threads = [threading.Thread(target=worker) for _ in range(4)]
+for t in threads: t.start()
+for turn in range(20):
+    for n in range(10): work.put(turn * 10 + n)
+    print(turn, sum(done.get() for _ in range(10)), flush=True)
+    time.sleep(0.01)
+for _ in threads: work.put(None)
+for t in threads: t.join()
+print('total', total[0])
+";
+    batch("python-threads", &[&python(), "script.py"], |dir| {
+        fs::write(dir.join("script.py"), script).expect("a script")
+    });
+}
+
+#[test]
+fn bash() {
+    let script = "\
+set -u
+trap 'echo trapped' USR1
+for i in 1 2 3 4 5; do
+    (sleep 0.02; echo \"job $i\" > job-$i) &
+done
+wait
+cat job-*
+seq 1 500 | grep 7 | sort -r | head -n 5
+kill -USR1 $$
+x=$(printf '%s\\n' a b c | tr a-z A-Z | tr -d '\\n'); echo \"$x\"
+for i in 1 2 3 4 5 6; do echo \"turn $i\"; sleep 0.03; done
+sleep 60 & pid=$!
+kill $pid; wait $pid; echo \"status $?\"
+while read -r line; do echo \"<$line>\"; done <<< \"$(seq 3)\"
+exit 5
+";
+    batch("bash", &["bash", "script.sh"], |dir| fs::write(dir.join("script.sh"), script).expect("a script"));
+}
+
+#[test]
+fn git() {
+    let script = "\
+set -e
+git init -q -b main repo
+cd repo
+git config user.name Somebody; git config user.email somebody@example.org
+git config gc.auto 0
+for i in 1 2 3 4; do
+    export GIT_AUTHOR_DATE=\"2026-01-0${i}T00:00:00Z\" GIT_COMMITTER_DATE=\"2026-01-0${i}T00:00:00Z\"
+    echo \"line $i\" >> file
+    mkdir -p dir-$i; echo $i > dir-$i/deep
+    git add -A
+    git commit -q -m \"change $i\"
+    git rev-parse HEAD
+done
+git log --format='%H %an %ad %s' --date=iso
+git status --short
+git diff --stat HEAD~2
+git fsck --full --strict
+";
+    batch("git", &["bash", "script.sh"], |dir| fs::write(dir.join("script.sh"), script).expect("a script"));
+}
+
+/// Standard library only, no interpreter, nothing dynamic.
+const TINY: &str = r#"
+use std::{collections::BTreeMap, fs, io::Write, sync::mpsc, thread, time::Duration};
+fn main() {
+    let (send, receive) = mpsc::channel();
+    for worker in 0..3u64 {
+        let send = send.clone();
+        thread::spawn(move || for n in 0..20u64 {
+            send.send((worker, n, (0..2000).fold(n, |h, x| h.wrapping_mul(31) ^ x))).unwrap();
+            thread::sleep(Duration::from_millis(10));
+        });
+    }
+    drop(send);
+    let mut seen: BTreeMap<(u64, u64), u64> = BTreeMap::new();
+    let mut file = fs::File::create("seen").unwrap();
+    for (worker, n, hash) in receive {
+        seen.insert((n, worker), hash);
+        writeln!(file, "{worker} {n}").unwrap();
+        if seen.len() % 3 == 0 { println!("{}", seen.len()); }
+    }
+    for ((n, worker), hash) in &seen { println!("{n} {worker} {hash:x}"); }
+    println!("{}", fs::read_to_string("seen").unwrap().lines().count());
+    std::process::exit(3);
+}
+"#;
+
+#[test]
+fn static_rust() {
+    let area = Area::new("static-rust-source");
+    let (source, out) = (area.join("tiny.rs"), area.join("tiny"));
+    fs::write(&source, TINY).expect("a source");
+    rustc(&source, &out, &["-C", "target-feature=+crt-static"]);
+    let program = out.to_str().expect("a name in UTF-8").to_owned();
+    batch("static-rust", &[&program], |_| {});
+}
+
+#[test]
+fn static_c() {
+    let area = Area::new("static-c-source");
+    let (source, out) = (area.join("tiny.c"), area.join("tiny"));
+    let text = "#include <stdio.h>\n#include <unistd.h>\n#include <sys/wait.h>\nint main(void) {\n  for (int i = 0; i < 30; i++) {\n\
+                int p[2]; char c; if (pipe(p)) return 1; pid_t pid = fork();\n    if (!pid) { c = 'a' + i % 26; _exit(write(p[1], &c, 1) != 1); }\n\
+                int st; if (read(p[0], &c, 1) != 1 || waitpid(pid, &st, 0) != pid) return 2;\n    close(p[0]); close(p[1]);\n\
+                printf(\"%d %c %d\\n\", i, c, st); fflush(stdout); usleep(10000);\n  }\n  return 4;\n}\n";
+    fs::write(&source, text).expect("a source");
+    let done = Command::new("cc").args(["-static", "-O1", "-o"]).arg(&out).arg(&source).output();
+    let done =
+        done.unwrap_or_else(|e| panic!("cc cannot be run ({e}); `scripts/test` installs all that the tests need"));
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    let program = out.to_str().expect("a name in UTF-8").to_owned();
+    batch("static-c", &[&program], |_| {});
+}
+
+// ---- servers ----
+
+/// A key that is counted up and one that is set, by one client with one request in flight: what must hold at the survivor.
+struct Load {
+    port: u16,
+    client: Redis,
+    acknowledged: u64,
+}
+
+impl Load {
+    fn new(port: u16) -> Self {
+        Self { port, client: Redis::await_ready(port), acknowledged: 0 }
+    }
+
+    /// Counts up until something breaks, or `turns` times.
+    fn run(&mut self, turns: u64) -> std::io::Result<()> {
+        for _ in 0..turns {
+            let next = self.acknowledged + 1;
+            assert_eq!(self.client.call(&["INCR", "n"])?, next.to_string(), "counted");
+            self.acknowledged = next;
+            let (key, value) = (format!("k{}", next % 50), format!("v{next}"));
+            assert_eq!(self.client.call(&["SET", &key, &value])?, "OK");
+        }
+        Ok(())
+    }
+
+    /// Connects again; at most the one request in flight may have been done without an answer.
+    fn recheck(&mut self) {
+        self.client = Redis::await_ready(self.port);
+        let answer = self.client.call(&["GET", "n"]).expect("an answer");
+        let now: u64 = if answer == "(nil)" { 0 } else { answer.parse().expect("a number") };
+        let was = self.acknowledged;
+        assert!(now == was || now == was + 1, "acknowledged {was}, and now {now}");
+        for i in was.saturating_sub(48).max(1)..was {
+            let value = self.client.call(&["GET", &format!("k{}", i % 50)]).expect("an answer");
+            assert_eq!(value, format!("v{i}"), "acknowledged");
+        }
+        self.acknowledged = now;
+    }
+}
+
+/// Everything that is asked of a server that speaks the Redis protocol. `more` is asked of a server that runs, after each part of the load.
+fn redis_like(name: &str, argv: impl Fn(u16) -> Vec<String>, more: impl Fn(&mut Redis)) {
+    let area = Area::new(name);
+    let job = |folder: &str, port| Job::new(&area.folder(folder), argv(port)).stateful();
+
+    // Recorded, ended by a signal to gapless, replayed.
+    let port = free_port();
+    let log = area.join("log");
+    let server = Process::start(area.record(&log, &job("recorded", port)), &area.join("record"));
+    let mut load = Load::new(port);
+    load.run(100).expect("nothing is killed here");
+    more(&mut load.client);
+    process::kill(server.pid(), libc::SIGTERM);
+    let done = server.finish();
+    println!("{name}: ended with {}", done.code());
+    let replay = area.replay(&log);
+    assert_eq!(replay["exit_status"], done.code(), "{name} replayed: {replay}");
+    assert!(replay["digests"].as_u64() > Some(2), "{name}: too little was compared: {replay}");
+
+    // Killed while it is recorded, resumed.
+    let port = free_port();
+    let log = area.join("log-killed");
+    let mut server = Process::start(area.record(&log, &job("killed", port)), &area.join("killed-run"));
+    let mut load = Load::new(port);
+    load.run(20).expect("nothing is killed yet");
+    more(&mut load.client);
+    let killed = std::thread::scope(|scope| {
+        let loading = scope.spawn(|| load.run(u64::MAX));
+        sleep_ms(150);
+        server.destroy();
+        loading.join().expect("what was counted is right")
+    });
+    assert!(killed.is_err(), "the connection broke");
+    let mut resume = area.gapless(area.path(), ["resume"]);
+    resume.arg(&log);
+    let mut server = Process::start(resume, &area.join("resumed"));
+    load.recheck();
+    load.run(20).expect("nothing is killed here");
+    more(&mut load.client);
+    server.destroy();
+
+    // Protected: killed under load, joined by a fresh backup, killed again.
+    let port = free_port();
+    let mut pair = Pair::start(&area, &job("protected", port));
+    let mut load = Load::new(port);
+    for turn in 1..=2 {
+        assert!(pair.await_protected(), "{name}, turn {turn}: {}", pair.words());
+        load.run(20).unwrap_or_else(|e| panic!("{name}, turn {turn}: {e}; {}", pair.words()));
+        more(&mut load.client);
+        let killed = std::thread::scope(|scope| {
+            let loading = scope.spawn(|| load.run(u64::MAX));
+            sleep_ms(150);
+            pair.kill_primary();
+            loading.join().expect("what was counted is right")
+        });
+        assert!(killed.is_err(), "the connection broke");
+        load.recheck();
+        pair.rejoin();
+    }
+    load.run(20).expect("nothing is killed here");
+    println!("{name}: {} acknowledged through two takeovers", load.acknowledged);
+    assert!(pair.await_protected(), "{name}: {}", pair.words());
+    process::kill(pair.primary.process.pid(), libc::SIGTERM);
+    assert_eq!(pair.finish().code(), done.code(), "{name} ended by a signal after two takeovers");
+}
+
+fn words(words: &[&str]) -> Vec<String> {
+    words.iter().map(|&w| w.to_owned()).collect()
+}
+
+#[test]
+fn the_demo_server() {
+    let area = Area::new("demo-server-source");
+    let server = demo_server(area.path(), false).to_str().expect("a name in UTF-8").to_owned();
+    redis_like("demo-server", |port| words(&[&server, "--port", &port.to_string()]), |_| {});
+}
+
+#[test]
+fn the_demo_server_linked_statically() {
+    let area = Area::new("static-server-source");
+    let server = demo_server(area.path(), true).to_str().expect("a name in UTF-8").to_owned();
+    redis_like("static-demo-server", |port| words(&[&server, "--port", &port.to_string()]), |_| {});
+}
+
+fn redis_server(port: u16, more: &[&str]) -> Vec<String> {
+    let mut argv = words(&["redis-server", "--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""]);
+    argv.extend(words(more));
+    argv
+}
+
+#[test]
+fn redis_without_persistence() {
+    redis_like("redis", |port| redis_server(port, &[]), |_| {});
+}
+
+#[test]
+fn redis_with_appendonly() {
+    let argv = |port| redis_server(port, &["--appendonly", "yes", "--appendfsync", "everysec"]);
+    redis_like("redis-aof", argv, |client| {
+        let info = client.call(&["INFO", "persistence"]).expect("an answer");
+        assert!(info.contains("aof_enabled:1") && info.contains("aof_last_write_status:ok"), "{info}");
+    });
+}
+
+#[test]
+fn redis_saving_by_fork() {
+    redis_like(
+        "redis-bgsave",
+        |port| redis_server(port, &[]),
+        |client| {
+            let before = client.call(&["INFO", "stats"]).expect("an answer");
+            let started = client.call(&["BGSAVE"]).expect("an answer");
+            assert!(started.starts_with("Background saving"), "{started}\n{before}");
+            let since = Instant::now();
+            loop {
+                let info = client.call(&["INFO", "persistence"]).expect("an answer");
+                if info.contains("rdb_bgsave_in_progress:0") {
+                    assert!(info.contains("rdb_last_bgsave_status:ok"), "{info}");
+                    break;
+                }
+                assert!(since.elapsed() < Duration::from_secs(20), "the save ends: {info}");
+                sleep_ms(10);
+            }
+            // What was saved loads again.
+            assert_eq!(client.call(&["SAVE"]).expect("an answer"), "OK");
+        },
+    );
+}

@@ -1,0 +1,100 @@
+//! Clients of the servers under test: the Redis protocol and HTTP, each call with a deadline and patient with a takeover.
+
+use std::io::{BufRead, BufReader, Error, ErrorKind, Read, Result, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+const ANSWER_MAX: Duration = Duration::from_secs(20);
+/// Longest that a server may take to start, or a backup to take over, on a busy machine.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A connection to a server that speaks the Redis protocol.
+pub struct Redis {
+    reader: BufReader<TcpStream>,
+}
+
+impl Redis {
+    pub fn connect(port: u16) -> Result<Self> {
+        let stream = TcpStream::connect(("127.0.0.1", port))?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(ANSWER_MAX))?;
+        stream.set_write_timeout(Some(ANSWER_MAX))?;
+        Ok(Self { reader: BufReader::new(stream) })
+    }
+
+    /// Connects and is answered, sooner or later.
+    pub fn await_ready(port: u16) -> Self {
+        let since = Instant::now();
+        loop {
+            let tried = Self::connect(port).and_then(|mut c| c.call(&["PING"]).map(|answer| (c, answer)));
+            match tried {
+                Ok((c, answer)) if answer == "PONG" => return c,
+                other => assert!(since.elapsed() < PATIENCE, "no server at port {port}: {:?}", other.map(|o| o.1)),
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// One command, its answer as text (errors too, with their leading minus).
+    pub fn call(&mut self, words: &[&str]) -> Result<String> {
+        let mut text = format!("*{}\r\n", words.len());
+        for word in words {
+            text += &format!("${}\r\n{word}\r\n", word.len());
+        }
+        self.reader.get_mut().write_all(text.as_bytes())?;
+        let line = self.line()?;
+        match line.split_at_checked(1) {
+            Some(("$", "-1")) => Ok("(nil)".into()),
+            Some(("$", len)) => {
+                let len: usize = len.parse().map_err(|_| Error::from(ErrorKind::InvalidData))?;
+                let mut bytes = vec![0; len + 2];
+                self.reader.read_exact(&mut bytes)?;
+                bytes.truncate(len);
+                String::from_utf8(bytes).map_err(|_| ErrorKind::InvalidData.into())
+            }
+            Some((":" | "+", rest)) => Ok(rest.into()),
+            _ => Ok(line),
+        }
+    }
+
+    fn line(&mut self) -> Result<String> {
+        let mut line = String::new();
+        if self.reader.read_line(&mut line)? == 0 {
+            return Err(ErrorKind::UnexpectedEof.into());
+        }
+        Ok(line.trim_end().to_owned())
+    }
+}
+
+/// One HTTP request on a connection of its own; the whole body of a 200 answer.
+pub fn get(port: u16, path: &str) -> Result<Vec<u8>> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+    stream.set_read_timeout(Some(ANSWER_MAX))?;
+    stream.write_all(format!("GET {path} HTTP/1.0\r\nHost: localhost\r\nConnection: close\r\n\r\n").as_bytes())?;
+    let mut all = Vec::new();
+    stream.read_to_end(&mut all)?;
+    let bad = |what: &str| Error::new(ErrorKind::InvalidData, format!("{what}: {}", String::from_utf8_lossy(&all)));
+    let end = all.windows(4).position(|w| w == b"\r\n\r\n").ok_or_else(|| bad("no header"))?;
+    let head = String::from_utf8_lossy(&all[..end]).to_lowercase();
+    if !head.split(' ').nth(1).is_some_and(|code| code == "200") {
+        return Err(bad("not OK"));
+    }
+    let body = all[end + 4..].to_vec();
+    let stated = head.lines().find_map(|line| line.strip_prefix("content-length:")?.trim().parse::<usize>().ok());
+    if stated.is_some_and(|len| len != body.len()) {
+        return Err(ErrorKind::UnexpectedEof.into());
+    }
+    Ok(body)
+}
+
+/// The same, as often as it takes until the server answers.
+pub fn await_get(port: u16, path: &str) -> Vec<u8> {
+    let since = Instant::now();
+    loop {
+        match get(port, path) {
+            Ok(body) => return body,
+            Err(e) => assert!(since.elapsed() < PATIENCE, "no answer at port {port}: {e}"),
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
