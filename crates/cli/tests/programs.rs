@@ -5,11 +5,14 @@
 
 mod support;
 
+use std::collections::BTreeMap;
 use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
-use support::client::Redis;
+use support::client::{Redis, await_get, get};
 use support::pair::Pair;
 use support::process::{self, Process, sleep_ms};
 use support::{Area, Job, assert_continues, free_port, moments, python};
@@ -204,30 +207,6 @@ exit 5
     batch("bash", &["bash", "script.sh"], |dir| fs::write(dir.join("script.sh"), script).expect("a script"));
 }
 
-#[test]
-fn git() {
-    let script = "\
-set -e
-git init -q -b main repo
-cd repo
-git config user.name Somebody; git config user.email somebody@example.org
-git config gc.auto 0
-for i in 1 2 3 4; do
-    export GIT_AUTHOR_DATE=\"2026-01-0${i}T00:00:00Z\" GIT_COMMITTER_DATE=\"2026-01-0${i}T00:00:00Z\"
-    echo \"line $i\" >> file
-    mkdir -p dir-$i; echo $i > dir-$i/deep
-    git add -A
-    git commit -q -m \"change $i\"
-    git rev-parse HEAD
-done
-git log --format='%H %an %ad %s' --date=iso
-git status --short
-git diff --stat HEAD~2
-git fsck --full --strict
-";
-    batch("git", &["bash", "script.sh"], |dir| fs::write(dir.join("script.sh"), script).expect("a script"));
-}
-
 /// Standard library only, no interpreter, nothing dynamic.
 const TINY: &str = r#"
 use std::{collections::BTreeMap, fs, io::Write, sync::mpsc, thread, time::Duration};
@@ -288,11 +267,13 @@ struct Load {
     port: u16,
     client: Redis,
     acknowledged: u64,
+    /// What was set and acknowledged; a key whose SET has no answer yet is not in it.
+    set: BTreeMap<String, String>,
 }
 
 impl Load {
     fn new(port: u16) -> Self {
-        Self { port, client: Redis::await_ready(port), acknowledged: 0 }
+        Self { port, client: Redis::await_ready(port), acknowledged: 0, set: BTreeMap::new() }
     }
 
     /// Counts up until something breaks, or `turns` times.
@@ -302,7 +283,9 @@ impl Load {
             assert_eq!(self.client.call(&["INCR", "n"])?, next.to_string(), "counted");
             self.acknowledged = next;
             let (key, value) = (format!("k{}", next % 50), format!("v{next}"));
+            self.set.remove(&key);
             assert_eq!(self.client.call(&["SET", &key, &value])?, "OK");
+            self.set.insert(key, value);
         }
         Ok(())
     }
@@ -314,9 +297,8 @@ impl Load {
         let now: u64 = if answer == "(nil)" { 0 } else { answer.parse().expect("a number") };
         let was = self.acknowledged;
         assert!(now == was || now == was + 1, "acknowledged {was}, and now {now}");
-        for i in was.saturating_sub(48).max(1)..was {
-            let value = self.client.call(&["GET", &format!("k{}", i % 50)]).expect("an answer");
-            assert_eq!(value, format!("v{i}"), "acknowledged");
+        for (key, value) in &self.set {
+            assert_eq!(&self.client.call(&["GET", key]).expect("an answer"), value, "acknowledged: {key}");
         }
         self.acknowledged = now;
     }
@@ -449,4 +431,181 @@ fn redis_saving_by_fork() {
             assert_eq!(client.call(&["SAVE"]).expect("an answer"), "OK");
         },
     );
+}
+
+// ---- servers that speak HTTP ----
+
+/// Everything that is asked of a server of files that speaks HTTP. `argv` is told its directory and port; `ended` is its status after SIGTERM.
+fn http_like(name: &str, argv: impl Fn(&Path, u16) -> Vec<String>) {
+    let area = Area::new(name);
+    let small = b"small and static\n".to_vec();
+    let large: Vec<u8> = (0..300_000u32).flat_map(|i| (i ^ 0x5a5a).to_le_bytes()).collect();
+    let job = |folder: &str, port: u16| {
+        let dir = area.folder(folder);
+        fs::write(dir.join("small"), &small).expect("a file");
+        fs::write(dir.join("large"), &large).expect("a file");
+        Job::new(&dir, argv(&dir, port)).stateful()
+    };
+    let ask = |port: u16, what: &str| {
+        assert!(await_get(port, "/small") == small, "{name}, {what}: the small file");
+        for _ in 0..5 {
+            assert!(get(port, "/small").expect("an answer") == small, "{name}, {what}: the small file again");
+        }
+        assert!(get(port, "/large").expect("an answer") == large, "{name}, {what}: the large file");
+        let (url, mut curl) = (format!("http://127.0.0.1:{port}/small"), area.command("curl", area.path()));
+        curl.args(["-sS", "--max-time", "20", &url]);
+        let done = Process::start(curl, &area.join("curl")).finish();
+        assert_eq!((done.code(), &done.stdout), (0, &small), "{name}, {what}: by curl: {}", done.stderr_text());
+    };
+
+    let port = free_port();
+    let log = area.join("log");
+    let server = Process::start(area.record(&log, &job("recorded", port)), &area.join("record"));
+    ask(port, "recorded");
+    process::kill(server.pid(), libc::SIGTERM);
+    let done = server.finish();
+    println!("{name}: ended with {}", done.code());
+    let replay = area.replay(&log);
+    assert_eq!(replay["exit_status"], done.code(), "{name} replayed: {replay}");
+    assert!(replay["digests"].as_u64() > Some(2), "{name}: too little was compared: {replay}");
+
+    let port = free_port();
+    let log = area.join("log-killed");
+    let mut server = Process::start(area.record(&log, &job("killed", port)), &area.join("killed-run"));
+    ask(port, "before the kill");
+    server.destroy();
+    let mut resume = area.gapless(area.path(), ["resume"]);
+    resume.arg(&log);
+    let mut server = Process::start(resume, &area.join("resumed"));
+    ask(port, "resumed");
+    server.destroy();
+
+    let port = free_port();
+    let mut pair = Pair::start(&area, &job("protected", port));
+    for turn in 1..=2 {
+        assert!(pair.await_protected(), "{name}, turn {turn}: {}", pair.words());
+        ask(port, "protected");
+        // Under load: every answer that is whole is right.
+        std::thread::scope(|scope| {
+            let asking = scope.spawn(|| {
+                while let Ok(body) = get(port, "/large") {
+                    assert!(body == large, "{name}: an answer under load");
+                }
+            });
+            sleep_ms(100);
+            pair.kill_primary();
+            asking.join().expect("what was answered is right");
+        });
+        ask(port, "taken over");
+        pair.rejoin();
+    }
+    assert!(pair.await_protected(), "{name}: {}", pair.words());
+    process::kill(pair.primary.process.pid(), libc::SIGTERM);
+    assert_eq!(pair.finish().code(), done.code(), "{name} ended by a signal after two takeovers");
+}
+
+#[test]
+fn python_http_server() {
+    let python = python();
+    http_like("http-server", |_, port| {
+        words(&[&python, "-u", "-m", "http.server", "--bind", "127.0.0.1", &port.to_string()])
+    });
+}
+
+#[test]
+fn nginx_with_two_workers() {
+    http_like("nginx", |dir, port| {
+        // SAFETY: a plain system call.
+        let user = if unsafe { libc::geteuid() } == 0 { "user root;" } else { "" };
+        let place = dir.display();
+        let temporary =
+            ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map(|t| format!("{t}_temp_path {place}/{t};"));
+        let config = format!(
+            "daemon off; worker_processes 2; {user} pid {place}/pid; error_log stderr notice;\nevents {{ worker_connections 64; }}\n\
+             http {{ access_log off; {} server {{ listen 127.0.0.1:{port}; root {place}; }} }}\n",
+            temporary.join(" ")
+        );
+        fs::write(dir.join("nginx.conf"), config).expect("a configuration");
+        words(&["nginx", "-e", "stderr", "-p", &place.to_string(), "-c", &dir.join("nginx.conf").display().to_string()])
+    });
+}
+
+// ---- a client ----
+
+/// Serves one body, slowly, to whoever connects.
+fn slow_source(body: &[u8], pause: Duration) -> (u16, std::thread::JoinHandle<()>) {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a port");
+    let (port, body) = (listener.local_addr().expect("bound").port(), body.to_vec());
+    let thread = std::thread::spawn(move || {
+        let Ok((mut stream, _)) = listener.accept() else { return };
+        let mut asked = Vec::new();
+        let mut part = [0; 1024];
+        while !asked.ends_with(b"\r\n\r\n") {
+            match stream.read(&mut part) {
+                Ok(n) if n > 0 => asked.extend_from_slice(&part[..n]),
+                _ => return,
+            }
+        }
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", body.len());
+        let _ = stream.write_all(head.as_bytes());
+        for part in body.chunks(body.len() / 20) {
+            if stream.write_all(part).is_err() {
+                return;
+            }
+            std::thread::sleep(pause);
+        }
+    });
+    (port, thread)
+}
+
+/// Its own connection breaks at a takeover, and its exit status says so.
+#[test]
+fn curl() {
+    /// "Failure in receiving network data."
+    const RECEIVE_ERROR: i32 = 56;
+    let area = Area::new("curl");
+    let body: Vec<u8> = (0..250_000u32).flat_map(|i| i.wrapping_mul(2_654_435_761).to_le_bytes()).collect();
+    let job = |port: u16| Job::new(area.path(), ["curl", "-sS", &format!("http://127.0.0.1:{port}/body")]);
+
+    let (port, source) = slow_source(&body, Duration::from_millis(5));
+    let log = area.join("log");
+    let done = Process::start(area.record(&log, &job(port)), &area.join("record")).finish();
+    assert_eq!(done.code(), 0, "recorded: {}", done.stderr_text());
+    assert!(done.stdout == body, "{} bytes were fetched", done.stdout.len());
+    source.join().expect("the source has served");
+    let replay = area.replay(&log);
+    assert_eq!(replay["exit_status"], 0, "replayed without any source: {replay}");
+
+    // Killed while fetching, resumed.
+    let (port, source) = slow_source(&body, Duration::from_millis(200));
+    let log = area.join("log-killed");
+    let mut first = Process::start(area.record(&log, &job(port)), &area.join("killed-run"));
+    let since = Instant::now();
+    while first.stdout().len() < body.len() / 10 {
+        assert!(since.elapsed() < support::DEADLINE, "it fetches: {}", first.stderr_text());
+        sleep_ms(5);
+    }
+    let first = first.destroy();
+    let mut resume = area.gapless(area.path(), ["resume"]);
+    resume.arg(&log);
+    let second = Process::start(resume, &area.join("resumed")).finish();
+    assert_eq!(second.code(), RECEIVE_ERROR, "resumed: {}", second.stderr_text());
+    assert!(body.starts_with(&first.stdout), "what was written is right");
+    source.join().expect("the source has noticed");
+    area.replay(&log);
+
+    // Protected, taken over.
+    let (port, source) = slow_source(&body, Duration::from_millis(200));
+    let mut pair = Pair::start(&area, &job(port));
+    assert!(pair.await_protected(), "{}", pair.words());
+    let since = Instant::now();
+    while pair.primary.process.stdout().len() < body.len() / 10 {
+        assert!(since.elapsed() < support::DEADLINE, "it fetches: {}", pair.words());
+        sleep_ms(5);
+    }
+    let first = pair.kill_primary();
+    let second = pair.finish();
+    assert_eq!(second.code(), RECEIVE_ERROR, "taken over: {}", second.stderr_text());
+    assert!(body.starts_with(&first.stdout), "what was written is right");
+    source.join().expect("the source has noticed");
 }

@@ -149,7 +149,9 @@ impl ProcessGroup {
         launch::launch(&mut self.kernel, &mut cx, self.command.as_ref()).map_err(|fail| match fail {
             Fail::Fatal(e) => e,
             Fail::Errno(Errno(n)) => {
-                Error::Refused(format!("the program cannot be started: {}", std::io::Error::from_raw_os_error(n)))
+                let name = self.command.as_ref().and_then(|c| c.argv.first()).map(|name| String::from_utf8_lossy(name));
+                let why = std::io::Error::from_raw_os_error(n);
+                Error::Refused(format!("the program {} cannot be started: {why}", name.unwrap_or_default()))
             }
         })?;
         self.launched = true;
