@@ -1,4 +1,3 @@
-// refused: /dev/ptmx
 // A pseudo terminal: line discipline, raw mode, size, names, hang-up. No job control.
 #include "guest.h"
 #include <sys/ioctl.h>

@@ -1,8 +1,11 @@
 //! /dev: the few devices that the model has. The host's device files do not exist here.
 
+use super::create::{new_inode, reap};
 use super::inode::{Child, Dir, Inode, InodeId, Node, ROOT};
+use super::open::NOT_KEPT;
 use super::stat::{DEV_DEV, DEV_SHM};
-use crate::kernel::{Ctx, Fail, FileId, Kernel, fail};
+use crate::kernel::{Ctx, Fail, FileId, Kernel, Pid, fail};
+use crate::object::pty;
 
 /// Minor of /dev/zero; the major of all memory devices is 1.
 pub const ZERO: u32 = 5;
@@ -58,7 +61,10 @@ pub fn populate(fs: &mut super::Fs) {
         put(fs, &mut id, dev, name, Node::Symlink(to.into()), 0o777, DEV_DEV);
     }
     for &(name, mode, number) in DIRECTORIES {
-        put(fs, &mut id, dev, name, Node::Directory(Dir::new(None)), mode, number);
+        let directory = put(fs, &mut id, dev, name, Node::Directory(Dir::new(None)), mode, number);
+        if name == "pts" {
+            put(fs, &mut id, directory, "ptmx", Node::Device(5, 2), 0o666, DEV_DEV);
+        }
     }
 }
 
@@ -83,10 +89,46 @@ pub fn write(device: (u32, u32), bytes: &[u8]) -> Result<usize, Fail> {
 
 /// Opens a device: memory devices are their inode; terminals belong to `object`.
 pub fn open(k: &mut Kernel, cx: &mut Ctx<'_, '_>, id: InodeId, device: (u32, u32), flags: i32) -> Result<FileId, Fail> {
-    let _ = &cx;
+    let kept = flags & !NOT_KEPT;
     match device {
-        (1, _) => Ok(k.open(crate::object::Object::Inode(id), flags)),
-        // Without a controlling terminal.
+        (1, _) => Ok(k.open(crate::object::Object::Inode(id), kept)),
+        (5, 2) => pty::open_master(k, cx, kept),
+        (5, 0) => pty::open_controlling(k, cx.pid, kept),
+        (pty::MAJOR, number) => pty::open_number(k, cx.pid, number, kept, flags & libc::O_NOCTTY == 0),
         _ => fail(libc::ENXIO),
     }
+}
+
+/// The directory of slaves of pseudo terminals.
+fn slaves(k: &Kernel) -> InodeId {
+    let child = |dir: InodeId, name: &[u8]| match k.fs.dir(dir).get(name) {
+        Some(Child::Present(id)) => id,
+        _ => panic!("/dev/pts exists from the start and cannot be removed"),
+    };
+    child(child(ROOT, b"dev"), b"pts")
+}
+
+/// Makes /dev/pts/N, which belongs to the process that opened the master.
+pub fn add_slave(k: &mut Kernel, pid: Pid, number: u32) -> InodeId {
+    let dir = slaves(k);
+    let id = new_inode(k, pid, dir, Node::Device(pty::MAJOR, number), 0o620);
+    let name = number.to_string().into_bytes();
+    let inode = k.fs.inode_mut(id);
+    inode.nlink = 1;
+    inode.place = Some((dir, name.clone()));
+    k.fs.dir_mut(dir).put(&name, Child::Present(id));
+    id
+}
+
+/// Removes /dev/pts/N.
+pub fn remove_slave(k: &mut Kernel, id: InodeId, number: u32) -> Result<(), Fail> {
+    let dir = slaves(k);
+    let name = number.to_string().into_bytes();
+    if k.fs.dir(dir).get(&name) == Some(Child::Present(id)) {
+        k.fs.dir_mut(dir).put(&name, Child::Absent);
+    }
+    if k.fs.inodes.contains_key(&id) {
+        k.fs.inode_mut(id).nlink = 0;
+    }
+    reap(k, id)
 }

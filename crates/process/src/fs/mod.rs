@@ -28,6 +28,7 @@ mod store;
 pub(crate) mod tests;
 
 pub use create::{bind_socket_name, lookup_socket, unbind_socket};
+pub use dev::{add_slave, remove_slave};
 pub use file::{allocate, fd_for_map, inode_of, read, read_at, seek, size, truncate, write, write_at, write_file_at};
 pub use inode::{Body, Child, Dir, Inode, InodeId, Kind, Node, ROOT, Slot, Time};
 pub use list::{Entry, entries};

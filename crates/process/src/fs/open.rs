@@ -5,12 +5,12 @@ use super::file::{inode_of, open_content, seal, truncate};
 use super::inode::{Body, InodeId, Kind, Node, ROOT};
 use super::path::{EXEC, Last, READ, WRITE, may, path_of, resolve};
 use super::{dev, host, lock, proc};
-use crate::kernel::{Ctx, Errno, Fail, FileId, Kernel, Key, Tid, Wait, fail};
-use crate::object::{Object, pipe};
+use crate::kernel::{Ctx, Errno, Fail, FileId, Kernel, Key, Pid, Tid, Wait, fail};
+use crate::object::{Object, pipe, pty};
 use std::os::fd::OwnedFd;
 
 /// Flags that F_GETFL does not show.
-const NOT_KEPT: i32 = libc::O_CREAT | libc::O_EXCL | libc::O_NOCTTY | libc::O_TRUNC | libc::O_CLOEXEC;
+pub const NOT_KEPT: i32 = libc::O_CREAT | libc::O_EXCL | libc::O_NOCTTY | libc::O_TRUNC | libc::O_CLOEXEC;
 
 /// What an open came to.
 #[derive(Debug)]
@@ -81,7 +81,7 @@ pub fn open_or_wait(
         }
     }
     if let (Some(file), None) = (found.file, found.inode) {
-        return reopen(k, file, flags).map(Opened::File);
+        return reopen(k, cx.pid, file, flags).map(Opened::File);
     }
     let id = found.existing(k)?;
     open_inode(k, cx, id, flags)
@@ -168,7 +168,7 @@ fn open_inode(k: &mut Kernel, cx: &mut Ctx<'_, '_>, id: InodeId, flags: i32) -> 
         }
         Shallow::Generated => proc::open(k, cx, id, kept, writes).map(Opened::File),
         Shallow::Fifo => open_fifo(k, cx, id, kept),
-        Shallow::Device(device) => dev::open(k, cx, id, device, kept).map(Opened::File),
+        Shallow::Device(device) => dev::open(k, cx, id, device, flags).map(Opened::File),
         Shallow::Socket => fail(libc::ENXIO),
         Shallow::Other => Ok(Opened::File(k.open(Object::Inode(id), kept))),
     }
@@ -199,10 +199,13 @@ impl Node {
 }
 
 /// Opening /proc/PID/fd/N of something without an inode: a new description of a pipe's end, else the same description again.
-fn reopen(k: &mut Kernel, file: FileId, flags: i32) -> Result<FileId, Fail> {
+fn reopen(k: &mut Kernel, pid: Pid, file: FileId, flags: i32) -> Result<FileId, Fail> {
     match k.file(file).object {
         Object::Socket(_) => fail(libc::ENXIO),
         Object::Pipe(id, _) => open_pipe(k, id, flags & !NOT_KEPT),
+        Object::Pty(id, pty::Side::Slave) => {
+            pty::open_slave(k, pid, id, flags & !NOT_KEPT, flags & libc::O_NOCTTY == 0)
+        }
         _ => {
             k.hold(file);
             Ok(file)

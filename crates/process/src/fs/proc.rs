@@ -9,7 +9,7 @@ use super::path::path_of;
 use super::stat::{DEV_PROC, DEV_SYS, ino};
 use super::{ROOT, host, proc_text};
 use crate::kernel::{Ctx, Fail, FileId, Kernel, Pid, Tid, fail};
-use crate::object::Object;
+use crate::object::{Object, pty};
 
 /// Names something of /proc. Threads have number 0 where the process itself is meant.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
@@ -275,6 +275,8 @@ fn file_text(k: &Kernel, file: FileId) -> Vec<u8> {
         // A terminal has a name that isatty's callers expect, but nothing can be opened under it.
         Object::Stdio(id) if k.objects.stdio[&id].description.termios.is_some() => b"/dev/pts/0".to_vec(),
         Object::Stdio(_) => format!("pipe:[{number}]").into_bytes(),
+        Object::Pty(id, pty::Side::Slave) => k.objects.ptys[&id].name().into_bytes(),
+        Object::Pty(..) => b"/dev/ptmx".to_vec(),
         Object::Socket(_) => format!("socket:[{number}]").into_bytes(),
         Object::Event(_) => b"anon_inode:[eventfd]".to_vec(),
         Object::Timer(_) => b"anon_inode:[timerfd]".to_vec(),

@@ -86,14 +86,20 @@ pub fn stat(k: &Kernel, _: &mut Ctx<'_, '_>, pid: Pid, tid: Tid) -> Text {
     let p = k.process(pid);
     let (ignored, caught) = dispositions(k, pid);
     let mask = k.threads.get(&thread_of(pid, tid)).map_or(SigSet(0), |t| t.mask);
+    let terminal = crate::object::pty::of_session(k, p.session).map_or((0, -1), |id| {
+        let pty = &k.objects.ptys[&id];
+        (crate::object::pty::MAJOR << 8 | pty.number, pty.foreground.map_or(-1, |g| g.0))
+    });
     let mut out = format!(
-        "{} ({}) {} {} {} {} 0 -1 4194304 0 0 0 0 0 0 0 0 20 0 {} 0 {} {} {} {}",
+        "{} ({}) {} {} {} {} {} {} 4194304 0 0 0 0 0 0 0 0 20 0 {} 0 {} {} {} {}",
         thread_of(pid, tid).0,
         name_of(k, pid, tid),
         state_of(k, pid, tid).0,
         p.parent.0,
         p.group.0,
         p.session.0,
+        terminal.0,
+        terminal.1,
         thread_count(k, pid),
         p.started / TICK_NS,
         SIZE_PAGES * 4096,

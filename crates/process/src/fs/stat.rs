@@ -3,7 +3,7 @@
 use super::inode::{Inode, InodeId, Node, Time};
 use super::proc;
 use crate::kernel::{FileId, Kernel};
-use crate::object::Object;
+use crate::object::{Object, pty};
 
 /// Device number of the tree below `/`.
 pub const DEV_ROOT: u64 = 0x801;
@@ -158,6 +158,18 @@ fn file_attributes(k: &Kernel, file: FileId) -> Attributes {
             let seen = &k.objects.stdio[&id].description;
             rdev = seen.rdev;
             seen.mode
+        }
+        Object::Pty(id, pty::Side::Slave) => {
+            let terminal = &k.objects.ptys[&id];
+            if !terminal.hung_up() {
+                return attributes(k, terminal.inode);
+            }
+            rdev = makedev(pty::MAJOR, terminal.number);
+            libc::S_IFCHR | 0o620
+        }
+        Object::Pty(..) => {
+            rdev = makedev(5, 2);
+            libc::S_IFCHR | 0o666
         }
         // The "anonymous inode" has no type.
         Object::Event(_) | Object::Timer(_) | Object::Signals(_) | Object::Epoll(_) => 0o600,

@@ -4,9 +4,11 @@
 //! the program sees that or the thread waits for [`id`]. Readiness is a function of the state ([`poll`]); whoever changes it
 //! calls [`Kernel::notify`].
 
+mod discipline;
 pub mod epoll;
 pub mod eventfd;
 pub mod pipe;
+pub mod pty;
 pub mod signalfd;
 pub mod stdio;
 pub mod timerfd;
@@ -25,6 +27,8 @@ pub enum Object {
     Stdio(ObjectId),
     /// One end of a pipe or FIFO.
     Pipe(ObjectId, pipe::End),
+    /// One side of a pseudo terminal.
+    Pty(ObjectId, pty::Side),
     /// An eventfd.
     Event(ObjectId),
     /// A timerfd.
@@ -42,6 +46,10 @@ pub struct Objects {
     pub pipes: BTreeMap<ObjectId, pipe::Pipe>,
     /// Standard streams.
     pub stdio: BTreeMap<ObjectId, stdio::Stdio>,
+    /// Pseudo terminals by their master.
+    pub ptys: BTreeMap<ObjectId, pty::Pty>,
+    /// Foreground groups of hung-up terminals by the session that had them, until its leader ends.
+    pub hung_up: BTreeMap<crate::kernel::Pid, crate::kernel::Pid>,
     /// Eventfds.
     pub events: BTreeMap<ObjectId, eventfd::Event>,
     /// Timerfds.
@@ -58,6 +66,7 @@ pub struct Objects {
 pub fn id(k: &Kernel, file: FileId) -> Option<ObjectId> {
     match k.file(file).object {
         Object::Inode(_) => None,
+        Object::Pty(id, side) => Some(pty::side_id(id, side)),
         Object::Socket(id)
         | Object::Stdio(id)
         | Object::Pipe(id, _)
@@ -89,6 +98,7 @@ pub fn read(
         Object::Stdio(id) => stdio::read(k, id, max),
         Object::Pipe(id, end) if end.reads() => pipe::read(k, id, max),
         Object::Pipe(..) => fail(libc::EBADF),
+        Object::Pty(..) => pty::read(k, cx.tid, file, max),
         Object::Event(id) => eventfd::read(k, id, max),
         Object::Timer(id) => timerfd::read(k, id, max),
         Object::Signals(id) => signalfd::read(k, cx.tid, id, max),
@@ -126,6 +136,7 @@ pub fn write(
         Object::Stdio(id) => stdio::write(k, cx, id, bytes),
         Object::Pipe(id, end) if end.writes() => pipe::write(k, cx.tid, id, bytes),
         Object::Pipe(..) => fail(libc::EBADF),
+        Object::Pty(id, side) => pty::write(k, cx.tid, id, side, bytes),
         Object::Event(id) => eventfd::write(k, id, bytes),
         Object::Timer(_) | Object::Signals(_) | Object::Epoll(_) => fail(libc::EINVAL),
     }
@@ -138,6 +149,7 @@ pub fn poll(k: &Kernel, tid: Tid, file: FileId) -> u32 {
         Object::Socket(id) => crate::net::poll(k, id),
         Object::Stdio(id) => stdio::poll(k, tid, id),
         Object::Pipe(id, end) => pipe::poll(k, id, end),
+        Object::Pty(id, side) => pty::poll(k, id, side),
         Object::Event(id) => eventfd::poll(k, id),
         Object::Timer(id) => timerfd::poll(k, id),
         Object::Signals(id) => signalfd::poll(k, tid, id),
@@ -156,6 +168,7 @@ pub fn close(k: &mut Kernel, cx: &mut Ctx<'_, '_>, file: FileId) -> Result<(), F
         Object::Socket(id) => crate::net::close(k, cx, id)?,
         Object::Stdio(_) => {}
         Object::Pipe(id, end) => pipe::close(k, id, end),
+        Object::Pty(id, side) => pty::close(k, id, side)?,
         Object::Event(id) => drop(k.objects.events.remove(&id)),
         Object::Timer(id) => timerfd::close(k, id),
         Object::Signals(id) => drop(k.objects.signals.remove(&id)),
@@ -179,6 +192,7 @@ pub fn ioctl(k: &mut Kernel, cx: &mut Ctx<'_, '_>, file: FileId, request: u64, a
             crate::kernel::done(0)
         }
         Object::Stdio(id) => stdio::ioctl(k, cx, id, request, arg),
+        Object::Pty(id, side) => pty::ioctl(k, cx, id, side, request, arg),
         _ => fail(libc::ENOTTY),
     }
 }
@@ -193,6 +207,14 @@ impl Objects {
         for (id, stdio) in &self.stdio {
             h.number(id.0);
             stdio.digest(h);
+        }
+        for (id, pty) in &self.ptys {
+            h.number(id.0);
+            pty.digest(h);
+        }
+        for (session, group) in &self.hung_up {
+            h.number(session.0 as u64);
+            h.number(group.0 as u64);
         }
         for (id, event) in &self.events {
             h.number(id.0);

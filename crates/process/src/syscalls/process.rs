@@ -227,7 +227,7 @@ pub fn end_process(k: &mut Kernel, cx: &mut Ctx<'_, '_>, pid: Pid, status: i32) 
         k.exit = Some(if libc::WIFEXITED(status) { libc::WEXITSTATUS(status) } else { 128 + libc::WTERMSIG(status) });
     }
     reparent_children(k, pid);
-    hang_up_session(k, pid);
+    crate::object::pty::leader_gone(k, pid);
     k.process_mut(pid).zombie = Some(status);
     tell_parent(k, pid, status);
     Ok(())
@@ -297,11 +297,6 @@ fn reparent_children(k: &mut Kernel, pid: Pid) {
             tell_parent(k, child, status);
         }
     }
-}
-
-/// A session leader with a terminal is gone: SIGHUP and SIGCONT to the foreground. Without terminals there is nothing to do.
-fn hang_up_session(k: &mut Kernel, pid: Pid) {
-    let _ = (k, pid);
 }
 
 /// A child ended: its parent gets the signal, or, if it does not care, the child is forgotten at once.
