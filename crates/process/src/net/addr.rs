@@ -40,6 +40,7 @@ impl Addr {
                 let scope = u32::from_le_bytes(full[24..28].try_into().expect("4 bytes"));
                 Ok(Addr::Inet(SocketAddrV6::new(Ipv6Addr::from(ip), port, flow, scope).into()))
             }
+            libc::AF_UNIX if raw.len() > size_of::<libc::sockaddr_un>() => fail(libc::EINVAL),
             libc::AF_UNIX => Ok(match &raw[2..] {
                 [] => Addr::Unnamed,
                 [0, name @ ..] => Addr::Abstract(name.to_vec()),

@@ -28,6 +28,7 @@ pub fn connect(k: &mut Kernel, cx: &mut Ctx<'_, '_>, id: ObjectId, addr: Addr) -
     let s = k.net.get_mut(id);
     match &s.state {
         State::Connecting => return fail(libc::EALREADY),
+        State::Connected(_) if std::mem::take(&mut s.unannounced) => return Ok(()),
         State::Connected(_) if s.is_connection() => return fail(libc::EISCONN),
         State::Listening { .. } => return fail(if s.is_inet() { libc::EISCONN } else { libc::EINVAL }),
         _ => {}

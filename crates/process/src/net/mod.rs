@@ -118,6 +118,8 @@ pub struct Socket {
     pub shut_write: bool,
     /// SO_ERROR.
     pub error: i32,
+    /// A connect has succeeded and no connect call has answered so yet.
+    pub unannounced: bool,
     /// Bytes sent outside and not yet reported as taken.
     pub queued: u64,
     /// Who the other end is.
@@ -143,6 +145,7 @@ impl Socket {
             shut_read: false,
             shut_write: false,
             error: 0,
+            unannounced: false,
             queued: 0,
             peer_cred: PeerCred::default(),
             options: BTreeMap::new(),
@@ -219,7 +222,7 @@ impl Net {
             h.number(id.0);
             h.number((s.domain as u64) << 32 | s.kind as u64);
             h.update(format!("{:?}{:?}{:?}{:?}", s.local, s.peer, s.inode, s.state).as_bytes());
-            let bits = [s.ended, s.reset, s.shut_read, s.shut_write];
+            let bits = [s.ended, s.reset, s.shut_read, s.shut_write, s.unannounced];
             h.number(bits.iter().fold(0, |n, &bit| n << 1 | u64::from(bit)));
             h.number(s.error as u64);
             h.number(s.queued);

@@ -93,6 +93,7 @@ pub fn connected(k: &mut Kernel, input: Connected) {
     }
     if input.error == 0 {
         socket.state = State::Connected(Peer::Outside);
+        socket.unannounced = true;
         socket.local = input.local.map(Addr::Inet).or(socket.local.take());
     } else {
         socket.error = input.error;

@@ -26,6 +26,9 @@ pub fn send(
     files: &[FileId],
     quiet: bool,
 ) -> Result<usize, Fail> {
+    if !files.is_empty() && k.net.get(id).is_inet() {
+        return fail(libc::EINVAL);
+    }
     match k.net.get(id).is_connection() {
         true => send_connected(k, cx, id, bytes, to, files, quiet),
         false => send_datagram(k, cx, id, bytes, to, files),

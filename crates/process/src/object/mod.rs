@@ -191,6 +191,11 @@ pub fn ioctl(k: &mut Kernel, cx: &mut Ctx<'_, '_>, file: FileId, request: u64, a
             cx.write(arg, &(n as u32).to_le_bytes())?;
             crate::kernel::done(0)
         }
+        Object::Socket(id) if request == libc::TIOCOUTQ => {
+            let n = k.net.get(id).queued as u32;
+            cx.write(arg, &n.to_le_bytes())?;
+            crate::kernel::done(0)
+        }
         Object::Stdio(id) => stdio::ioctl(k, cx, id, request, arg),
         Object::Pty(id, side) => pty::ioctl(k, cx, id, side, request, arg),
         _ => fail(libc::ENOTTY),

@@ -155,7 +155,10 @@ pub fn connect(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult 
         let socket = k.net.get_mut(id);
         match socket.state {
             State::Connecting => return wait_to_connect(k, cx, file, id, id),
-            State::Connected(_) => return done(0),
+            State::Connected(_) => {
+                socket.unannounced = false;
+                return done(0);
+            }
             _ if socket.error != 0 => return fail(std::mem::take(&mut socket.error)),
             _ => {}
         }
@@ -168,6 +171,8 @@ pub fn connect(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult 
     let addr = read_addr(cx, a[1], a[2])?;
     match net::connect(k, cx, id, addr.clone()) {
         Ok(()) => done(0),
+        // Also when a signal has made the call start again.
+        Err(Fail::Errno(Errno(libc::EALREADY))) if !k.file(file).nonblocking() => wait_to_connect(k, cx, file, id, id),
         Err(Fail::Errno(Errno(libc::EINPROGRESS))) => wait_to_connect(k, cx, file, id, id),
         // The listener's queue is full.
         Err(Fail::Errno(Errno(libc::EAGAIN))) if !k.file(file).nonblocking() => {
@@ -428,6 +433,9 @@ fn receive(
     let peek = flags & libc::MSG_PEEK != 0;
     let stream = k.net.get(id).kind == libc::SOCK_STREAM;
     let dont = flags & libc::MSG_DONTWAIT != 0;
+    if room == 0 && stream {
+        return Ok(Ok((id, Message::default(), 0)));
+    }
     let before = k.progress(cx.tid) as usize;
     // MSG_WAITALL: earlier tries have put their bytes in place already.
     let message = match net::recv(k, id, room - before, peek) {

@@ -4,6 +4,7 @@ use crate::kernel::{Credentials, Hardware, Limit};
 use crate::object::stdio::Description;
 use crate::run::launch::{Command, Launch};
 use std::io;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 fn clock(which: libc::clockid_t) -> u64 {
@@ -164,12 +165,32 @@ fn umask() -> u32 {
     line.and_then(|v| u32::from_str_radix(v.trim(), 8).ok()).unwrap_or(0o022)
 }
 
+/// Limit of descriptors that this process was started with: what the program is told.
+static FILES: OnceLock<libc::rlimit> = OnceLock::new();
+
+/// Every connection of the program is a descriptor of ours: takes as many as the hard limit allows.
+pub fn raise_file_limit() {
+    FILES.get_or_init(|| {
+        let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+        // SAFETY: a valid struct to write to, then one to read; raising the soft limit to the hard one is always allowed.
+        unsafe {
+            libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit);
+            let raised = libc::rlimit { rlim_cur: limit.rlim_max, rlim_max: limit.rlim_max };
+            libc::setrlimit(libc::RLIMIT_NOFILE, &raw const raised);
+        }
+        limit
+    });
+}
+
 fn limits() -> Vec<(u32, Limit)> {
     (0..16)
         .map(|resource: u32| {
             let mut limit = libc::rlimit { rlim_cur: u64::MAX, rlim_max: u64::MAX };
             // SAFETY: a valid struct to write to.
             unsafe { libc::getrlimit(resource, &raw mut limit) };
+            if resource == libc::RLIMIT_NOFILE {
+                limit = FILES.get().copied().unwrap_or(limit);
+            }
             if resource == libc::RLIMIT_STACK {
                 // The stack is mapped with this size on every host.
                 limit.rlim_cur = limit.rlim_cur.min(crate::tracee::STACK_SIZE);

@@ -110,6 +110,7 @@ const DRAINED_BYTES_MAX: u64 = stdio::CAPACITY / 4;
 impl World {
     /// A world whose clock goes on from `now`, with these standard streams.
     pub fn new(now: Nanos, streams: Streams) -> Result<Self> {
+        host::raise_file_limit();
         let clock_offset = if now == 0 { 0 } else { now as i64 - host::monotonic() as i64 };
         Ok(Self {
             clock_offset,
@@ -173,8 +174,9 @@ impl World {
     fn report_drained(&mut self, k: &Kernel, inputs: &mut Vec<(Kind, Vec<u8>)>) {
         let full = |id: &ObjectId| match k.objects.stdio.get(id) {
             Some(stdio) => stdio.queued() > stdio::CAPACITY / 2 - 1,
-            None => k.net.sockets.get(id).is_none_or(|s| s.queued > SEND_BYTES_MAX / 2 - 1),
+            None => k.net.sockets.get(id).is_some_and(|s| s.queued > SEND_BYTES_MAX / 2 - 1),
         };
+        self.drained.retain(|id, _| k.objects.stdio.contains_key(id) || k.net.sockets.contains_key(id));
         self.drained.retain(|&id, &mut n| {
             let report = n >= DRAINED_BYTES_MAX || full(&id);
             if report {
