@@ -3,6 +3,7 @@
 use crate::kernel::{Ctx, Errno, Fail, Io, Kernel, Tid, Tracees, input};
 use crate::run::event::{self, PATIENCE};
 use crate::run::launch::{self, Command};
+use crate::run::place::Place;
 use crate::run::schedule;
 use crate::tracee::{Tracee, xsave_values};
 use crate::world::{Output, Streams, World};
@@ -20,6 +21,8 @@ use std::time::{Duration, Instant};
 const STEP_EVENTS_MAX: u32 = 256;
 /// Events between two looks at the world while the program is busy.
 const POLL_EVERY_EVENTS: u32 = 32;
+/// Events between two thoughts about a better processor.
+const LOOK_EVERY_EVENTS: u64 = 64;
 /// The channel of the exit status.
 pub const EXIT_CHANNEL: Channel = Channel(0);
 /// Memory is hashed in regions of this size, so that a difference can be placed.
@@ -43,6 +46,8 @@ pub struct ProcessGroup {
     unpolled: u32,
     patience: Duration,
     streams: Streams,
+    /// Taken at launch; the spawned share it.
+    place: Option<Place>,
 }
 
 impl ProcessGroup {
@@ -66,6 +71,7 @@ impl ProcessGroup {
             launched: false,
             unpolled: 0,
             patience: PATIENCE,
+            place: None,
             streams: Streams::Own,
         })
     }
@@ -135,6 +141,7 @@ impl ProcessGroup {
 
     fn launch(&mut self, io: Io<'_, '_>) -> Result<()> {
         // Shipping the first contents may take long; nothing runs meanwhile.
+        self.place = Place::take();
         let tracee = Tracee::spawn().map_err(level)?;
         self.tracees.insert(Tid(self.kernel.last_pid), tracee);
         let tid = Tid(self.kernel.last_pid);
@@ -185,6 +192,9 @@ impl ProcessGroup {
             schedule::fire_timers(&mut self.kernel);
         }
         schedule::settle(&mut self.kernel);
+        if let Some(place) = self.place.as_mut().filter(|_| self.kernel.position.0.is_multiple_of(LOOK_EVERY_EVENTS)) {
+            place.look(cx.tracees);
+        }
         if let (Some(status), true) = (self.kernel.exit, self.kernel.threads.is_empty()) {
             cx.io.say(EXIT_CHANNEL, &Output::Exit(status));
         }
@@ -376,6 +386,7 @@ impl Replica for ProcessGroup {
         self.tracees.clear();
         self.world = None;
         self.prepared = None;
+        self.place = None;
     }
 }
 

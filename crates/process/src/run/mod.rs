@@ -6,4 +6,5 @@ pub mod exec;
 pub mod jump;
 pub mod launch;
 pub mod patch;
+pub mod place;
 pub mod schedule;

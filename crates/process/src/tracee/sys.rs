@@ -400,6 +400,33 @@ pub fn pin_to(cpu: usize) -> Result<()> {
     if ret == 0 { Ok(()) } else { Err(last("sched_setaffinity")) }
 }
 
+/// The CPUs that a thread may run on.
+pub fn affinity(thread: pid_t) -> Result<Vec<usize>> {
+    // SAFETY: an all-zero set is valid; the kernel writes no more than its size.
+    let (ret, set) = unsafe {
+        let mut set: libc::cpu_set_t = MaybeUninit::zeroed().assume_init();
+        (libc::sched_getaffinity(thread, size_of::<libc::cpu_set_t>(), &mut set), set)
+    };
+    if ret < 0 {
+        return Err(last("sched_getaffinity"));
+    }
+    // SAFETY: `CPU_ISSET` checks bounds by indexing an array.
+    Ok((0..libc::CPU_SETSIZE as usize).filter(|&cpu| unsafe { libc::CPU_ISSET(cpu, &set) }).collect())
+}
+
+/// Restricts a thread to these CPUs.
+pub fn set_affinity(thread: pid_t, cpus: &[usize]) -> Result<()> {
+    // SAFETY: an all-zero set is valid, and `CPU_SET` checks bounds by indexing an array.
+    let ret = unsafe {
+        let mut set: libc::cpu_set_t = MaybeUninit::zeroed().assume_init();
+        for &cpu in cpus {
+            libc::CPU_SET(cpu, &mut set);
+        }
+        libc::sched_setaffinity(thread, size_of::<libc::cpu_set_t>(), &set)
+    };
+    if ret == 0 { Ok(()) } else { Err(last("sched_setaffinity")) }
+}
+
 /// The calling thread's id.
 pub fn gettid() -> pid_t {
     // SAFETY: no pointers.
