@@ -12,6 +12,10 @@ use std::time::Duration;
 /// Longest wait for a planned takeover.
 const HANDOVER_MAX: Duration = Duration::from_secs(60);
 
+/// A backup this close behind is in sync; one further behind slows the primary down. A group of processes has some ten thousand entries a second, so a
+/// takeover has no more than some tenths of a second left to execute.
+const LAG_ENTRIES_MAX: u64 = 4096;
+
 fn config(args: &PairArgs, start: Start, listen: String) -> NodeConfig {
     let mut config = NodeConfig::new(&args.log, start);
     config.listen = Some(listen);
@@ -20,6 +24,7 @@ fn config(args: &PairArgs, start: Start, listen: String) -> NodeConfig {
     config.detect = Duration::from_millis(args.detect);
     config.heartbeat = config.detect / 4;
     config.host = args.checks.options();
+    config.lag_entries_max = LAG_ENTRIES_MAX;
     config
 }
 
