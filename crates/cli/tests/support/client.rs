@@ -76,7 +76,7 @@ pub fn get(port: u16, path: &str) -> Result<Vec<u8>> {
     let bad = |what: &str| Error::new(ErrorKind::InvalidData, format!("{what}: {}", String::from_utf8_lossy(&all)));
     let end = all.windows(4).position(|w| w == b"\r\n\r\n").ok_or_else(|| bad("no header"))?;
     let head = String::from_utf8_lossy(&all[..end]).to_lowercase();
-    if !head.split(' ').nth(1).is_some_and(|code| code == "200") {
+    if head.split(' ').nth(1).is_none_or(|code| code != "200") {
         return Err(bad("not OK"));
     }
     let body = all[end + 4..].to_vec();
