@@ -246,6 +246,7 @@ guests! {
     threads
     timerfd
     times_stat
+    trapped_blocked
     udp_loopback
     unix_dgram
     unix_stream
