@@ -71,8 +71,7 @@ pub fn resume<R: Replica>(dir: &Path, replica: R, accept_loss: bool, options: Op
         host.feed(&frame)?;
         while !matches!(host.replay_step()?, Replayed::Starved | Replayed::Ended(_)) {}
     }
-    // Even if the program has ended: what it said last may not have left.
-    if let (Some(status), None) = (host.ended(), host.outbox().waiting().next()) {
+    if let Some(status) = host.ended() {
         return Ok(status);
     }
     let (next, chain) = whole_end(&store, mark.seq)?;
