@@ -135,6 +135,11 @@ fn a_full_partition_leaves_one() {
 }
 
 #[test]
+fn a_backup_that_hears_nothing_takes_over_or_rejoins() {
+    partition(true, false);
+}
+
+#[test]
 fn a_primary_that_hears_nothing_goes_on_alone_or_is_deposed() {
     partition(false, true);
 }

@@ -71,7 +71,8 @@ pub fn resume<R: Replica>(dir: &Path, replica: R, accept_loss: bool, options: Op
         host.feed(&frame)?;
         while !matches!(host.replay_step()?, Replayed::Starved | Replayed::Ended(_)) {}
     }
-    if let Some(status) = host.ended() {
+    // Even if the program has ended: what it said last may not have left.
+    if let (Some(status), None) = (host.ended(), host.outbox().waiting().next()) {
         return Ok(status);
     }
     let (next, chain) = whole_end(&store, mark.seq)?;
