@@ -29,8 +29,8 @@ int main(void) {
     CHECK(!FD_ISSET(p[0], &in));
     EQ(time.tv_usec, 0);
     ok("timeout clears the sets");
-    FD_SET(77, &in);
-    FAILS(EBADF, select(78, &in, NULL, NULL, NULL));
+    FD_SET(60, &in); // Beyond the table of descriptors (64 at least) Linux looks at none.
+    FAILS(EBADF, select(61, &in, NULL, NULL, NULL));
     FAILS(EINVAL, select(-1, NULL, NULL, NULL, NULL));
     ok("errors");
     sigset_t block = set_of(SIGUSR1), none = set_of(0);

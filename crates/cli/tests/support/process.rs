@@ -64,6 +64,8 @@ impl Process {
         // SAFETY: between fork and exec only prctl is called, which is safe there.
         unsafe {
             command.pre_exec(|| {
+                // A runner in the background of a shell ignores it, and children would too.
+                libc::signal(libc::SIGINT, libc::SIG_DFL);
                 libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL);
                 Ok(())
             });
