@@ -45,7 +45,7 @@ pub enum Replayed {
     Sync(Seq),
     /// No whole step is held.
     Starved,
-    /// The replica has ended with this status.
+    /// No whole step is held, and none has to come: the replica has ended with this status.
     Ended(i32),
 }
 
@@ -165,9 +165,6 @@ impl<R: Replica> Host<R> {
 
     /// Executes one step, or compares one digest, if all of it is held.
     pub fn replay_step(&mut self) -> Result<Replayed> {
-        if let Some(status) = self.ended {
-            return Ok(Replayed::Ended(status));
-        }
         match self.backlog.front().map(|e| e.kind) {
             Some(Kind::SYNC) => return self.compare_digest().map(Replayed::Sync),
             Some(Kind::LIVE) if self.backlog.next_mark().is_some() => {
@@ -176,16 +173,17 @@ impl<R: Replica> Host<R> {
             _ => {}
         }
         if self.backlog.next_mark().is_none() {
-            return Ok(Replayed::Starved);
+            return Ok(self.ended.map_or(Replayed::Starved, Replayed::Ended));
         }
-        let mut player = Player { backlog: &mut self.backlog, outbox: &mut self.outbox };
-        let progress = self.replica.replay(&mut player)?;
-        let seq = self.take_mark()?;
-        if let Progress::Ended(status) = progress {
-            self.ended = Some(status);
-            return Ok(Replayed::Ended(status));
+        // After its end a replica only goes live, so that its last outputs leave; the mark that says that they have is no step of its own.
+        let closing = self.ended.is_some() && self.backlog.front().is_some_and(|e| e.kind == Kind::MARK);
+        if !closing {
+            let mut player = Player { backlog: &mut self.backlog, outbox: &mut self.outbox };
+            if let Progress::Ended(status) = self.replica.replay(&mut player)? {
+                self.ended = Some(status);
+            }
         }
-        Ok(Replayed::Step(seq))
+        self.take_mark().map(Replayed::Step)
     }
 
     /// The step is over: the log must have its mark here, and the mark must describe what was done.
@@ -241,11 +239,6 @@ impl<R: Replica> Host<R> {
         let fresh = next == Seq(0);
         let mut writer = Writer::new(FrameBuilder::new(self.replica.level(), term, next, chain));
         self.backlog = Backlog::new(next);
-        if self.ended.is_some() {
-            // Nothing follows the end of a replica; only its last outputs may still have to leave.
-            self.writer = Some(writer);
-            return Ok(());
-        }
         if !fresh {
             writer.push(self.replica.position(), Kind::LIVE, term.0.to_le_bytes().to_vec());
         }
@@ -314,6 +307,12 @@ impl<R: Replica> Host<R> {
         self.last_mark = Some(seq);
     }
 
+    /// After the end of the replica: the log's last mark says that everything has left, so that nobody offers it again.
+    fn close(&mut self, sink: &mut dyn Sink) -> Result<()> {
+        self.end_step();
+        self.seal(sink.synced()).into_iter().try_for_each(|frame| sink.append(frame))
+    }
+
     /// Logs a digest of this moment, between two steps.
     pub fn record_digest(&mut self) -> Result<Digest> {
         let digest = self.replica.digest()?;
@@ -360,7 +359,7 @@ impl<R: Replica> Host<R> {
             self.release(sink.committed())?;
             let full = self.outbox.queued_bytes() > self.options.outbox_bytes_max;
             let progress = if order == Order::None && !full { Some(self.record_step()?) } else { None };
-            if order == Order::None && digest.due(self.replica.position()) {
+            if order == Order::None && self.ended.is_none() && digest.due(self.replica.position()) {
                 let started = Instant::now();
                 self.record_digest()?;
                 digest.done(started.elapsed(), self.replica.position());
@@ -384,6 +383,7 @@ impl<R: Replica> Host<R> {
             }
             match progress {
                 Some(Progress::Ended(status)) if self.outbox.waiting().next().is_none() => {
+                    self.close(sink)?;
                     return Ok(End::Exited(status));
                 }
                 Some(Progress::Idle(at_most)) => self.replica.wait(waker, at_most.min(digest.left()))?,

@@ -1,7 +1,7 @@
 //! A host saved at the end of a frame and loaded elsewhere goes on exactly like one that executed the whole log.
 
 use gapless_log::toy::{Toy, World};
-use gapless_log::{Host, Options, Replayed, Seq, Term};
+use gapless_log::{Host, Options, Replayed, Replica, Seq, Term};
 
 fn drain(host: &mut Host<Toy>) {
     while matches!(host.replay_step().expect("same log"), Replayed::Step(_) | Replayed::Sync(_)) {}
@@ -55,7 +55,7 @@ fn bytes_that_are_no_state_are_refused() {
 }
 
 #[test]
-fn an_ended_replica_that_takes_over_logs_nothing_more() {
+fn an_ended_replica_takes_over_says_its_last_outputs_and_is_followed() {
     let mut live = Host::new(Toy::new(World::chatty(3, 4)), Options::default());
     let mut backup = Host::new(Toy::new(World::new(3)), Options::default());
     live.go_live(Term(1), Seq(0), 0).expect("fresh");
@@ -69,6 +69,12 @@ fn an_ended_replica_that_takes_over_logs_nothing_more() {
     let end = frames.last().map(|f| (f.end_seq(), f.chain_after())).expect("something was logged");
     backup.go_live(Term(2), end.0, end.1).expect("takes over");
     backup.record_step().expect("has ended");
-    assert!(backup.seal(Seq(0)).is_empty(), "a log goes on after the end of its replica");
     assert!(backup.release(end.0).expect("toy emits") > 0, "its last outputs leave");
+    let mut third = Host::new(Toy::new(World::new(3)), Options::default());
+    let more = backup.seal(Seq(0));
+    assert!(!more.is_empty(), "going live is logged after the end too");
+    frames.iter().chain(&more).for_each(|frame| third.feed(frame).expect("continues"));
+    drain(&mut third);
+    assert_eq!((third.ended(), third.next_seq()), (backup.ended(), backup.next_seq()));
+    assert_eq!(third.replica_mut().digest().expect("digest"), backup.replica_mut().digest().expect("digest"));
 }

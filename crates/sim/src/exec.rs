@@ -468,8 +468,7 @@ impl Sim {
                 Err(e) => return self.replica_differs(node, &e),
             }
         }
-        // Nothing follows the end of a replica.
-        let next = if run.host.ended().is_some() { n.disk.end().seq } else { run.host.next_seq() };
+        let next = run.host.next_seq();
         let news = next > run.executed;
         run.executed = next;
         if more {

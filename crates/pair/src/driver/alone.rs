@@ -71,7 +71,7 @@ pub fn resume<R: Replica>(dir: &Path, replica: R, accept_loss: bool, options: Op
         host.feed(&frame)?;
         while !matches!(host.replay_step()?, Replayed::Starved | Replayed::Ended(_)) {}
     }
-    // Even if the program has ended: what it said last may not have left.
+    // Even if the program has ended, what it said last may not have left.
     if let (Some(status), None) = (host.ended(), host.outbox().waiting().next()) {
         return Ok(status);
     }
@@ -132,9 +132,8 @@ pub fn replay<R: Replica>(dir: &Path, replica: R, until: Option<Position>, diges
                     Replayed::Sync(_) => done.digests += 1,
                     Replayed::Starved => break,
                     Replayed::Ended(status) => {
-                        done.steps += 1;
                         done.ended = Some(status);
-                        break 'frames;
+                        break;
                     }
                 }
             }

@@ -144,11 +144,7 @@ impl<'a, R: Replica> Runner<'a, R> {
         loop {
             match self.host.replay_step()? {
                 Replayed::Step(seq) | Replayed::Sync(seq) => self.executed = seq.next(),
-                Replayed::Starved => break,
-                Replayed::Ended(_) => {
-                    self.executed = self.fed;
-                    break;
-                }
+                Replayed::Starved | Replayed::Ended(_) => break,
             }
             if reported.elapsed() >= REPORT_EVERY {
                 reported = Instant::now();
