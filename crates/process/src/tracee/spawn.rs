@@ -38,8 +38,8 @@ pub fn pin_current_thread(cpu: Option<usize>) -> Result<usize> {
 /// The steps of the child, for a readable error.
 const STEPS: [&str; 10] = [
     "start",
-    "setsid",
     "PR_SET_PDEATHSIG",
+    "setsid",
     "personality(ADDR_NO_RANDOMIZE)",
     "setrlimit",
     "dup2",
@@ -61,7 +61,7 @@ impl Tracee {
         let (ours, theirs) = sys::socket_pair()?;
         let theirs = sys::dup_above(theirs.as_fd(), ABOVE_RESERVED)?;
         let stub = sys::dup_above(stub::memfd()?.as_fd(), ABOVE_RESERVED)?;
-        let pid = fork_child(&theirs, &stub)?;
+        let pid = fork_child(&ours, &theirs, &stub)?;
         let mut tracee = Tracee::new(pid, pid, Link { socket: Arc::new(ours) });
         drop(theirs);
         sys::seize(pid, OPTIONS)?;
@@ -111,15 +111,15 @@ impl Tracee {
     }
 }
 
-fn fork_child(socket: &OwnedFd, stub: &OwnedFd) -> Result<libc::pid_t> {
-    let (socket, stub) = (socket.as_raw_fd(), stub.as_raw_fd());
+fn fork_child(ours: &OwnedFd, socket: &OwnedFd, stub: &OwnedFd) -> Result<libc::pid_t> {
+    let (ours, socket, stub) = (ours.as_raw_fd(), socket.as_raw_fd(), stub.as_raw_fd());
     // SAFETY: no pointers.
     let supervisor = unsafe { libc::getpid() };
     // SAFETY: the child calls `child`, which keeps to async-signal-safe calls and never returns.
     match unsafe { libc::fork() } {
         -1 => Err(Error::Os { call: "fork", errno: sys::errno() }),
         // SAFETY: we are the child, just forked.
-        0 => unsafe { child(supervisor, socket, stub) },
+        0 => unsafe { child(supervisor, ours, socket, stub) },
         pid => Ok(pid),
     }
 }
@@ -128,11 +128,9 @@ fn fork_child(socket: &OwnedFd, stub: &OwnedFd) -> Result<libc::pid_t> {
 ///
 /// # Safety
 /// Only in a freshly forked child; the descriptors are open.
-unsafe fn child(supervisor: libc::pid_t, socket: c_int, stub: c_int) -> ! {
+unsafe fn child(supervisor: libc::pid_t, ours: c_int, socket: c_int, stub: c_int) -> ! {
     // SAFETY: async-signal-safe calls on live stack memory only.
     unsafe {
-        let mut byte = 0u8;
-        while libc::recv(socket, (&raw mut byte).cast(), 1, 0) < 0 && sys::errno() == libc::EINTR {}
         let check = |step: u32, ok: bool| {
             if !ok {
                 let mut report = [0u8; 8];
@@ -142,10 +140,15 @@ unsafe fn child(supervisor: libc::pid_t, socket: c_int, stub: c_int) -> ! {
                 libc::_exit(1);
             }
         };
-        check(1, libc::setsid() >= 0);
-        check(2, libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) == 0);
-        // The supervisor may have died before the line above took effect.
-        check(2, libc::getppid() == supervisor);
+        // Before it waits for anything: a supervisor that dies now has not seized it yet.
+        check(1, libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) == 0);
+        // It may have died before the line above took effect.
+        check(1, libc::getppid() == supervisor);
+        // Held here too, the supervisor's end would never be seen to close.
+        libc::close(ours);
+        let mut byte = 0u8;
+        while libc::recv(socket, (&raw mut byte).cast(), 1, 0) < 0 && sys::errno() == libc::EINTR {}
+        check(2, libc::setsid() >= 0);
         reset_signals();
         check(3, libc::personality(libc::ADDR_NO_RANDOMIZE as libc::c_ulong) >= 0);
         check(4, set_limit(libc::RLIMIT_STACK, STACK_SIZE));
