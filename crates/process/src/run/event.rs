@@ -30,6 +30,7 @@ pub fn turn(k: &mut Kernel, cx: &mut Ctx<'_, '_>, patience: Duration, give_way: 
     }
     if next_is_jump(k, cx) {
         jump::adopt(k, cx)?;
+        k.slice = 0;
         remember(k, cx);
         return Ok(());
     }
@@ -50,6 +51,8 @@ pub fn turn(k: &mut Kernel, cx: &mut Ctx<'_, '_>, patience: Duration, give_way: 
         }
         Stop::Interrupted => {
             remember(k, cx);
+            // It has computed for as long as others had to wait: the baton goes to them, not back to it for the rest of its slice.
+            k.slice = 0;
             jump::record(k, cx)
         }
         Stop::Exited(_) | Stop::Killed(_) => Err(Fail::Fatal(Error::Level(format!(
