@@ -8,6 +8,7 @@ use gapless_pair::witness::Witness;
 use gapless_pair::{Commit, Start, status};
 use std::net::TcpStream;
 use std::path::Path;
+use std::thread;
 use std::time::{Duration, Instant};
 
 #[test]
@@ -106,14 +107,22 @@ fn partition(forth: bool, back: bool) {
     primary_proxy.set_target(&primary.address);
     primary.wait_mode("protected");
     wait_more(&plan.world, 100);
+    let dialled = || proxy.dials() + primary_proxy.dials();
+    let before = dialled();
     proxy.cut(forth, back);
     primary_proxy.cut(back, forth);
+    let cut_at = Instant::now();
     // One of the two goes on alone, and only one.
     let alone = wait_until("one goes on alone", || {
         let solo = |node: &Proc| node.status().is_some_and(|s| s.mode == "solo" && !s.asking);
         [&primary, &backup].into_iter().position(solo)
     });
     wait_more(&plan.world, 200);
+    // A connection that leads nowhere is given up and dialled again, without haste: nobody needs more than a few.
+    thread::sleep(Duration::from_secs(3).saturating_sub(cut_at.elapsed()));
+    let (dials, lasted) = (dialled() - before, cut_at.elapsed());
+    println!("{dials} dials in {lasted:?}, at most {} at a time", proxy.carried_most() + primary_proxy.carried_most());
+    assert!(dials <= 4 + lasted.as_secs() as usize, "{dials} dials in {lasted:?}");
     proxy.cut(false, false);
     primary_proxy.cut(false, false);
     if alone == 0 {

@@ -122,7 +122,10 @@ pub struct Node {
     config: NodeConfig,
     lock: Option<DirLock>,
     listener: Option<TcpListener>,
+    /// Where it listens; empty if it does not.
     address: String,
+    /// Where others are told to dial.
+    advertised: String,
     arbiter: workers::SharedArbiter,
     control: Control,
     notify: Option<Notify>,
@@ -184,15 +187,16 @@ impl Node {
         let lock = DirLock::take(&config.dir)?;
         let listener = config.listen.as_deref().map(listen).transpose()?;
         let bound = listener.as_ref().and_then(|l| l.local_addr().ok());
-        let address = config.advertise.clone().or(bound.map(|a: SocketAddr| a.to_string())).unwrap_or_default();
+        let address = bound.map(|a: SocketAddr| a.to_string()).unwrap_or_default();
+        let advertised = config.advertise.clone().unwrap_or_else(|| address.clone());
         let last = Snapshot { supervisor_pid: std::process::id(), address: address.clone(), ..Snapshot::default() };
         let current = Current { shared: None, last, asked: Vec::new() };
         let control = Control { current: Arc::new(Mutex::new(current)) };
         let arbiter = Arc::new(Mutex::new(arbiter));
-        Ok(Self { config, lock: Some(lock), listener, address, arbiter, control, notify: Some(notify) })
+        Ok(Self { config, lock: Some(lock), listener, address, advertised, arbiter, control, notify: Some(notify) })
     }
 
-    /// Where it listens.
+    /// Where it listens, which need not be where others are told to dial (they may have to go through something in between).
     pub fn address(&self) -> &str {
         &self.address
     }
@@ -251,7 +255,7 @@ impl Node {
     ) -> Result<(Halt, DirLock, Stats)> {
         let (store, found) = open(lock, replica.level(), &replica.identity(), self.config.commit)?;
         let life = Life { node: node_number(&self.config.dir), id: random_u128()? };
-        let mut config = self.config.engine(life, self.address.clone(), replica.identity())?;
+        let mut config = self.config.engine(life, self.advertised.clone(), replica.identity())?;
         let meta = workers::load_meta(store.meta())?;
         if self.config.start == Start::Resume {
             // The history goes on at the level at which it was promised.

@@ -14,7 +14,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -530,30 +530,31 @@ pub struct Proxy {
     target: Arc<Mutex<String>>,
     /// Held: from the side that dialled, and towards it.
     cut: Arc<(AtomicBool, AtomicBool)>,
+    dials: Arc<AtomicUsize>,
+    /// Connections carried at this moment, and the most so far.
+    carried: Arc<(AtomicUsize, AtomicUsize)>,
 }
+
+/// A proxy refuses more at a time: whoever needs them dials in a storm, and the test must fail for that and not for want of descriptors.
+const CARRIED_MAX: usize = 64;
 
 impl Proxy {
     pub fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let proxy =
-            Self { address: listener.local_addr().unwrap().to_string(), target: Arc::default(), cut: Arc::default() };
+        let proxy = Self {
+            address: listener.local_addr().unwrap().to_string(),
+            target: Arc::default(),
+            cut: Arc::default(),
+            dials: Arc::default(),
+            carried: Arc::default(),
+        };
         let p = proxy.clone();
-        thread::spawn(move || {
-            for near in listener.incoming().flatten() {
-                let target = p.target.lock().unwrap().clone();
-                let Ok(far) = TcpStream::connect(target) else { continue };
-                near.set_nodelay(true).unwrap();
-                far.set_nodelay(true).unwrap();
-                let (near2, far2) = (near.try_clone().unwrap(), far.try_clone().unwrap());
-                let (forth, back) = (Arc::clone(&p.cut), Arc::clone(&p.cut));
-                thread::spawn(move || carry(near, far, &|| forth.0.load(Ordering::SeqCst)));
-                thread::spawn(move || carry(far2, near2, &|| back.1.load(Ordering::SeqCst)));
-            }
-        });
+        thread::spawn(move || listener.incoming().flatten().for_each(|near| p.accepted(near)));
         proxy
     }
 
     pub fn set_target(&self, address: &str) {
+        assert_ne!(address, self.address, "a proxy of itself dials itself without end");
         *self.target.lock().unwrap() = address.to_owned();
     }
 
@@ -562,9 +563,40 @@ impl Proxy {
         self.cut.0.store(forth, Ordering::SeqCst);
         self.cut.1.store(back, Ordering::SeqCst);
     }
+
+    /// How often it was dialled.
+    pub fn dials(&self) -> usize {
+        self.dials.load(Ordering::SeqCst)
+    }
+
+    /// Most connections at a time so far.
+    pub fn carried_most(&self) -> usize {
+        self.carried.1.load(Ordering::SeqCst)
+    }
+
+    fn accepted(&self, near: TcpStream) {
+        self.dials.fetch_add(1, Ordering::SeqCst);
+        let target = self.target.lock().unwrap().clone();
+        if self.carried.0.load(Ordering::SeqCst) >= CARRIED_MAX {
+            return;
+        }
+        let Ok(far) = TcpStream::connect(target) else { return };
+        let now = self.carried.0.fetch_add(1, Ordering::SeqCst) + 1;
+        self.carried.1.fetch_max(now, Ordering::SeqCst);
+        near.set_nodelay(true).unwrap();
+        far.set_nodelay(true).unwrap();
+        let (cut, carried) = (Arc::clone(&self.cut), Arc::clone(&self.carried));
+        thread::spawn(move || {
+            thread::scope(|s| {
+                s.spawn(|| carry(&near, &far, &|| cut.0.load(Ordering::SeqCst)));
+                carry(&far, &near, &|| cut.1.load(Ordering::SeqCst));
+            });
+            carried.0.fetch_sub(1, Ordering::SeqCst);
+        });
+    }
 }
 
-fn carry(mut from: TcpStream, mut to: TcpStream, cut: &dyn Fn() -> bool) {
+fn carry(mut from: &TcpStream, mut to: &TcpStream, cut: &dyn Fn() -> bool) {
     let mut buffer = vec![0; 64 << 10];
     loop {
         let got = from.read(&mut buffer).unwrap_or(0);
