@@ -245,17 +245,32 @@ impl Core {
         let _ = self.disk.send(job);
     }
 
-    /// A socket that was dialled or accepted.
-    pub fn connected(&mut self, socket: TcpStream) {
+    /// A socket that was accepted.
+    pub fn accepted(&mut self, socket: TcpStream) {
+        self.connected(socket, Event::Connected);
+    }
+
+    /// A socket that was dialled.
+    pub fn dialled(&mut self, socket: TcpStream) {
+        self.connected(socket, Event::Dialled);
+    }
+
+    /// The engine decides which are kept; beyond those there are only closed ones with something left to say, and they make room.
+    fn connected(&mut self, socket: TcpStream, event: fn(ConnId) -> Event) {
         const LINKS_MAX: usize = 32;
-        if self.links.len() >= LINKS_MAX || self.over.is_some() {
+        if self.over.is_some() {
             return;
+        }
+        if self.links.len() >= LINKS_MAX {
+            let closing = self.links.iter().find(|(_, link)| link.is_closing()).map(|(&conn, _)| conn);
+            let Some(closing) = closing else { return };
+            self.links.remove(&closing);
         }
         let Ok(link) = Link::new(socket) else { return };
         self.connections += 1;
         let conn = ConnId(self.connections);
         self.links.insert(conn, link);
-        self.handle(Event::Connected(conn));
+        self.handle(event(conn));
     }
 
     /// The connection broke.

@@ -88,7 +88,7 @@ fn accept(listener: Option<&TcpListener>, core: &mut Core) -> bool {
     let Some(listener) = listener else { return true };
     for _ in 0..ACCEPTS_MAX {
         match listener.accept() {
-            Ok((socket, _)) => core.connected(socket),
+            Ok((socket, _)) => core.accepted(socket),
             Err(e) => return e.kind() == std::io::ErrorKind::WouldBlock,
         }
     }

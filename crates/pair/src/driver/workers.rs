@@ -172,7 +172,7 @@ pub(super) fn dial(addresses: &Receiver<String>, shared: &Weak<Shared>) {
         let Some(shared) = shared.upgrade() else { return };
         let Some(socket) = socket else { continue };
         let mut core = shared.lock();
-        core.connected(socket);
+        core.dialled(socket);
         core.finish();
         drop(core);
         shared.io.wake();
