@@ -37,8 +37,10 @@ pub(super) struct ReadsAsked {
     used_until: Micros,
 }
 
-/// A connection without a session lives this many detection times, and may keep this side from dialling so long.
+/// A connection without a session lives this many detection times.
 const CONN_IDLE_DETECTS: u64 = 5;
+/// Connections that may be strangers' keep this side from dialling for this many detection times: one of them may be the other side's.
+const CROWD_DETECTS: u64 = 1;
 /// Connections kept at once; for one more, the oldest that has said nothing is closed.
 const CONNS_MAX: usize = 16;
 /// So many reads that others cause may follow each other without a pause.
@@ -85,7 +87,7 @@ impl Engine {
     }
 
     pub(super) fn tick_conns(&mut self) {
-        let limit = self.conn_idle_max();
+        let limit = Micros(self.config.detect.0 * CONN_IDLE_DETECTS);
         let session = self.session_conn();
         let now = self.now;
         let idle: Vec<ConnId> = (self.conns.iter())
@@ -103,17 +105,21 @@ impl Engine {
         self.read_if_due();
     }
 
-    fn conn_idle_max(&self) -> Micros {
-        Micros(self.config.detect.0 * CONN_IDLE_DETECTS)
+    /// Somebody is being talked to, or may be.
+    fn has_company(&self) -> bool {
+        let crowd_max = Micros(self.config.detect.0 * CROWD_DETECTS);
+        let crowd = self.dialler.crowded_since.map_or(Micros(0), |since| self.now.since(since));
+        self.session_conn().is_some()
+            || self.conns.iter().any(|(&id, conn)| conn.dialled || self.is_requesting(id))
+            || !self.conns.is_empty() && crowd < crowd_max
     }
 
-    /// Dials, unless there is somebody already or it was done a moment ago.
+    /// Dials, unless there is company or it was done a moment ago.
     pub(super) fn dial(&mut self, address: &str) {
-        let (now, idle_max) = (self.now, self.conn_idle_max());
-        let crowd = self.dialler.crowded_since.map_or(Micros(0), |since| now.since(since));
-        if address.is_empty() || self.session_conn().is_some() || !self.conns.is_empty() && crowd < idle_max {
+        if address.is_empty() || self.has_company() {
             return;
         }
+        let now = self.now;
         let (shortest, longest) = (self.config.retry, Micros(self.config.retry.0 * DIAL_PAUSE_RETRIES_MAX));
         let dialler = &mut self.dialler;
         if dialler.address != address {
