@@ -309,7 +309,6 @@ impl Core {
 
     /// Fills streams and writes what waits for sockets.
     pub fn finish(&mut self) {
-        let mut blocked = false;
         loop {
             let mut gone = Vec::new();
             let mut failed = None;
@@ -320,7 +319,6 @@ impl Core {
                 if !link.flush() || link.is_done() {
                     gone.push(conn);
                 }
-                blocked |= !link.outgoing.is_empty();
             }
             if let Some(why) = failed {
                 self.links.values_mut().for_each(Link::close);
@@ -332,7 +330,7 @@ impl Core {
             }
             gone.into_iter().for_each(|conn| self.gone(conn));
         }
-        if blocked {
+        if self.links.values().any(Link::is_unwatched) {
             self.io.wake();
         }
     }

@@ -66,10 +66,9 @@ fn wait(shared: &Shared, listener: Option<&TcpListener>, at_most: Duration) -> R
         fds.push(entry(listener.as_raw_fd(), libc::POLLIN));
     }
     let first = fds.len();
-    let core = shared.lock();
-    for (&conn, link) in &core.links {
-        let out = if link.outgoing.is_empty() { 0 } else { libc::POLLOUT };
-        fds.push(entry(link.fd(), libc::POLLIN | out));
+    let mut core = shared.lock();
+    for (&conn, link) in &mut core.links {
+        fds.push(entry(link.fd(), link.watch()));
         conns.push(conn);
     }
     drop(core);
