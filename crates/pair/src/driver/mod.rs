@@ -35,7 +35,7 @@ use stats::Stats;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 /// Everything fixed for one node. [`NodeConfig::new`] gives the defaults of the command line.
@@ -116,6 +116,9 @@ pub struct NodeEnd {
 
 /// What a node tells a person while it runs; called on a thread of its own, so it may take its time.
 pub type Notify = Box<dyn FnMut(&Status) + Send>;
+
+/// So many notices wait for a person who reads slowly; more are dropped.
+const NOTICES_MAX: usize = 1024;
 
 /// One node of a pair, not yet running.
 pub struct Node {
@@ -209,7 +212,7 @@ impl Node {
     /// Runs until this node's part is over. `make` makes a replica that has executed nothing; it is called once for each life.
     pub fn run<R: Replica>(mut self, mut make: impl FnMut() -> Result<R>) -> Result<NodeEnd> {
         let _server = ControlServer::start(&self.config.dir, self.control.clone())?;
-        let (notify, changes) = mpsc::channel::<Status>();
+        let (notify, changes) = mpsc::sync_channel::<Status>(NOTICES_MAX);
         let mut tell = self.notify.take().expect("a node runs once");
         let teller = thread::Builder::new()
             .name("pair-notify".into())
@@ -224,7 +227,7 @@ impl Node {
     fn run_lives<R: Replica>(
         &mut self,
         make: &mut impl FnMut() -> Result<R>,
-        notify: &mpsc::Sender<Status>,
+        notify: &mpsc::SyncSender<Status>,
     ) -> Result<NodeEnd> {
         let mut stats = Stats::default();
         loop {
@@ -251,7 +254,7 @@ impl Node {
         lock: DirLock,
         stats: Stats,
         replica: R,
-        notify: mpsc::Sender<Status>,
+        notify: mpsc::SyncSender<Status>,
     ) -> Result<(Halt, DirLock, Stats)> {
         let (store, found) = open(lock, replica.level(), &replica.identity(), self.config.commit)?;
         let life = Life { node: node_number(&self.config.dir), id: random_u128()? };
@@ -266,8 +269,9 @@ impl Node {
         let io = Waker::new().map_err(|e| Error::io("making a waker for", &self.config.dir, e))?;
         mail.written(store.end().0);
         let (arbiter, arbiter_jobs) = mpsc::channel();
-        let (disk, disk_jobs) = mpsc::channel();
-        let (dial, addresses) = mpsc::channel();
+        let (disk, disk_jobs) = workers::disk_queue();
+        // Who does not get in asks again.
+        let (dial, addresses) = mpsc::sync_channel(1);
         let (view, syncer, log_meta) = (store.view().clone(), store.syncer(), store.meta().clone());
         let parts = Parts {
             engine: Engine::new(config, meta, found),
@@ -286,7 +290,7 @@ impl Node {
         let (weak, asked_of) = (Arc::downgrade(&shared), Arc::clone(&self.arbiter));
         spawn("pair-arbiter", move || workers::arbitrate(&asked_of, &arbiter_jobs, &weak))?;
         let weak = Arc::downgrade(&shared);
-        spawn("pair-disk", move || workers::work_disk(&disk_jobs, log_meta, &syncer, &view, &weak))?;
+        let disk_thread = spawn("pair-disk", move || workers::work_disk(&disk_jobs, log_meta, &syncer, &view, &weak))?;
         let weak = Arc::downgrade(&shared);
         spawn("pair-dial", move || workers::dial(&addresses, &weak))?;
 
@@ -310,16 +314,17 @@ impl Node {
         });
         self.control.status();
         self.control.lock().shared = None;
-        let lived = shared.lock().stats.reborn();
-        shared.lock().links.clear();
+        let lived = shared.lock().end();
+        // It writes into the directory, which is the next life's from here on. The arbiter's thread and the dialling one may hang; they hold nothing.
+        disk_thread.join().expect("the disk's thread does not panic");
         let store = shared.store.lock().unwrap_or_else(PoisonError::into_inner).take();
         Ok((over, store.expect("taken once, here").into_lock(), lived))
     }
 }
 
-fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<()> {
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>> {
     let spawned = thread::Builder::new().name(name.into()).spawn(work);
-    spawned.map(drop).map_err(|e| Error::Refused(format!("cannot start thread {name}: {e}")))
+    spawned.map_err(|e| Error::Refused(format!("cannot start thread {name}: {e}")))
 }
 
 fn listen(address: &str) -> Result<TcpListener> {
