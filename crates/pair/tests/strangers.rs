@@ -3,11 +3,14 @@
 mod common;
 
 use common::*;
-use gapless_pair::arbiter::parse;
-use gapless_pair::{Ack, Commit, Hello, Life, Message, Nonce, Packet, Point, Seat, Start};
+use gapless_log::Term;
+use gapless_pair::arbiter::{PutOutcome, parse};
+use gapless_pair::witness::{CONNECTIONS_MAX, Witness};
+use gapless_pair::{Ack, Commit, Expect, Hello, Life, Message, Nonce, Packet, Point, Put, Register, Seat, Start};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -34,16 +37,15 @@ fn wait_more(world: &Path, lines: usize) {
 struct Stranger {
     address: String,
     says: &'static [u8],
-    /// The last ones, still open on his side.
+    /// So many he keeps open.
+    keeps: usize,
     open: std::collections::VecDeque<TcpStream>,
 }
 
-/// So many he keeps: more than a node does, and less than a test may have.
-const OPEN_MAX: usize = 200;
-
 impl Stranger {
     fn new(address: &str, says: &'static [u8]) -> Self {
-        Self { address: address.to_owned(), says, open: Default::default() }
+        // More than a node keeps, and less than a test may have.
+        Self { address: address.to_owned(), says, keeps: 200, open: Default::default() }
     }
 
     fn connect(&mut self, times: usize) {
@@ -51,7 +53,7 @@ impl Stranger {
             let Ok(mut socket) = TcpStream::connect(&self.address) else { continue };
             let _ = socket.write_all(self.says);
             self.open.push_back(socket);
-            if self.open.len() > OPEN_MAX {
+            if self.open.len() > self.keeps {
                 self.open.pop_front();
             }
         }
@@ -148,4 +150,71 @@ fn a_joiner_that_does_not_read_costs_no_processor() {
     let status = primary.status().unwrap();
     assert!(status.why.contains("Session"), "{status:?}");
     assert!(used < 300, "{used} ms");
+}
+
+/// Threads of this process with this name.
+fn threads(name: &str) -> usize {
+    let tasks = std::fs::read_dir("/proc/self/task").unwrap().flatten();
+    tasks.filter(|t| std::fs::read_to_string(t.path().join("comm")).is_ok_and(|n| n.trim() == name)).count()
+}
+
+fn register(term: u64) -> Register {
+    let owner = Seat { life: Life { node: 1, id: 1 }, address: String::new() };
+    Register { uuid: 9, term: Term(term), generation: 0, owner, backup: None, ended: None }
+}
+
+/// Ends the other thread of a test, whether this one succeeds or not.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+/// They are sent away for whoever asks; and when the witness ends, it ends at once, and all of it.
+#[test]
+fn a_thousand_strangers_do_not_keep_a_pair_from_its_witness() {
+    let home = tempfile::tempdir().unwrap();
+    for says in [&b""[..], b"GLW1\xff\x00\x00\x00", b"GET / HTTP/1.1\r\n\r\n"] {
+        let directory = home.path().join("registers");
+        let witness = Witness::start("127.0.0.1:0", &directory).unwrap();
+        let address = witness.address().to_string();
+        let mut arbiter = parse(&format!("{address}/{}", says.len())).unwrap();
+        let mut strangers = Stranger { keeps: 500, ..Stranger::new(&address, says) };
+        strangers.connect(1000);
+        let began = Instant::now();
+        let put = Put { expect: Expect::Absent, new: register(1) };
+        assert_eq!(arbiter.put(&put).unwrap(), PutOutcome::Won);
+        // They go on coming.
+        let mut again = 0;
+        let over = AtomicBool::new(false);
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                while !over.load(Ordering::SeqCst) {
+                    strangers.connect(1);
+                    thread::sleep(Duration::from_millis(1));
+                }
+            });
+            let _over = Over(&over);
+            for _ in 0..50 {
+                // As the engine does: what was not answered is asked again.
+                let read = wait_until("the witness answers", || arbiter.read().inspect_err(|_| again += 1).ok());
+                assert_eq!(read, Some(register(1)));
+                // (A thread ends a moment after it has given its place back.)
+                let threads = threads("witness-client");
+                assert!(threads <= CONNECTIONS_MAX + 32, "{threads}");
+            }
+        });
+        println!(
+            "{:?}: put and 50 reads took {:?}, {again} asked again",
+            String::from_utf8_lossy(says),
+            began.elapsed()
+        );
+        let began = Instant::now();
+        drop(witness);
+        assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+        // Nobody holds the directory any more.
+        drop(Witness::start("127.0.0.1:0", &directory).unwrap());
+    }
 }
