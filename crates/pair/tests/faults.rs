@@ -406,3 +406,19 @@ fn a_takeover_that_cannot_be_prepared_is_tried_again() {
     wait_more(&plan.world, 100);
     check(&plan, backup);
 }
+
+/// A mistake of this program on one side: that side dies of it, connections and all, and the other takes over.
+#[test]
+fn a_replica_that_panics_ends_its_side() {
+    let home = tempfile::tempdir().unwrap();
+    let flawed = |plan: &mut Plan| {
+        if plan.start == Start::Fresh {
+            plan.flaw = Flaw::Panics(1000);
+        }
+    };
+    let (mut primary, backup, plan) = protected(home.path(), flawed);
+    wait_until("the process ends", || primary.has_ended().then_some(()));
+    wait_role(&backup, "primary");
+    wait_more(&plan.world, 100);
+    check(&plan, backup);
+}

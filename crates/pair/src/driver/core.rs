@@ -93,6 +93,15 @@ impl Shared {
         self.core.lock().unwrap_or_else(|_| panic!("the pair's engine has failed"))
     }
 
+    /// The replica's thread is panicking: everything ends.
+    pub fn failed(&self) {
+        let mut core = self.core.lock().unwrap_or_else(PoisonError::into_inner);
+        core.over.get_or_insert_with(|| Halt::Failed("the replica's thread has failed".into()));
+        core.links.clear();
+        drop(core);
+        self.io.wake();
+    }
+
     /// Reports events, carries out what follows, and writes what there is to send.
     pub fn tell(&self, events: impl IntoIterator<Item = Event>) {
         let mut core = self.lock();

@@ -303,6 +303,8 @@ impl Node {
         let listener = self.listener.as_ref();
         let over = thread::scope(|scope| {
             let sockets = scope.spawn(|| io::run(&shared, listener, tick));
+            // If the replica's thread panics, its connections must not go on saying that all is well.
+            let _ended = EndOnPanic(&shared);
             shared.tell([Event::Start].into_iter().chain(asked));
             let over = Runner::new(&shared, Host::new(replica, self.config.host.clone())).run();
             let mut core = shared.lock();
@@ -332,6 +334,17 @@ fn listen(address: &str) -> Result<TcpListener> {
     let listener = TcpListener::bind(address).map_err(refused)?;
     listener.set_nonblocking(true).map_err(refused)?;
     Ok(listener)
+}
+
+/// Ends the I/O thread, and with it the connections, if the replica's thread panics: the other side notices at once.
+struct EndOnPanic<'a>(&'a Shared);
+
+impl Drop for EndOnPanic<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.failed();
+        }
+    }
 }
 
 /// Opens the directory's log, or makes one, and samples it for the engine.

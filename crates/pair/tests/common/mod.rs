@@ -55,6 +55,8 @@ pub enum Flaw {
     Slow(u64),
     /// Cannot prepare a takeover for so many times.
     Unprepared(u64),
+    /// Panics at this step when live.
+    Panics(u64),
 }
 
 impl Counter {
@@ -121,6 +123,7 @@ impl Replica for Counter {
         if !left.is_zero() {
             return Ok(Progress::Idle(left));
         }
+        assert!(self.flaw != Flaw::Panics(self.position), "the replica has a mistake");
         let random = gapless_log::random_u128()? as u64;
         log.input(Position(self.position), RANDOM, random.to_le_bytes().to_vec());
         self.mix(random);
@@ -310,6 +313,7 @@ impl Plan {
                 Flaw::Diverges => "diverges 0".into(),
                 Flaw::Slow(n) => format!("slow {n}"),
                 Flaw::Unprepared(n) => format!("unprepared {n}"),
+                Flaw::Panics(n) => format!("panics {n}"),
             },
             self.lag_entries_max.to_string(),
             u8::from(self.alone).to_string(),
@@ -342,6 +346,7 @@ impl Plan {
             flaw: match f[13].split_once(' ') {
                 Some(("diverges", _)) => Flaw::Diverges,
                 Some(("slow", n)) => Flaw::Slow(n.parse().unwrap()),
+                Some(("panics", n)) => Flaw::Panics(n.parse().unwrap()),
                 Some(("unprepared", n)) => Flaw::Unprepared(n.parse().unwrap()),
                 _ => Flaw::None,
             },
