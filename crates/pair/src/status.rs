@@ -90,6 +90,7 @@ struct Done {
 #[derive(Debug)]
 pub(crate) struct ControlServer {
     dir: PathBuf,
+    listener: Arc<UnixListener>,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -102,11 +103,12 @@ impl ControlServer {
             Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(failed(e)),
             _ => {}
         }
-        let listener = at_short_path(dir, |path| UnixListener::bind(path)).map_err(failed)?;
+        let listener = Arc::new(at_short_path(dir, |path| UnixListener::bind(path)).map_err(failed)?);
+        let accepting = Arc::clone(&listener);
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
         let work = move || {
-            for stream in listener.incoming() {
+            for stream in accepting.incoming() {
                 if stopped.load(Ordering::SeqCst) {
                     return;
                 }
@@ -118,14 +120,15 @@ impl ControlServer {
             }
         };
         let thread = std::thread::Builder::new().name("pair-control".into()).spawn(work).map_err(failed)?;
-        Ok(Self { dir: dir.to_owned(), stop, thread: Some(thread) })
+        Ok(Self { dir: dir.to_owned(), listener, stop, thread: Some(thread) })
     }
 }
 
 impl Drop for ControlServer {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::SeqCst);
-        let _ = at_short_path(&self.dir, |path| UnixStream::connect(path));
+        // SAFETY: no pointers; the descriptor is this listener's. It ends the accept that waits, whatever has become of the directory.
+        unsafe { libc::shutdown(self.listener.as_raw_fd(), libc::SHUT_RDWR) };
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }

@@ -29,6 +29,17 @@ fn a_protected_program_runs_to_its_end() {
     assert_eq!(check_released(&primary.world, &home.path().join("b")), 3000);
 }
 
+/// Where a node listens and where others are told to dial are two things: who puts something in between needs both.
+#[test]
+fn a_node_says_where_it_listens_whatever_it_advertises() {
+    let home = tempfile::tempdir().unwrap();
+    let plan = Plan { advertise: Some("elsewhere:1".into()), ..Plan::new(Start::Fresh, home.path(), "a") };
+    let node = plan.spawn();
+    assert!(node.address.starts_with("127.0.0.1:"), "{}", node.address);
+    let status = node.wait_mode("solo");
+    assert_eq!((status.address, status.owner.as_deref()), (node.address.clone(), Some("elsewhere:1")));
+}
+
 #[test]
 fn child_process() {
     common::child_process();

@@ -486,3 +486,101 @@ fn the_end_of_the_program_is_recorded_once_everything_has_left() {
     assert!(side.said().contains(&&Message::Bye(Bye::Ended(3))));
     assert_eq!(side.halt(), Some(&Halt::Ended(3)));
 }
+
+/// Connections of strangers, a thousand a second, that say nothing.
+fn strangers(side: &mut Side, from: u64, ms: u64) {
+    for i in 0..ms {
+        side.now += 1_000;
+        side.event(Event::Connected(ConnId(from + i)));
+        if i % 10 == 0 {
+            side.event(Event::Tick);
+        }
+    }
+}
+
+fn count(side: &Side, wanted: impl Fn(&Action) -> bool) -> usize {
+    side.seen.iter().filter(|a| wanted(a)).count()
+}
+
+fn dials(side: &Side) -> usize {
+    count(side, |a| matches!(a, Action::Dial(_)))
+}
+
+#[test]
+fn nobody_is_dialled_in_a_storm() {
+    let mut owner = Side::new(A, Start::Fresh, |c| c.peer = Some("host2:1".into()));
+    owner.event(Event::Start).pass(10_000);
+    assert!((10..=18).contains(&dials(&owner)), "{} in 10 s", dials(&owner));
+    // Each of them is answered and broken at once.
+    owner.forget();
+    for i in 0..1000 {
+        if owner.has(|a| matches!(a, Action::Dial(_))) {
+            owner.event(Event::Dialled(ConnId(i))).event(Event::Disconnected(ConnId(i)));
+        }
+        owner.pass(10);
+    }
+    assert!((10..=18).contains(&dials(&owner)), "{} in 10 s", dials(&owner));
+    let mut joiner = Side::new(B, Start::Join, |_| ());
+    joiner.arbiter = Some(register(1, A, None));
+    joiner.event(Event::Start).pass(10_000);
+    assert!((10..=18).contains(&dials(&joiner)), "{} in 10 s", dials(&joiner));
+}
+
+#[test]
+fn after_a_session_the_first_dial_comes_soon() {
+    let (mut owner, _, _) = protected(|c| c.peer = Some("host2:1".into()), 1);
+    owner.forget().event(Event::Disconnected(C1)).pass(60);
+    assert_eq!(dials(&owner), 1);
+}
+
+#[test]
+fn a_dial_that_comes_too_late_leaves_the_session_alone() {
+    let (mut owner, _, _) = protected(|_| (), 1);
+    owner.forget().event(Event::Dialled(ConnId(7)));
+    assert_eq!(owner.seen, [Action::Close(ConnId(7))]);
+    let (mut backup, _) = acking();
+    backup.forget().event(Event::Dialled(ConnId(7)));
+    assert_eq!(backup.seen, [Action::Close(ConnId(7))]);
+}
+
+#[test]
+fn strangers_end_no_session_and_ask_no_arbiter() {
+    let (mut owner, nonce, mut log) = protected(|_| (), 1);
+    owner.forget();
+    for turn in 0..30 {
+        strangers(&mut owner, 100 + 100 * turn, 100);
+        ack(&mut owner, nonce, 2);
+    }
+    assert_eq!(owner.engine.mode(), Mode::Protected);
+    let open = 3000 - count(&owner, |a| matches!(a, Action::Close(_)));
+    assert!(open < 16, "{open} kept");
+    let reads = count(&owner, |a| matches!(a, Action::Read(_)));
+    assert!(reads <= 64, "{reads} in 3 s");
+    seal(&mut owner, &mut log);
+    ack(&mut owner, nonce, 4);
+    assert_eq!(owner.committed(), Some(Seq(4)));
+}
+
+/// Those that this side dialled are kept, and it goes on dialling.
+#[test]
+fn strangers_keep_nobody_from_joining() {
+    let mut joiner = Side::new(B, Start::Join, |_| ());
+    joiner.arbiter = Some(register(1, A, None));
+    joiner.event(Event::Start).forget();
+    strangers(&mut joiner, 100, 5_000);
+    assert!((5..=25).contains(&dials(&joiner)), "{} in 5 s", dials(&joiner));
+    joiner.event(Event::Dialled(C1)).forget();
+    strangers(&mut joiner, 10_000, 500);
+    assert!(!joiner.has(|a| *a == Action::Close(C1)));
+    joiner.hear(Nonce::NONE, Message::Hello(Box::new(hello(A, true)))).pass(60);
+    assert!(joiner.said().iter().any(|m| matches!(m, Message::Hello(_))), "{:?}", joiner.said());
+
+    let mut owner = Side::new(A, Start::Fresh, |c| c.peer = Some("host2:1".into()));
+    owner.event(Event::Start).forget();
+    strangers(&mut owner, 100, 5_000);
+    assert!((5..=25).contains(&dials(&owner)), "{} in 5 s", dials(&owner));
+    owner.event(Event::Dialled(C1)).forget();
+    strangers(&mut owner, 10_000, 500);
+    owner.hear(Nonce::NONE, Message::Hello(Box::new(hello(B, false))));
+    assert!(owner.said().iter().any(|m| matches!(m, Message::Welcome(_))));
+}

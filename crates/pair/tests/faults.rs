@@ -8,6 +8,7 @@ use gapless_pair::witness::Witness;
 use gapless_pair::{Commit, Start, status};
 use std::net::TcpStream;
 use std::path::Path;
+use std::thread;
 use std::time::{Duration, Instant};
 
 #[test]
@@ -106,14 +107,22 @@ fn partition(forth: bool, back: bool) {
     primary_proxy.set_target(&primary.address);
     primary.wait_mode("protected");
     wait_more(&plan.world, 100);
+    let dialled = || proxy.dials() + primary_proxy.dials();
+    let before = dialled();
     proxy.cut(forth, back);
     primary_proxy.cut(back, forth);
+    let cut_at = Instant::now();
     // One of the two goes on alone, and only one.
     let alone = wait_until("one goes on alone", || {
         let solo = |node: &Proc| node.status().is_some_and(|s| s.mode == "solo" && !s.asking);
         [&primary, &backup].into_iter().position(solo)
     });
     wait_more(&plan.world, 200);
+    // A connection that leads nowhere is given up and dialled again, without haste: nobody needs more than a few.
+    thread::sleep(Duration::from_secs(3).saturating_sub(cut_at.elapsed()));
+    let (dials, lasted) = (dialled() - before, cut_at.elapsed());
+    println!("{dials} dials in {lasted:?}, at most {} at a time", proxy.carried_most() + primary_proxy.carried_most());
+    assert!(dials <= 4 + lasted.as_secs() as usize, "{dials} dials in {lasted:?}");
     proxy.cut(false, false);
     primary_proxy.cut(false, false);
     if alone == 0 {
@@ -393,6 +402,22 @@ fn a_takeover_that_cannot_be_prepared_is_tried_again() {
     let (primary, backup, plan) = protected(home.path(), busy);
     wait_more(&plan.world, 100);
     primary.kill();
+    wait_role(&backup, "primary");
+    wait_more(&plan.world, 100);
+    check(&plan, backup);
+}
+
+/// A mistake of this program on one side: that side dies of it, connections and all, and the other takes over.
+#[test]
+fn a_replica_that_panics_ends_its_side() {
+    let home = tempfile::tempdir().unwrap();
+    let flawed = |plan: &mut Plan| {
+        if plan.start == Start::Fresh {
+            plan.flaw = Flaw::Panics(1000);
+        }
+    };
+    let (mut primary, backup, plan) = protected(home.path(), flawed);
+    wait_until("the process ends", || primary.has_ended().then_some(()));
     wait_role(&backup, "primary");
     wait_more(&plan.world, 100);
     check(&plan, backup);

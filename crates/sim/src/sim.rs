@@ -401,6 +401,7 @@ impl Sim {
         }
         let (node, life, id) = (end.node, end.life, ConnId(conn as u64));
         let event = match cargo {
+            Cargo::Open if side == 0 => Event::Dialled(id),
             Cargo::Open => Event::Connected(id),
             Cargo::Packet(packet) => Event::Received(id, packet),
             Cargo::Gone => {

@@ -8,12 +8,12 @@ use super::link::Link;
 use super::mailbox::{Command, Mailbox};
 use super::pace::{Following, Pace};
 use super::stats::Stats;
-use super::workers::{ArbiterJob, DiskJob};
+use super::workers::{ArbiterJob, DiskJob, DiskQueue};
 use crate::{Action, Commit, ConnId, Engine, Event, Halt, Micros, Mode, Packet, Point, Status};
 use gapless_log::{Frame, LogView, Seq, Store, Waker};
 use std::collections::{BTreeMap, VecDeque};
 use std::net::TcpStream;
-use std::sync::mpsc::Sender;
+use std::sync::mpsc::{Sender, SyncSender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -57,11 +57,15 @@ pub(super) struct Core {
     mail: Arc<Mailbox>,
     io: Waker,
     view: LogView,
+    /// The engine waits for an answer before it asks again.
     arbiter: Sender<ArbiterJob>,
-    disk: Sender<DiskJob>,
-    dial: Sender<String>,
+    /// `None` once this life is over.
+    disk: Option<DiskQueue>,
+    /// Searches that the disk's thread has not answered.
+    finds: usize,
+    dial: SyncSender<String>,
     /// Tells a person, who may read slowly.
-    notify: Sender<Status>,
+    notify: SyncSender<Status>,
 }
 
 /// What a core is made of.
@@ -71,9 +75,9 @@ pub(super) struct Parts {
     pub io: Waker,
     pub view: LogView,
     pub arbiter: Sender<ArbiterJob>,
-    pub disk: Sender<DiskJob>,
-    pub dial: Sender<String>,
-    pub notify: Sender<Status>,
+    pub disk: DiskQueue,
+    pub dial: SyncSender<String>,
+    pub notify: SyncSender<Status>,
     pub lag_entries_max: u64,
     pub stats: Stats,
 }
@@ -87,6 +91,15 @@ impl Shared {
     pub fn lock(&self) -> MutexGuard<'_, Core> {
         // A panic under the lock has broken the engine: everybody who still asks it must stop too.
         self.core.lock().unwrap_or_else(|_| panic!("the pair's engine has failed"))
+    }
+
+    /// The replica's thread is panicking: everything ends.
+    pub fn failed(&self) {
+        let mut core = self.core.lock().unwrap_or_else(PoisonError::into_inner);
+        core.over.get_or_insert_with(|| Halt::Failed("the replica's thread has failed".into()));
+        core.links.clear();
+        drop(core);
+        self.io.wake();
     }
 
     /// Reports events, carries out what follows, and writes what there is to send.
@@ -133,7 +146,8 @@ impl Core {
             io: parts.io,
             view: parts.view,
             arbiter: parts.arbiter,
-            disk: parts.disk,
+            disk: Some(parts.disk),
+            finds: 0,
             dial: parts.dial,
             notify: parts.notify,
         }
@@ -152,6 +166,9 @@ impl Core {
         self.events.push_back(event);
         while let Some(event) = self.events.pop_front() {
             self.stats.heard(&event);
+            if matches!(event, Event::CommonFound(..)) {
+                self.finds -= 1;
+            }
             let now = Micros(u64::try_from(self.clock.elapsed().as_micros()).unwrap_or(u64::MAX));
             let mut actions = std::mem::take(&mut self.actions);
             self.engine.handle(event, now, &mut actions);
@@ -169,8 +186,8 @@ impl Core {
                 }
             }
             Action::Dial(address) => {
-                // If the thread is gone this life is over.
-                let _ = self.dial.send(address);
+                // If the thread is busy it is asked again; if it is gone this life is over.
+                let _ = self.dial.try_send(address);
             }
             Action::Read(ticket) => self.ask(ArbiterJob::Read(ticket)),
             Action::Put(ticket, put) => self.ask(ArbiterJob::Put(ticket, Box::new(put))),
@@ -187,7 +204,7 @@ impl Core {
                 self.ops.push_back(LogOp::Cut(point));
             }
             Action::ReplayLog => self.mail.replay_log(),
-            Action::FindCommon(conn, points) => self.send_disk(DiskJob::FindCommon(conn, points)),
+            Action::FindCommon(conn, points) => self.find_common(conn, points),
             Action::StreamFrom(conn, nonce, from) => {
                 if let Some(link) = self.links.get_mut(&conn) {
                     link.stream_from(nonce, from);
@@ -223,8 +240,8 @@ impl Core {
             }
             Action::Status(status) => {
                 self.stats.changed(&status);
-                // If nobody listens any more the node is over.
-                let _ = self.notify.send(status);
+                // If nobody listens any more the node is over; if somebody does not keep up he looks at the status.
+                let _ = self.notify.try_send(status);
             }
         }
     }
@@ -241,21 +258,57 @@ impl Core {
     }
 
     pub fn send_disk(&self, job: DiskJob) {
-        // If the thread is gone this life is over.
-        let _ = self.disk.send(job);
+        if let Some(disk) = &self.disk {
+            disk.send(job);
+        }
     }
 
-    /// A socket that was dialled or accepted.
-    pub fn connected(&mut self, socket: TcpStream) {
+    /// A joiner that leaves is searched for all the same: whoever comes and goes while the disk is slow is not let in.
+    fn find_common(&mut self, conn: ConnId, points: Vec<Point>) {
+        const FINDS_MAX: usize = 16;
+        if self.finds >= FINDS_MAX {
+            if let Some(link) = self.links.get_mut(&conn) {
+                link.close();
+            }
+            return self.events.push_back(Event::Disconnected(conn));
+        }
+        self.finds += 1;
+        self.send_disk(DiskJob::FindCommon(conn, points));
+    }
+
+    /// The life is over: connections and the disk's thread end. What it counted goes on.
+    pub fn end(&mut self) -> Stats {
+        self.links.clear();
+        self.disk = None;
+        self.stats.reborn()
+    }
+
+    /// A socket that was accepted.
+    pub fn accepted(&mut self, socket: TcpStream) {
+        self.connected(socket, Event::Connected);
+    }
+
+    /// A socket that was dialled.
+    pub fn dialled(&mut self, socket: TcpStream) {
+        self.connected(socket, Event::Dialled);
+    }
+
+    /// The engine decides which are kept; beyond those there are only closed ones with something left to say, and they make room.
+    fn connected(&mut self, socket: TcpStream, event: fn(ConnId) -> Event) {
         const LINKS_MAX: usize = 32;
-        if self.links.len() >= LINKS_MAX || self.over.is_some() {
+        if self.over.is_some() {
             return;
+        }
+        if self.links.len() >= LINKS_MAX {
+            let closing = self.links.iter().find(|(_, link)| link.is_closing()).map(|(&conn, _)| conn);
+            let Some(closing) = closing else { return };
+            self.links.remove(&closing);
         }
         let Ok(link) = Link::new(socket) else { return };
         self.connections += 1;
         let conn = ConnId(self.connections);
         self.links.insert(conn, link);
-        self.handle(Event::Connected(conn));
+        self.handle(event(conn));
     }
 
     /// The connection broke.
@@ -294,7 +347,6 @@ impl Core {
 
     /// Fills streams and writes what waits for sockets.
     pub fn finish(&mut self) {
-        let mut blocked = false;
         loop {
             let mut gone = Vec::new();
             let mut failed = None;
@@ -305,7 +357,6 @@ impl Core {
                 if !link.flush() || link.is_done() {
                     gone.push(conn);
                 }
-                blocked |= !link.outgoing.is_empty();
             }
             if let Some(why) = failed {
                 self.links.values_mut().for_each(Link::close);
@@ -317,7 +368,7 @@ impl Core {
             }
             gone.into_iter().for_each(|conn| self.gone(conn));
         }
-        if blocked {
+        if self.links.values().any(Link::is_unwatched) {
             self.io.wake();
         }
     }

@@ -66,10 +66,9 @@ fn wait(shared: &Shared, listener: Option<&TcpListener>, at_most: Duration) -> R
         fds.push(entry(listener.as_raw_fd(), libc::POLLIN));
     }
     let first = fds.len();
-    let core = shared.lock();
-    for (&conn, link) in &core.links {
-        let out = if link.outgoing.is_empty() { 0 } else { libc::POLLOUT };
-        fds.push(entry(link.fd(), libc::POLLIN | out));
+    let mut core = shared.lock();
+    for (&conn, link) in &mut core.links {
+        fds.push(entry(link.fd(), link.watch()));
         conns.push(conn);
     }
     drop(core);
@@ -88,7 +87,7 @@ fn accept(listener: Option<&TcpListener>, core: &mut Core) -> bool {
     let Some(listener) = listener else { return true };
     for _ in 0..ACCEPTS_MAX {
         match listener.accept() {
-            Ok((socket, _)) => core.connected(socket),
+            Ok((socket, _)) => core.accepted(socket),
             Err(e) => return e.kind() == std::io::ErrorKind::WouldBlock,
         }
     }

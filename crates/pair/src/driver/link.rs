@@ -24,6 +24,8 @@ pub(super) struct Link {
     incoming: Incoming,
     pub outgoing: Outgoing,
     stream: Option<Stream>,
+    /// The I/O thread waits until the socket takes more.
+    watched: bool,
     /// Set when it is to be closed as soon as everything is sent, at the latest then.
     closing: Option<Instant>,
 }
@@ -50,7 +52,7 @@ impl Link {
         socket.set_nonblocking(true)?;
         socket.set_nodelay(true)?;
         let (incoming, outgoing) = (Incoming::default(), Outgoing::default());
-        Ok(Self { socket, incoming, outgoing, stream: None, closing: None })
+        Ok(Self { socket, incoming, outgoing, stream: None, watched: false, closing: None })
     }
 
     pub fn fd(&self) -> RawFd {
@@ -64,6 +66,17 @@ impl Link {
 
     pub fn is_closing(&self) -> bool {
         self.closing.is_some()
+    }
+
+    /// What its poll is to wait for; the I/O thread asks right before it.
+    pub fn watch(&mut self) -> libc::c_short {
+        self.watched = !self.outgoing.is_empty();
+        if self.watched { libc::POLLIN | libc::POLLOUT } else { libc::POLLIN }
+    }
+
+    /// Something waits for the socket and the I/O thread does not know.
+    pub fn is_unwatched(&self) -> bool {
+        !self.watched && !self.outgoing.is_empty()
     }
 
     /// Closed, and everything is sent or its time is over.

@@ -35,7 +35,7 @@ use stats::Stats;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 /// Everything fixed for one node. [`NodeConfig::new`] gives the defaults of the command line.
@@ -117,12 +117,18 @@ pub struct NodeEnd {
 /// What a node tells a person while it runs; called on a thread of its own, so it may take its time.
 pub type Notify = Box<dyn FnMut(&Status) + Send>;
 
+/// So many notices wait for a person who reads slowly; more are dropped.
+const NOTICES_MAX: usize = 1024;
+
 /// One node of a pair, not yet running.
 pub struct Node {
     config: NodeConfig,
     lock: Option<DirLock>,
     listener: Option<TcpListener>,
+    /// Where it listens; empty if it does not.
     address: String,
+    /// Where others are told to dial.
+    advertised: String,
     arbiter: workers::SharedArbiter,
     control: Control,
     notify: Option<Notify>,
@@ -184,15 +190,16 @@ impl Node {
         let lock = DirLock::take(&config.dir)?;
         let listener = config.listen.as_deref().map(listen).transpose()?;
         let bound = listener.as_ref().and_then(|l| l.local_addr().ok());
-        let address = config.advertise.clone().or(bound.map(|a: SocketAddr| a.to_string())).unwrap_or_default();
+        let address = bound.map(|a: SocketAddr| a.to_string()).unwrap_or_default();
+        let advertised = config.advertise.clone().unwrap_or_else(|| address.clone());
         let last = Snapshot { supervisor_pid: std::process::id(), address: address.clone(), ..Snapshot::default() };
         let current = Current { shared: None, last, asked: Vec::new() };
         let control = Control { current: Arc::new(Mutex::new(current)) };
         let arbiter = Arc::new(Mutex::new(arbiter));
-        Ok(Self { config, lock: Some(lock), listener, address, arbiter, control, notify: Some(notify) })
+        Ok(Self { config, lock: Some(lock), listener, address, advertised, arbiter, control, notify: Some(notify) })
     }
 
-    /// Where it listens.
+    /// Where it listens, which need not be where others are told to dial (they may have to go through something in between).
     pub fn address(&self) -> &str {
         &self.address
     }
@@ -205,7 +212,7 @@ impl Node {
     /// Runs until this node's part is over. `make` makes a replica that has executed nothing; it is called once for each life.
     pub fn run<R: Replica>(mut self, mut make: impl FnMut() -> Result<R>) -> Result<NodeEnd> {
         let _server = ControlServer::start(&self.config.dir, self.control.clone())?;
-        let (notify, changes) = mpsc::channel::<Status>();
+        let (notify, changes) = mpsc::sync_channel::<Status>(NOTICES_MAX);
         let mut tell = self.notify.take().expect("a node runs once");
         let teller = thread::Builder::new()
             .name("pair-notify".into())
@@ -220,7 +227,7 @@ impl Node {
     fn run_lives<R: Replica>(
         &mut self,
         make: &mut impl FnMut() -> Result<R>,
-        notify: &mpsc::Sender<Status>,
+        notify: &mpsc::SyncSender<Status>,
     ) -> Result<NodeEnd> {
         let mut stats = Stats::default();
         loop {
@@ -247,11 +254,11 @@ impl Node {
         lock: DirLock,
         stats: Stats,
         replica: R,
-        notify: mpsc::Sender<Status>,
+        notify: mpsc::SyncSender<Status>,
     ) -> Result<(Halt, DirLock, Stats)> {
         let (store, found) = open(lock, replica.level(), &replica.identity(), self.config.commit)?;
         let life = Life { node: node_number(&self.config.dir), id: random_u128()? };
-        let mut config = self.config.engine(life, self.address.clone(), replica.identity())?;
+        let mut config = self.config.engine(life, self.advertised.clone(), replica.identity())?;
         let meta = workers::load_meta(store.meta())?;
         if self.config.start == Start::Resume {
             // The history goes on at the level at which it was promised.
@@ -262,8 +269,9 @@ impl Node {
         let io = Waker::new().map_err(|e| Error::io("making a waker for", &self.config.dir, e))?;
         mail.written(store.end().0);
         let (arbiter, arbiter_jobs) = mpsc::channel();
-        let (disk, disk_jobs) = mpsc::channel();
-        let (dial, addresses) = mpsc::channel();
+        let (disk, disk_jobs) = workers::disk_queue();
+        // Who does not get in asks again.
+        let (dial, addresses) = mpsc::sync_channel(1);
         let (view, syncer, log_meta) = (store.view().clone(), store.syncer(), store.meta().clone());
         let parts = Parts {
             engine: Engine::new(config, meta, found),
@@ -282,7 +290,7 @@ impl Node {
         let (weak, asked_of) = (Arc::downgrade(&shared), Arc::clone(&self.arbiter));
         spawn("pair-arbiter", move || workers::arbitrate(&asked_of, &arbiter_jobs, &weak))?;
         let weak = Arc::downgrade(&shared);
-        spawn("pair-disk", move || workers::work_disk(&disk_jobs, log_meta, &syncer, &view, &weak))?;
+        let disk_thread = spawn("pair-disk", move || workers::work_disk(&disk_jobs, log_meta, &syncer, &view, &weak))?;
         let weak = Arc::downgrade(&shared);
         spawn("pair-dial", move || workers::dial(&addresses, &weak))?;
 
@@ -295,6 +303,8 @@ impl Node {
         let listener = self.listener.as_ref();
         let over = thread::scope(|scope| {
             let sockets = scope.spawn(|| io::run(&shared, listener, tick));
+            // If the replica's thread panics, its connections must not go on saying that all is well.
+            let _ended = EndOnPanic(&shared);
             shared.tell([Event::Start].into_iter().chain(asked));
             let over = Runner::new(&shared, Host::new(replica, self.config.host.clone())).run();
             let mut core = shared.lock();
@@ -306,16 +316,17 @@ impl Node {
         });
         self.control.status();
         self.control.lock().shared = None;
-        let lived = shared.lock().stats.reborn();
-        shared.lock().links.clear();
+        let lived = shared.lock().end();
+        // It writes into the directory, which is the next life's from here on. The arbiter's thread and the dialling one may hang; they hold nothing.
+        disk_thread.join().expect("the disk's thread does not panic");
         let store = shared.store.lock().unwrap_or_else(PoisonError::into_inner).take();
         Ok((over, store.expect("taken once, here").into_lock(), lived))
     }
 }
 
-fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<()> {
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>> {
     let spawned = thread::Builder::new().name(name.into()).spawn(work);
-    spawned.map(drop).map_err(|e| Error::Refused(format!("cannot start thread {name}: {e}")))
+    spawned.map_err(|e| Error::Refused(format!("cannot start thread {name}: {e}")))
 }
 
 fn listen(address: &str) -> Result<TcpListener> {
@@ -323,6 +334,17 @@ fn listen(address: &str) -> Result<TcpListener> {
     let listener = TcpListener::bind(address).map_err(refused)?;
     listener.set_nonblocking(true).map_err(refused)?;
     Ok(listener)
+}
+
+/// Ends the I/O thread, and with it the connections, if the replica's thread panics: the other side notices at once.
+struct EndOnPanic<'a>(&'a Shared);
+
+impl Drop for EndOnPanic<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.failed();
+        }
+    }
 }
 
 /// Opens the directory's log, or makes one, and samples it for the engine.

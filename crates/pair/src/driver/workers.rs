@@ -1,7 +1,8 @@
 //! The threads for what blocks: the arbiter, the disk, dialling.
 //!
-//! Each takes jobs from a queue in order and reports an event for each. They end when their queue's sender is gone. A thread that hangs
-//! (an arbiter that does not answer) delays only its own kind of job.
+//! Each takes jobs from a queue in order and reports an event for each. They end when their queue's sender is gone, and do nothing more for a
+//! life that is over but store what the disk's thread was given. A thread that hangs (an arbiter that does not answer) delays only its own
+//! kind of job.
 
 use super::core::Shared;
 use crate::arbiter::{Arbiter, PutOutcome};
@@ -9,7 +10,8 @@ use crate::{ConnId, Event, Life, Meta, Point, Put, Ticket};
 use gapless_log::{CommitLevel, LogView, Syncer};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::path::Path;
-use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
@@ -35,9 +37,56 @@ pub(super) enum DiskJob {
     FindCommon(ConnId, Vec<Point>),
 }
 
+/// To the disk's thread. However many syncs are asked for while one lasts, one waits.
+#[derive(Debug)]
+pub(super) struct DiskQueue {
+    jobs: Sender<DiskJob>,
+    sync_waits: Arc<AtomicBool>,
+}
+
+impl DiskQueue {
+    pub fn send(&self, job: DiskJob) {
+        if matches!(job, DiskJob::Sync) && self.sync_waits.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        // If the thread is gone it has panicked, and this life ends with it.
+        let _ = self.jobs.send(job);
+    }
+}
+
+/// Where the disk's thread takes its jobs.
+#[derive(Debug)]
+pub(super) struct DiskJobs {
+    jobs: Receiver<DiskJob>,
+    sync_waits: Arc<AtomicBool>,
+}
+
+/// Both ends.
+pub(super) fn disk_queue() -> (DiskQueue, DiskJobs) {
+    let (sender, receiver) = mpsc::channel();
+    let sync_waits = Arc::new(AtomicBool::new(false));
+    (DiskQueue { jobs: sender, sync_waits: Arc::clone(&sync_waits) }, DiskJobs { jobs: receiver, sync_waits })
+}
+
+impl DiskJobs {
+    /// Everything that waits, as soon as there is something. Nothing after a while; an error if there will be nothing more.
+    fn next(&self, at_most: Duration, into: &mut Vec<DiskJob>) -> Result<(), RecvTimeoutError> {
+        into.push(self.jobs.recv_timeout(at_most)?);
+        into.extend(self.jobs.try_iter());
+        if into.iter().any(|job| matches!(job, DiskJob::Sync)) {
+            // Before the sync: whatever is written after this asks for another one.
+            self.sync_waits.store(false, Ordering::SeqCst);
+        }
+        Ok(())
+    }
+}
+
 /// Reads and puts, one at a time.
 pub(super) fn arbitrate(arbiter: &Mutex<Box<dyn Arbiter>>, jobs: &Receiver<ArbiterJob>, shared: &Weak<Shared>) {
     for job in jobs {
+        if shared.strong_count() == 0 {
+            return;
+        }
         let mut arbiter = arbiter.lock().unwrap_or_else(PoisonError::into_inner);
         let event = match job {
             ArbiterJob::Read(ticket) => match arbiter.read() {
@@ -58,7 +107,7 @@ pub(super) fn arbitrate(arbiter: &Mutex<Box<dyn Arbiter>>, jobs: &Receiver<Arbit
 
 /// Stores meta, syncs, searches. Syncs that wait for one another become one.
 pub(super) fn work_disk(
-    jobs: &Receiver<DiskJob>,
+    jobs: &DiskJobs,
     mut meta: gapless_log::Meta,
     syncer: &Syncer,
     view: &LogView,
@@ -66,13 +115,12 @@ pub(super) fn work_disk(
 ) {
     let mut waiting = Vec::new();
     loop {
-        match jobs.recv_timeout(SYNC_EVERY) {
-            Ok(job) => waiting.push(job),
+        match jobs.next(SYNC_EVERY, &mut waiting) {
+            Ok(()) => {}
             Err(RecvTimeoutError::Timeout) if syncer.synced() < syncer.written() => waiting.push(DiskJob::Sync),
             Err(RecvTimeoutError::Timeout) => continue,
             Err(RecvTimeoutError::Disconnected) => return,
         }
-        waiting.extend(jobs.try_iter());
         let sync = waiting.iter().any(|job| matches!(job, DiskJob::Sync));
         let mut events = Vec::new();
         if sync {
@@ -94,7 +142,7 @@ pub(super) fn work_disk(
                 }),
             }
         }
-        let Some(shared) = shared.upgrade() else { return };
+        let Some(shared) = shared.upgrade() else { continue };
         for event in &events {
             if let Event::Synced(seq) = event {
                 shared.mail.set_synced(*seq);
@@ -163,16 +211,15 @@ fn find_common(view: &LogView, points: &[Point]) -> gapless_log::Result<Point> {
     Ok(Point::ZERO)
 }
 
-/// Connects to one address after another; addresses that came meanwhile and are the same are dropped (the engine asks again anyway).
+/// Connects to one address after another.
 pub(super) fn dial(addresses: &Receiver<String>, shared: &Weak<Shared>) {
     while let Ok(address) = addresses.recv() {
-        let address = addresses.try_iter().last().unwrap_or(address);
         let found = address.to_socket_addrs().ok().into_iter().flatten();
         let socket = found.into_iter().find_map(|a| TcpStream::connect_timeout(&a, DIAL_TIME_MAX).ok());
         let Some(shared) = shared.upgrade() else { return };
         let Some(socket) = socket else { continue };
         let mut core = shared.lock();
-        core.connected(socket);
+        core.dialled(socket);
         core.finish();
         drop(core);
         shared.io.wake();

@@ -12,7 +12,7 @@ pub enum Action {
     Send(ConnId, Packet),
     /// Closes a connection after what is queued on it (no `Disconnected` follows).
     Close(ConnId),
-    /// Tries to connect; success is a `Connected`, failure needs no report (the engine tries again).
+    /// Tries to connect; success is a `Dialled`, failure needs no report (the engine tries again).
     Dial(String),
 
     /// Reads the register; answered by `ReadDone` or `ReadFailed`, always.

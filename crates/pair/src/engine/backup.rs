@@ -85,7 +85,7 @@ impl Engine {
             if self.asking.is_some() || self.is_resuming() {
                 return self.close(conn);
             }
-            self.read();
+            self.read_soon();
         }
     }
 
@@ -114,7 +114,7 @@ impl Engine {
             self.lose_owner(Why::Refused(Refusal::NotOwner(register.term)));
         }
         self.answer_owner(owner);
-        self.dial_owner(&register.owner.address);
+        self.dial(&register.owner.address);
     }
 
     /// Sends HELLO to the owner, on the connection on which it spoke.
@@ -155,14 +155,6 @@ impl Engine {
             Role::Backup(backup) => backup.requested == Some(conn),
             Role::Owner(owner) => owner.joiner.as_ref().is_some_and(|j| j.conn == conn),
             Role::Starting | Role::Halted => false,
-        }
-    }
-
-    fn dial_owner(&mut self, address: &str) {
-        let lonely = self.session_conn().is_none() && self.conns.is_empty();
-        if lonely && !address.is_empty() && self.now.since(self.dial_at) >= self.config.retry {
-            self.dial_at = self.now;
-            self.act(Action::Dial(address.to_owned()));
         }
     }
 

@@ -19,8 +19,10 @@ pub enum Event {
     /// Time has passed. At least every fifth of the heartbeat.
     Tick,
 
-    /// A connection stands, dialled or accepted.
+    /// A connection stands that the other side, or a stranger, dialled.
     Connected(ConnId),
+    /// A connection stands that this side dialled.
+    Dialled(ConnId),
     /// A connection broke or was closed by the other side.
     Disconnected(ConnId),
     /// A packet arrived.

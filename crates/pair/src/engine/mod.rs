@@ -1,12 +1,13 @@
 //! The engine: (state, event, now) -> actions. No thread, socket, clock, disk or random number.
 //!
-//! The rules keep the letters of the protocol: F and R and S in `start`, U in `asking`, sessions in `session`, P1 P2 P3 D and the release
+//! The rules keep the letters of the protocol: F and R and S in `start`, U in `asking`, connections in `dial`, sessions in `session`, P1 P2 P3 D and the release
 //! rule in `owner`, ACK in `backup`, B1 and B2 in `takeover`, H and the end of the program in `handover`.
 
 mod action;
 mod asking;
 mod backup;
 mod config;
+mod dial;
 mod event;
 mod handover;
 mod log;
@@ -20,9 +21,10 @@ pub use config::{Config, Micros, Mutant, Start};
 pub use event::{ConnId, Event, Ticket};
 pub use log::Found;
 
-use crate::{Hello, Life, Message, Meta, Nonce, Packet, Put, Register};
+use crate::{Life, Message, Meta, Nonce, Packet, Put, Register};
 use asking::Asking;
 use backup::Backup;
+use dial::{Conn, Dialler, ReadsAsked};
 use gapless_log::Term;
 use log::OwnLog;
 use owner::Owner;
@@ -42,7 +44,8 @@ pub struct Engine {
     /// The read that is on its way, and what had been seen when it was sent.
     reading: Option<(Ticket, Option<(u128, Term)>)>,
     read_at: Micros,
-    dial_at: Micros,
+    reads_asked: ReadsAsked,
+    dialler: Dialler,
     tickets: u64,
     /// Records stored and not yet durable.
     meta_pending: u32,
@@ -63,19 +66,6 @@ enum Role {
     Halted,
 }
 
-/// A connection that may become a session.
-#[derive(Debug)]
-struct Conn {
-    since: Micros,
-    /// The other side's HELLO, while it is being answered.
-    hello: Option<Box<Hello>>,
-}
-
-/// A connection without a session lives this many detection times.
-const CONN_IDLE_DETECTS: u64 = 5;
-/// Connections kept at once; more are closed on arrival.
-const CONNS_MAX: usize = 16;
-
 impl Engine {
     /// An engine for a life that finds `meta` and `found` in its directory. Its first event must be [`Event::Start`].
     pub fn new(config: Config, meta: Meta, found: Found) -> Self {
@@ -89,7 +79,8 @@ impl Engine {
             conns: BTreeMap::new(),
             reading: None,
             read_at: Micros(0),
-            dial_at: Micros(0),
+            reads_asked: ReadsAsked::default(),
+            dialler: Dialler::default(),
             tickets: 0,
             meta_pending: 0,
             sessions: 0,
@@ -136,7 +127,8 @@ impl Engine {
         match event {
             Event::Start => self.begin(),
             Event::Tick => self.tick(),
-            Event::Connected(conn) => self.connected(conn),
+            Event::Connected(conn) => self.accepted(conn),
+            Event::Dialled(conn) => self.dialled(conn),
             Event::Disconnected(conn) => self.disconnected(conn),
             Event::Received(conn, packet) => self.received(conn, packet),
             Event::PutDone(ticket, current) => self.put_done(ticket, current),
@@ -182,26 +174,13 @@ impl Engine {
         let detect = self.config.detect;
         let paused = self.ticked_at != Micros(0) && self.now.since(self.ticked_at) > detect;
         self.ticked_at = self.now;
-        self.drop_idle_conns();
+        self.tick_conns();
         self.tick_asking();
         match self.role {
             Role::Starting => self.tick_starting(),
             Role::Owner(_) => self.tick_owner(paused),
             Role::Backup(_) => self.tick_backup(paused),
             Role::Halted => {}
-        }
-    }
-
-    fn drop_idle_conns(&mut self) {
-        let limit = Micros(self.config.detect.0 * CONN_IDLE_DETECTS);
-        let session = self.session_conn();
-        let now = self.now;
-        let idle: Vec<ConnId> = (self.conns.iter())
-            .filter(|&(&id, conn)| Some(id) != session && now.since(conn.since) > limit)
-            .map(|(&id, _)| id)
-            .collect();
-        for conn in idle {
-            self.close(conn);
         }
     }
 

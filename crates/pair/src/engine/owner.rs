@@ -398,14 +398,8 @@ impl Engine {
     }
 
     fn dial_peer(&mut self) {
-        let Role::Owner(owner) = &self.role else { return };
-        let lonely = owner.session.is_none() && self.conns.is_empty() && owner.ending.is_none();
-        if let Some(peer) = self.config.peer.clone()
-            && lonely
-            && self.now.since(self.dial_at) >= self.config.retry
-        {
-            self.dial_at = self.now;
-            self.act(Action::Dial(peer));
+        if let (Role::Owner(Owner { ending: None, .. }), Some(peer)) = (&self.role, self.config.peer.clone()) {
+            self.dial(&peer);
         }
     }
 

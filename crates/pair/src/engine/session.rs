@@ -5,28 +5,16 @@
 //! is used once. Packets of any other session are dropped.
 
 use super::owner::{Joiner, Owner, OwnerSession};
-use super::{Action, CONNS_MAX, Conn, ConnId, Engine, Mutant, Role, Why};
+use super::{Action, ConnId, Engine, Mutant, Role, Why};
 use crate::{Hello, Message, Nonce, Packet, Point, Refusal, Welcome};
 use gapless_log::hash;
 
 impl Engine {
-    pub(super) fn connected(&mut self, conn: ConnId) {
-        if self.conns.len() >= CONNS_MAX {
-            return self.act(Action::Close(conn));
-        }
-        self.conns.insert(conn, Conn { since: self.now, hello: None });
-        match self.role {
-            Role::Owner(_) => self.connected_owner(conn),
-            Role::Backup(_) => self.connected_backup(conn),
-            Role::Starting | Role::Halted => {}
-        }
-    }
-
     /// Rule D: read the register after every reconnect.
     pub(super) fn connected_owner(&mut self, conn: ConnId) {
         let hello = self.hello(true);
         self.send(conn, Nonce::NONE, Message::Hello(Box::new(hello)));
-        self.read();
+        self.read_soon();
     }
 
     pub(super) fn hello(&self, owner: bool) -> Hello {
@@ -102,7 +90,7 @@ impl Engine {
         match &self.role {
             Role::Owner(_) if hello.owner => {
                 // Two owners: one of us is out of date.
-                self.read();
+                self.read_soon();
                 self.refuse(conn, Refusal::NotOwner(self.term()));
             }
             Role::Owner(_) => self.joiner_hello(conn, hello),
@@ -177,7 +165,7 @@ impl Engine {
         match hello.register {
             Some((theirs, _)) if theirs != uuid => return Some(Refusal::Register),
             Some((_, theirs)) if theirs > term => {
-                self.read();
+                self.read_soon();
                 return Some(Refusal::Busy);
             }
             _ => {}

@@ -4,24 +4,28 @@
 //! kill -9 at any moment leaves the old value or the new one. After an error behind the moment of no return (the rename), a register
 //! answers nothing until the witness is started again and has read its disk: it does not know itself what is durable.
 //!
-//! It trusts nobody: requests and registers have a greatest length, connections, pairs and the time of a request have limits. It does not
-//! authenticate; listen on a network that only the pairs reach.
+//! It trusts nobody: requests and registers have a greatest length, connections, pairs and the time of a request have limits, and whoever
+//! connects and is slow to ask makes room for others. It does not authenticate; listen on a network that only the pairs reach.
 
+mod clients;
 pub mod protocol;
 
 use crate::Expect;
 use crate::arbiter::cell::{self, Cell};
 use crate::arbiter::{is_pair_name, lock_file};
+use clients::{Clients, Place};
 use protocol::{Answer, Request};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Most connections at a time; further ones are closed at once.
+/// Most connections at a time (fewer if the system allows this process few descriptors); for one more, the one that has been slow to ask
+/// for longest is closed.
 pub const CONNECTIONS_MAX: usize = 256;
 /// Most registers.
 pub const PAIRS_MAX: usize = 10_000;
@@ -33,6 +37,8 @@ const EXTENSION: &str = "register";
 #[derive(Debug)]
 pub struct Witness {
     address: SocketAddr,
+    listener: Arc<TcpListener>,
+    clients: Arc<Clients>,
     stop: Arc<AtomicBool>,
     acceptor: Option<std::thread::JoinHandle<()>>,
 }
@@ -60,13 +66,14 @@ impl Witness {
         let listener = TcpListener::bind(listen)
             .map_err(|e| format!("cannot listen at {listen}: {e}; is another witness running there?"))?;
         let address = listener.local_addr().map_err(|e| e.to_string())?;
+        let (listener, clients) = (Arc::new(listener), Arc::new(Clients::new(clients_max())));
         let stop = Arc::new(AtomicBool::new(false));
-        let stopped = Arc::clone(&stop);
+        let (accepting, served, stopped) = (Arc::clone(&listener), Arc::clone(&clients), Arc::clone(&stop));
         let acceptor = std::thread::Builder::new()
             .name("witness-accept".into())
-            .spawn(move || accept_all(&listener, &registers, &stopped))
+            .spawn(move || accept_all(&accepting, &registers, &served, &stopped))
             .map_err(|e| format!("cannot start a thread: {e}"))?;
-        Ok(Self { address, stop, acceptor: Some(acceptor) })
+        Ok(Self { address, listener, clients, stop, acceptor: Some(acceptor) })
     }
 
     /// Where it listens.
@@ -85,17 +92,31 @@ impl Witness {
 impl Drop for Witness {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::SeqCst);
-        let _ = TcpStream::connect_timeout(&self.address, Duration::from_secs(1));
+        // SAFETY: no pointers; the descriptor is this listener's. It ends the accept that waits, without a descriptor for a connection.
+        unsafe { libc::shutdown(self.listener.as_raw_fd(), libc::SHUT_RDWR) };
         if let Some(acceptor) = self.acceptor.take() {
             let _ = acceptor.join();
         }
+        // A put that is being written is finished; then nothing uses the directory any more.
+        self.clients.close_all();
     }
 }
 
-fn accept_all(listener: &TcpListener, registers: &Arc<Registers>, stop: &AtomicBool) {
+/// Descriptors are needed for registers too.
+fn clients_max() -> usize {
+    const KEPT_FREE: u64 = 64;
+    const AT_LEAST: usize = 16;
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `limit` is valid for the call.
+    if unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) } != 0 {
+        return AT_LEAST;
+    }
+    usize::try_from(limit.rlim_cur.saturating_sub(KEPT_FREE)).unwrap_or(usize::MAX).clamp(AT_LEAST, CONNECTIONS_MAX)
+}
+
+fn accept_all(listener: &TcpListener, registers: &Arc<Registers>, clients: &Arc<Clients>, stop: &AtomicBool) {
     const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(20);
     const STACK_BYTES: usize = 256 << 10;
-    let open = Arc::new(AtomicUsize::new(0));
     loop {
         let accepted = listener.accept();
         if stop.load(Ordering::SeqCst) {
@@ -105,35 +126,28 @@ fn accept_all(listener: &TcpListener, registers: &Arc<Registers>, stop: &AtomicB
             std::thread::sleep(PAUSE_AFTER_FAILURE);
             continue;
         };
-        if open.load(Ordering::SeqCst) >= CONNECTIONS_MAX {
-            continue;
-        }
-        open.fetch_add(1, Ordering::SeqCst);
-        let place = Place(Arc::clone(&open));
+        let Some(place) = Clients::enter(clients, stream) else { continue };
         let registers = Arc::clone(registers);
         let thread = std::thread::Builder::new().name("witness-client".into()).stack_size(STACK_BYTES);
+        // If there is no thread for it, it is closed.
         let _ = thread.spawn(move || {
-            let _place = place;
-            serve(&stream, &registers);
+            // The registers go before the place: whoever waits until every place is empty knows that nobody uses them.
+            let place = place;
+            serve(&place, &registers);
+            drop(registers);
         });
     }
 }
 
-/// Counts one connection as long as it lives.
-struct Place(Arc<AtomicUsize>);
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::SeqCst);
-    }
-}
-
 /// Answers requests of one client until it stops asking.
-fn serve(stream: &TcpStream, registers: &Registers) {
+fn serve(place: &Place, registers: &Registers) {
+    let stream = place.stream();
     let _ = stream.set_nodelay(true);
     loop {
         let deadline = Instant::now() + REQUEST_TIME_MAX;
-        let answer = match Request::read(stream, deadline) {
+        let request = Request::read(stream, deadline);
+        place.is_answering(true);
+        let answer = match request {
             Ok(request) => registers.answer(request),
             Err(e) if e.kind() == std::io::ErrorKind::InvalidData => Answer::Refused(e.to_string()),
             Err(_) => return,
@@ -142,6 +156,7 @@ fn serve(stream: &TcpStream, registers: &Registers) {
         if answer.write(stream, Instant::now() + REQUEST_TIME_MAX).is_err() || refused {
             return;
         }
+        place.is_answering(false);
     }
 }
 

@@ -14,7 +14,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -55,6 +55,8 @@ pub enum Flaw {
     Slow(u64),
     /// Cannot prepare a takeover for so many times.
     Unprepared(u64),
+    /// Panics at this step when live.
+    Panics(u64),
 }
 
 impl Counter {
@@ -121,6 +123,7 @@ impl Replica for Counter {
         if !left.is_zero() {
             return Ok(Progress::Idle(left));
         }
+        assert!(self.flaw != Flaw::Panics(self.position), "the replica has a mistake");
         let random = gapless_log::random_u128()? as u64;
         log.input(Position(self.position), RANDOM, random.to_le_bytes().to_vec());
         self.mix(random);
@@ -314,6 +317,7 @@ impl Plan {
                 Flaw::Diverges => "diverges 0".into(),
                 Flaw::Slow(n) => format!("slow {n}"),
                 Flaw::Unprepared(n) => format!("unprepared {n}"),
+                Flaw::Panics(n) => format!("panics {n}"),
             },
             self.lag_entries_max.to_string(),
             u8::from(self.alone).to_string(),
@@ -346,6 +350,7 @@ impl Plan {
             flaw: match f[13].split_once(' ') {
                 Some(("diverges", _)) => Flaw::Diverges,
                 Some(("slow", n)) => Flaw::Slow(n.parse().unwrap()),
+                Some(("panics", n)) => Flaw::Panics(n.parse().unwrap()),
                 Some(("unprepared", n)) => Flaw::Unprepared(n.parse().unwrap()),
                 _ => Flaw::None,
             },
@@ -447,6 +452,11 @@ impl Proc {
         ticks * 1000 / ticks_per_s
     }
 
+    /// Open descriptors.
+    pub fn descriptors(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count()
+    }
+
     pub fn has_ended(&mut self) -> bool {
         self.child.try_wait().unwrap().is_some()
     }
@@ -534,30 +544,31 @@ pub struct Proxy {
     target: Arc<Mutex<String>>,
     /// Held: from the side that dialled, and towards it.
     cut: Arc<(AtomicBool, AtomicBool)>,
+    dials: Arc<AtomicUsize>,
+    /// Connections carried at this moment, and the most so far.
+    carried: Arc<(AtomicUsize, AtomicUsize)>,
 }
+
+/// A proxy refuses more at a time: whoever needs them dials in a storm, and the test must fail for that and not for want of descriptors.
+const CARRIED_MAX: usize = 64;
 
 impl Proxy {
     pub fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let proxy =
-            Self { address: listener.local_addr().unwrap().to_string(), target: Arc::default(), cut: Arc::default() };
+        let proxy = Self {
+            address: listener.local_addr().unwrap().to_string(),
+            target: Arc::default(),
+            cut: Arc::default(),
+            dials: Arc::default(),
+            carried: Arc::default(),
+        };
         let p = proxy.clone();
-        thread::spawn(move || {
-            for near in listener.incoming().flatten() {
-                let target = p.target.lock().unwrap().clone();
-                let Ok(far) = TcpStream::connect(target) else { continue };
-                near.set_nodelay(true).unwrap();
-                far.set_nodelay(true).unwrap();
-                let (near2, far2) = (near.try_clone().unwrap(), far.try_clone().unwrap());
-                let (forth, back) = (Arc::clone(&p.cut), Arc::clone(&p.cut));
-                thread::spawn(move || carry(near, far, &|| forth.0.load(Ordering::SeqCst)));
-                thread::spawn(move || carry(far2, near2, &|| back.1.load(Ordering::SeqCst)));
-            }
-        });
+        thread::spawn(move || listener.incoming().flatten().for_each(|near| p.accepted(near)));
         proxy
     }
 
     pub fn set_target(&self, address: &str) {
+        assert_ne!(address, self.address, "a proxy of itself dials itself without end");
         *self.target.lock().unwrap() = address.to_owned();
     }
 
@@ -566,9 +577,40 @@ impl Proxy {
         self.cut.0.store(forth, Ordering::SeqCst);
         self.cut.1.store(back, Ordering::SeqCst);
     }
+
+    /// How often it was dialled.
+    pub fn dials(&self) -> usize {
+        self.dials.load(Ordering::SeqCst)
+    }
+
+    /// Most connections at a time so far.
+    pub fn carried_most(&self) -> usize {
+        self.carried.1.load(Ordering::SeqCst)
+    }
+
+    fn accepted(&self, near: TcpStream) {
+        self.dials.fetch_add(1, Ordering::SeqCst);
+        let target = self.target.lock().unwrap().clone();
+        if self.carried.0.load(Ordering::SeqCst) >= CARRIED_MAX {
+            return;
+        }
+        let Ok(far) = TcpStream::connect(target) else { return };
+        let now = self.carried.0.fetch_add(1, Ordering::SeqCst) + 1;
+        self.carried.1.fetch_max(now, Ordering::SeqCst);
+        near.set_nodelay(true).unwrap();
+        far.set_nodelay(true).unwrap();
+        let (cut, carried) = (Arc::clone(&self.cut), Arc::clone(&self.carried));
+        thread::spawn(move || {
+            thread::scope(|s| {
+                s.spawn(|| carry(&near, &far, &|| cut.0.load(Ordering::SeqCst)));
+                carry(&far, &near, &|| cut.1.load(Ordering::SeqCst));
+            });
+            carried.0.fetch_sub(1, Ordering::SeqCst);
+        });
+    }
 }
 
-fn carry(mut from: TcpStream, mut to: TcpStream, cut: &dyn Fn() -> bool) {
+fn carry(mut from: &TcpStream, mut to: &TcpStream, cut: &dyn Fn() -> bool) {
     let mut buffer = vec![0; 64 << 10];
     loop {
         let got = from.read(&mut buffer).unwrap_or(0);
