@@ -45,20 +45,38 @@ need_packages() {
     [ $status -eq 0 ] || die "apt-get failed ($status); see above"
 }
 
-# A Rust that is new enough, from the PATH or where rustup puts it.
-need_rust() {
-    local wanted have
+# rust_version: the version of the Rust on the PATH or where rustup puts it, or nothing.
+rust_version() {
     command -v cargo >/dev/null || PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$PATH"
+    command -v cargo >/dev/null && rustc --version 2>/dev/null | cut -d' ' -f2
+}
+
+# at_least WANTED HAVE: whether a version is new enough.
+at_least() {
+    [ -n "$2" ] && [ "$(printf '%s\n%s\n' "$1" "${2%%-*}" | sort -V | head -n1)" = "$1" ]
+}
+
+# A Rust that is new enough: what is there, an update of it, or one installed for this user by rustup
+# (from Debian's package where there is one, else by its own installer). Needs curl.
+need_rust() {
+    local wanted
     wanted=$(sed -n 's/^rust-version = "\(.*\)"/\1/p' Cargo.toml)
-    command -v cargo >/dev/null || die "no Rust found. Install it with
-
-    curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- -y
-
-and run this again (Rust $wanted or newer; a stable toolchain is enough)."
-    have=$(rustc --version | cut -d' ' -f2)
-    if [ "$(printf '%s\n%s\n' "$wanted" "${have%%-*}" | sort -V | head -n1)" != "$wanted" ]; then
-        die "Rust $wanted or newer is needed, this is $have. Run  rustup update stable"
+    at_least "$wanted" "$(rust_version)" && return 0
+    say "installing: Rust $wanted or newer, for this user (found: $(rust_version || echo none))"
+    if ! command -v rustup >/dev/null; then
+        if apt-cache show rustup >/dev/null 2>&1; then
+            need_packages rustup:rustup
+        else
+            curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs |
+                sh -s -- -y --profile minimal --no-modify-path >&2 ||
+                die "rustup could not be installed; install Rust $wanted or newer and run this again"
+        fi
+        PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$PATH"
     fi
+    { rustup toolchain install stable --profile minimal -c clippy -c rustfmt && rustup default stable; } >&2 ||
+        die "rustup could not install a stable Rust; see above"
+    at_least "$wanted" "$(rust_version)" ||
+        die "Rust $wanted or newer is needed, and $(rust_version) comes first on the PATH; remove it or set PATH"
 }
 
 passed=0
