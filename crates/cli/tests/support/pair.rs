@@ -24,10 +24,15 @@ pub struct Pair<'a> {
 impl<'a> Pair<'a> {
     /// Starts both sides; they may not be protected yet, but no output leaves before they are.
     pub fn start(area: &'a Area, job: &Job) -> Self {
+        Self::start_at_pace(area, job, DIGEST_EVERY_MS)
+    }
+
+    /// The same, with a digest every so many milliseconds.
+    pub fn start_at_pace(area: &'a Area, job: &Job, digest_every: &str) -> Self {
         let arbiter = format!("file:{}", area.join("register").display());
         let log = area.join("side-1");
         let mut command =
-            area.gapless(&job.cwd, ["run", "--digest-every", DIGEST_EVERY_MS, "--arbiter", &arbiter, "--log"]);
+            area.gapless(&job.cwd, ["run", "--digest-every", digest_every, "--arbiter", &arbiter, "--log"]);
         command.arg(&log).args(job.states()).arg("--").args(&job.argv);
         let primary = Side { process: Process::start(command, &log), log };
         let mut pair = Self { area, arbiter, started: 1, primary, backup: None };
