@@ -1,7 +1,8 @@
 //! One connection to another side: a non-blocking socket, what arrived on it, what waits for it, and the stream that it carries.
 
+use super::state;
 use crate::wire::{Incoming, Outgoing, WireError};
-use crate::{Nonce, Packet};
+use crate::{Message, Nonce, Packet};
 use gapless_log::{Frame, LogReader, LogView, Seq};
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
@@ -24,6 +25,8 @@ pub(super) struct Link {
     incoming: Incoming,
     pub outgoing: Outgoing,
     stream: Option<Stream>,
+    /// What the other side gets before a stream.
+    state: Option<state::Outgoing>,
     /// Set when it is to be closed as soon as everything is sent, at the latest then.
     closing: Option<Instant>,
 }
@@ -50,7 +53,7 @@ impl Link {
         socket.set_nonblocking(true)?;
         socket.set_nodelay(true)?;
         let (incoming, outgoing) = (Incoming::default(), Outgoing::default());
-        Ok(Self { socket, incoming, outgoing, stream: None, closing: None })
+        Ok(Self { socket, incoming, outgoing, stream: None, state: None, closing: None })
     }
 
     pub fn fd(&self) -> RawFd {
@@ -58,7 +61,7 @@ impl Link {
     }
 
     pub fn close(&mut self) {
-        self.stream = None;
+        (self.stream, self.state) = (None, None);
         self.closing.get_or_insert_with(|| Instant::now() + CLOSE_TIME_MAX);
     }
 
@@ -81,6 +84,18 @@ impl Link {
 
     pub fn stop_stream(&mut self, nonce: Nonce) {
         self.stream.take_if(|s| s.nonce == nonce);
+        self.state.take_if(|s| s.nonce == nonce);
+    }
+
+    pub fn send_state(&mut self, state: state::Outgoing) {
+        if !self.is_closing() {
+            self.state = Some(state);
+        }
+    }
+
+    /// There is more of a state to be queued.
+    pub fn sends_state(&self) -> bool {
+        self.state.is_some()
     }
 
     /// Sends a frame that was just sealed, if the stream stands right before it.
@@ -93,8 +108,16 @@ impl Link {
         }
     }
 
-    /// Fills the queue from the log, up to entry `end`.
+    /// Fills the queue from the state, and from the log up to entry `end`.
     pub fn pump(&mut self, log: &LogView, end: Seq) -> gapless_log::Result<()> {
+        while let Some(state) = &mut self.state
+            && self.outgoing.waiting() < PUMP_BYTES
+        {
+            match state.next() {
+                Some(chunk) => self.outgoing.push(Packet::new(state.nonce, Message::State(chunk))),
+                None => self.state = None,
+            }
+        }
         let Some(stream) = &mut self.stream else { return Ok(()) };
         while stream.next < end && self.outgoing.waiting() < PUMP_BYTES {
             let reader = stream.reader.get_or_insert_with(|| log.reader(stream.next));

@@ -71,6 +71,8 @@ struct Conn {
     hello: Option<Box<Hello>>,
 }
 
+/// While a joiner is being sent a state nobody is protected, and both sides move much: silence counts only after this many detection times.
+const LOADING_DETECTS: u64 = 25;
 /// A connection without a session lives this many detection times.
 const CONN_IDLE_DETECTS: u64 = 5;
 /// Connections kept at once; more are closed on arrival.
@@ -155,7 +157,9 @@ impl Engine {
             Event::LogFailed(why) | Event::ReplicaFailed(why) => self.halt(Halt::Failed(why)),
             Event::CommonFound(conn, common) => self.common_found(conn, common),
             Event::StateSaved(conn, nonce, at) => self.state_saved(conn, nonce, at),
+            Event::StateUnsaved(conn, nonce, why) => self.state_unsaved(conn, nonce, why),
             Event::StateLoaded(nonce, at) => self.state_loaded(nonce, at),
+            Event::StateBroken(nonce, why) => self.state_broken(nonce, why),
             Event::Diverged(report) => self.diverged(report),
             Event::Prepared => self.prepared(),
             Event::PrepareFailed(why) => self.prepare_failed(why),
