@@ -22,7 +22,7 @@ fn new_base() -> Base {
 }
 
 fn contents() -> Vec<u8> {
-    (0..5000u32).map(|n| (n * n >> 5) as u8).collect()
+    (0..5000u32).map(|n| ((n * n) >> 5) as u8).collect()
 }
 
 /// How the directory looks before.

@@ -143,8 +143,11 @@ fn carry_out(shared: &Shared, ops: Vec<LogOp>, arriving: &mut Option<Incoming>) 
                 }
             }
             LogOp::State(nonce, chunk) => {
-                if let Err(event) = take_state(shared, nonce, &chunk, arriving) {
-                    events.push(event);
+                if let Err(why) = take_state(shared, nonce, &chunk, arriving) {
+                    events.push(match why {
+                        Refused::Broken(what) => Event::StateBroken(nonce, what),
+                        Refused::Disk(e) => failed(e),
+                    });
                     break;
                 }
             }
@@ -171,17 +174,18 @@ fn carry_out(shared: &Shared, ops: Vec<LogOp>, arriving: &mut Option<Incoming>) 
 }
 
 /// Writes a piece of a state; after the last one the disk's thread goes on.
-fn take_state(shared: &Shared, nonce: Nonce, chunk: &StateChunk, arriving: &mut Option<Incoming>) -> Result<(), Event> {
-    let refused = |why| match why {
-        Refused::Broken(what) => Event::StateBroken(nonce, what),
-        Refused::Disk(e) => Event::LogFailed(e.to_string()),
-    };
+fn take_state(
+    shared: &Shared,
+    nonce: Nonce,
+    chunk: &StateChunk,
+    arriving: &mut Option<Incoming>,
+) -> Result<(), Refused> {
     if chunk.offset == 0 {
         let begun = shared.with_store(|store| Incoming::begin(store, nonce, chunk));
-        *arriving = Some(begun.map_err(|e| refused(Refused::Disk(e)))?);
+        *arriving = Some(begun.map_err(Refused::Disk)?);
     }
     let Some(state) = arriving.as_mut().filter(|s| s.nonce == nonce) else { return Ok(()) };
-    state.take(chunk).map_err(refused)?;
+    state.take(chunk)?;
     if chunk.last
         && let Some(state) = arriving.take()
     {

@@ -1,6 +1,10 @@
 //! A replica that counts, its world in a file, and nodes of it as threads and as processes.
 #![allow(dead_code, reason = "every test binary uses its own part")]
 
+mod road;
+
+pub use road::Damage;
+
 use gapless_log::{
     Channel, CommitLevel, Digest, Hasher, Identity, Kind, Level, Options, Output, Player, Position, Progress, Recorder,
     Replica, Result, Term, Waker,
@@ -8,13 +12,14 @@ use gapless_log::{
 use gapless_pair::arbiter::parse;
 use gapless_pair::driver::{Node, NodeConfig, NodeEnd, alone};
 use gapless_pair::{Commit, Start, status};
+use road::{Back, Road};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -612,32 +617,11 @@ pub struct Proxy {
     back: Arc<Back>,
 }
 
-/// How bytes of a connection fare.
-struct Back {
-    /// Held beyond so many bytes of each connection.
-    hold_after: AtomicU64,
-    bytes_per_s: AtomicU64,
-    damage: Mutex<Damage>,
-}
-
-/// Something that goes wrong once.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub enum Damage {
-    #[default]
-    None,
-    /// A bit of this byte of a connection.
-    FlippedBit(u64),
-    /// The last byte of this piece of a state, with a checksum to match.
-    WrongPiece(u64),
-}
-
 impl Proxy {
     pub fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap().to_string();
-        let free = || AtomicU64::new(u64::MAX);
-        let back = Back { hold_after: free(), bytes_per_s: free(), damage: Mutex::default() };
-        let proxy = Self { address, target: Arc::default(), cut: Arc::default(), back: Arc::new(back) };
+        let proxy = Self { address, target: Arc::default(), cut: Arc::default(), back: Arc::default() };
         let p = proxy.clone();
         thread::spawn(move || {
             for near in listener.incoming().flatten() {
@@ -647,7 +631,7 @@ impl Proxy {
                 far.set_nodelay(true).unwrap();
                 let (near2, far2) = (near.try_clone().unwrap(), far.try_clone().unwrap());
                 let (forth, back) = (Arc::clone(&p.cut), Arc::clone(&p.cut));
-                let mut road = Road { back: Arc::clone(&p.back), passed: 0, packets: Vec::new(), pieces: 0 };
+                let mut road = Road::new(Arc::clone(&p.back));
                 thread::spawn(move || carry(near, far, &|| forth.0.load(Ordering::SeqCst), &mut |_| {}));
                 thread::spawn(move || carry(far2, near2, &|| back.1.load(Ordering::SeqCst), &mut |b| road.travel(b)));
             }
@@ -679,67 +663,6 @@ impl Proxy {
     /// The next time; returns what was to be done and has not been.
     pub fn damage(&self, damage: Damage) -> Damage {
         std::mem::replace(&mut self.back.damage.lock().unwrap(), damage)
-    }
-}
-
-/// One connection's bytes towards the side that dialled.
-struct Road {
-    back: Arc<Back>,
-    passed: u64,
-    /// What is not yet a whole packet, kept only while a piece is to be changed.
-    packets: Vec<u8>,
-    pieces: u64,
-}
-
-impl Road {
-    fn travel(&mut self, bytes: &mut Vec<u8>) {
-        let (from, to) = (self.passed, self.passed + bytes.len() as u64);
-        self.passed = to;
-        let rate = self.back.bytes_per_s.load(Ordering::SeqCst);
-        if rate != u64::MAX {
-            thread::sleep(Duration::from_micros(bytes.len() as u64 * 1_000_000 / rate));
-        }
-        while to > self.back.hold_after.load(Ordering::SeqCst) {
-            thread::sleep(Duration::from_millis(1));
-        }
-        let back = Arc::clone(&self.back);
-        let mut damage = back.damage.lock().unwrap();
-        match *damage {
-            Damage::FlippedBit(at) if (from..to).contains(&at) => {
-                bytes[(at - from) as usize] ^= 16;
-                *damage = Damage::None;
-            }
-            Damage::WrongPiece(piece) => {
-                if from == 0 {
-                    self.packets = bytes.split_off(4);
-                } else {
-                    self.packets.append(bytes);
-                }
-                while let Some(mut packet) = self.packet() {
-                    // Tag 4 is STATE; behind it 9 + 57 bytes of head.
-                    if packet[8] == 4 && packet.len() > 8 + 66 {
-                        self.pieces += 1;
-                        if self.pieces > piece {
-                            *packet.last_mut().unwrap() ^= 1;
-                            let sum = crc32fast::hash(&[&packet[..4], &packet[8..]].concat());
-                            packet[4..8].copy_from_slice(&sum.to_le_bytes());
-                            *damage = Damage::None;
-                        }
-                    }
-                    bytes.append(&mut packet);
-                }
-                if *damage == Damage::None {
-                    bytes.append(&mut self.packets);
-                }
-            }
-            _ => {}
-        }
-    }
-
-    /// The next whole packet, with its length and checksum.
-    fn packet(&mut self) -> Option<Vec<u8>> {
-        let length = self.packets.get(..4)?.try_into().map(u32::from_le_bytes).unwrap() as usize;
-        (self.packets.len() >= 8 + length).then(|| self.packets.drain(..8 + length).collect())
     }
 }
 
