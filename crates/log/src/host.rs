@@ -378,6 +378,14 @@ impl<R: Replica> Host<R> {
             for frame in self.take_full() {
                 sink.append(frame)?;
             }
+            if sink.wants_state() {
+                for frame in self.seal(sink.synced()) {
+                    sink.append(frame)?;
+                }
+                unsealed_since = None;
+                let state = self.save();
+                sink.take_state(self.replica.position(), state);
+            }
             if !idle || self.release(sink.committed())? > 0 {
                 continue;
             }

@@ -57,7 +57,7 @@ pub use segment::{
     SEGMENT_HEADER_BYTES, SegmentHeader, segment_path,
 };
 pub use sink::{Order, Sink};
-pub use snapshot::{SnapshotReader, SnapshotWriter, snapshot_path};
+pub use snapshot::{SnapshotReader, SnapshotWriter, load_base, snapshot_path};
 pub use store::{Store, StoreOptions, Syncer};
 pub use varint::{Reader, Varint};
 pub use view::{LogReader, LogView, Recovered};

@@ -87,7 +87,12 @@ pub trait Replica {
     /// Hash of everything that shapes the future.
     fn digest(&mut self) -> Result<Digest>;
 
-    /// Writes the state at this moment; `false` if this level cannot (then its whole log is streamed to a new backup).
+    /// Can this level save and load itself at all? If not, its whole log is streamed to a new backup. The answer never changes.
+    fn saves(&self) -> bool {
+        false
+    }
+
+    /// Writes the state at this moment; `false` if it cannot be saved now.
     fn save(&mut self, to: &mut dyn Write) -> Result<bool>;
 
     /// Takes the state that [`Replica::save`] wrote.

@@ -1,6 +1,6 @@
 //! Where a live replica's frames go: a file, a file and a backup, or a simulated pair.
 
-use crate::{Error, Frame, Result, Seq};
+use crate::{Error, Frame, Position, Result, Seq};
 
 /// What the outside wants of the host loop.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -34,5 +34,15 @@ pub trait Sink {
     /// What the outside wants.
     fn order(&mut self) -> Order {
         Order::None
+    }
+
+    /// True if the replica is to be saved at the end of the frame that is appended last; then [`Sink::take_state`] follows.
+    fn wants_state(&mut self) -> bool {
+        false
+    }
+
+    /// What [`crate::Host::save`] made of it: the log stands at the end of the last frame appended, the replica at `position`.
+    fn take_state(&mut self, position: Position, state: Result<Option<Vec<u8>>>) {
+        let _ = (position, state);
     }
 }

@@ -16,7 +16,7 @@ use crate::bytes::{u16_at, u32_at, u64_at, u128_at};
 use crate::disk::Disk;
 use crate::error::disk_error;
 use crate::meta::remove_if_there;
-use crate::{Base, DirLock, Error, Hasher, Meta, Position, Result, Seq, VERSION};
+use crate::{Base, DirLock, Error, Hasher, Host, LogView, Meta, Replica, Result, Seq, VERSION};
 use std::fs::File;
 use std::io::{self, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
@@ -73,7 +73,11 @@ pub struct SnapshotWriter {
 impl SnapshotWriter {
     /// Starts the snapshot that a log with this meta begins with.
     pub fn create(lock: &DirLock, meta: &Meta) -> Result<Self> {
-        let (disk, dir) = (Disk::default(), lock.dir().to_owned());
+        Self::create_on(Disk::default(), lock, meta)
+    }
+
+    pub(crate) fn create_on(disk: Disk, lock: &DirLock, meta: &Meta) -> Result<Self> {
+        let dir = lock.dir().to_owned();
         let (new, path) = (snapshot_new_path(&dir), snapshot_path(&dir, meta.base.seq));
         let made = remove_if_there(&disk, &new).and_then(|()| {
             let file = disk.create(&new)?;
@@ -103,15 +107,32 @@ impl SnapshotWriter {
     }
 
     /// Makes the snapshot durable and gives it its name.
-    pub fn finish(mut self) -> Result<()> {
+    pub fn finish(self) -> Result<()> {
+        self.seal()?.name()
+    }
+
+    /// Writes the end and makes the contents durable, still without their name.
+    pub(crate) fn seal(mut self) -> Result<Sealed> {
         let done = self.put_chunk().and_then(|()| {
             let end = [&self.total.to_le_bytes()[..], &self.hasher.finish().to_le_bytes()].concat();
             self.put(&[&[0; 4], &crc32fast::hash(&end).to_le_bytes()[..], &end].concat())?;
-            self.disk.sync_data(&self.new, &self.file)?;
-            self.disk.rename(&self.new, &self.path)?;
-            self.disk.sync_dir(&self.dir)
+            self.disk.sync_data(&self.new, &self.file)
         });
-        done.map_err(|e| disk_error("writing", &self.path, e))
+        done.map_err(|e| disk_error("writing", &self.new, e))?;
+        Ok(Sealed(self))
+    }
+}
+
+/// A snapshot whose contents are durable and which has no name yet.
+#[derive(Debug)]
+pub(crate) struct Sealed(SnapshotWriter);
+
+impl Sealed {
+    /// Gives it its name; durable when this returns.
+    pub(crate) fn name(self) -> Result<()> {
+        let SnapshotWriter { disk, dir, new, path, .. } = self.0;
+        let named = disk.rename(&new, &path).and_then(|()| disk.sync_dir(&dir));
+        named.map_err(|e| disk_error("writing", &path, e))
     }
 }
 
@@ -239,6 +260,25 @@ impl Read for SnapshotReader {
     }
 }
 
+/// Loads the state that the log begins with, if it begins with one, into a host that has executed nothing; the log continues from what is
+/// returned.
+pub fn load_base<R: Replica>(view: &LogView, host: &mut Host<R>) -> Result<Base> {
+    let base = view.meta().base;
+    if !is_needed(base) {
+        return Ok(base);
+    }
+    let mut bytes = Vec::new();
+    let mut reader = SnapshotReader::open(view.dir(), view.meta())?;
+    reader.read_to_end(&mut bytes).map_err(|e| reader.error(&e))?;
+    host.load(&bytes, base.seq, base.chain)?;
+    let stands = host.replica().position();
+    if stands != base.position {
+        let what = format!("the replica stands at position {stands}, the log begins at position {}", base.position);
+        return Err(Error::Corrupt { file: reader.path, offset: 32, what, advice: ADVICE });
+    }
+    Ok(base)
+}
+
 const ADVICE: &str =
     "the log cannot be replayed without it: keep the directory, and start a fresh backup in an empty one";
 
@@ -257,5 +297,5 @@ fn describe(found: &[u8; HEADER_BYTES]) -> &'static str {
 
 /// True if a log with this base needs a snapshot.
 pub(crate) fn is_needed(base: Base) -> bool {
-    base != Base { seq: Seq(0), position: Position(0), chain: 0 }
+    base != Base::default()
 }

@@ -11,10 +11,10 @@ use crate::error::disk_error;
 use crate::meta::{META_NAME, meta_new_path, remove_if_there};
 use crate::scan::{Scan, Segment, list_segments};
 use crate::segment::{add_row, segment_path};
-use crate::snapshot::{list_snapshots, snapshot_new_path};
+use crate::snapshot::{self, SnapshotWriter, list_snapshots, snapshot_path};
 use crate::view::recovered;
 use crate::{
-    Digest, DirLock, Error, Frame, Index, Level, LogReader, LogView, Meta, Position, Recovered, Result, Row,
+    Base, Digest, DirLock, Error, Frame, Index, Level, LogReader, LogView, Meta, Position, Recovered, Result, Row,
     SEGMENT_HEADER_BYTES, SegmentHeader, Seq,
 };
 use std::fs::File;
@@ -97,7 +97,12 @@ impl Store {
     fn tidy(&mut self, files: &[(Seq, PathBuf)], torn: bool) -> std::io::Result<()> {
         let disk = self.options.disk.clone();
         remove_if_there(&disk, &meta_new_path(self.dir()))?;
-        remove_if_there(&disk, &snapshot_new_path(self.dir()))?;
+        // A snapshot that `meta` does not name is a half made beginning of a log, or the beginning of one that is gone.
+        let base = self.meta().base;
+        let ours = snapshot::is_needed(base).then(|| snapshot_path(self.dir(), base.seq));
+        for path in list_snapshots(self.dir())?.iter().filter(|&path| Some(path) != ours.as_ref()) {
+            disk.remove(path)?;
+        }
         let mut state = self.view.shared.lock();
         // A segment without a frame says nothing that its successor will not say better.
         let empty = |s: &Segment| s.frames_end == SEGMENT_HEADER_BYTES as u64;
@@ -186,10 +191,7 @@ impl Store {
     pub fn wipe(lock: &DirLock) -> Result<()> {
         let dir = lock.dir();
         if Meta::load(dir)?.is_some_and(|m| m.intent.is_some()) {
-            return Err(Error::Refused(format!(
-                "{} has an unresolved put to the arbiter and is never emptied; start it again with the arbiter reachable",
-                dir.display()
-            )));
+            return Err(has_intent(dir));
         }
         let disk = Disk::default();
         let wiped = (|| {
@@ -205,6 +207,60 @@ impl Store {
             disk.sync_dir(dir)
         })();
         wiped.map_err(|e| disk_error("emptying", dir, e))
+    }
+
+    /// Starts the snapshot that this directory's next log is to begin with; the log that is there stays as it is.
+    pub fn snapshot(&self, base: Base) -> Result<SnapshotWriter> {
+        SnapshotWriter::create_on(self.options.disk.clone(), &self.lock, &Meta { base, ..self.meta().clone() })
+    }
+
+    /// Replaces the log by an empty one that begins with `snapshot`, which was made for the base in `meta`; durable when this returns. Views,
+    /// readers and syncers of the old log are void: take new ones. A crash on the way leaves the old log, a shorter one, an empty one or the
+    /// new one, each whole.
+    pub fn begin_with(&mut self, meta: &Meta, snapshot: SnapshotWriter) -> Result<()> {
+        self.check_alive()?;
+        let ours = self.meta();
+        assert_eq!((ours.uuid, ours.level), (meta.uuid, meta.level), "uuid and level of a log never change");
+        assert!(snapshot::is_needed(meta.base), "a log that begins at the beginning has no snapshot");
+        if meta.intent.is_some() {
+            return Err(has_intent(self.dir()));
+        }
+        self.view = self.replace_log(meta, snapshot).map_err(|e| self.fail(e))?;
+        Ok(())
+    }
+
+    fn replace_log(&mut self, meta: &Meta, snapshot: SnapshotWriter) -> Result<LogView> {
+        let snapshot = snapshot.seal()?;
+        let (disk, dir) = (self.options.disk.clone(), self.dir().to_owned());
+        self.remove_segments().map_err(|e| disk_error("emptying", &dir, e))?;
+        if snapshot::is_needed(self.meta().base) {
+            // The old snapshot goes before the new one gets its name, which may be the same.
+            Meta { base: Base::default(), ..meta.clone() }.store_on(&disk, &dir)?;
+        }
+        snapshot.name()?;
+        meta.store_on(&disk, &dir)?;
+        let view = LogView::new(&dir, Scan::quick(&dir)?);
+        for path in list_snapshots(&dir).map_err(|e| disk_error("listing", &dir, e))? {
+            if path != snapshot_path(&dir, meta.base.seq) {
+                disk.remove(&path).map_err(|e| disk_error("removing", &path, e))?;
+            }
+        }
+        Ok(view)
+    }
+
+    /// From the last to the first, so that what a crash leaves is a shorter log.
+    fn remove_segments(&mut self) -> std::io::Result<()> {
+        let disk = self.options.disk.clone();
+        let base = self.meta().base;
+        let mut state = self.view.shared.lock();
+        state.generation += 1;
+        self.active = None;
+        state.unsynced.clear();
+        (state.end.next, state.end.chain, state.end.position) = (base.seq, base.chain, base.position);
+        while let Some(segment) = state.segments.pop() {
+            disk.remove(&segment.path)?;
+        }
+        disk.sync_dir(&self.view.dir)
     }
 
     /// Appends a frame: in the page cache, thus safe from the death of this process, when this returns.
@@ -395,6 +451,13 @@ impl Store {
         state.synced = state.synced.min(place.end.next);
         Ok(())
     }
+}
+
+fn has_intent(dir: &Path) -> Error {
+    Error::Refused(format!(
+        "{} has an unresolved put to the arbiter and is never emptied; start it again with the arbiter reachable",
+        dir.display()
+    ))
 }
 
 struct CutPlace {

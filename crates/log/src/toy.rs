@@ -379,6 +379,10 @@ impl Replica for Toy {
         Ok(hasher.finish())
     }
 
+    fn saves(&self) -> bool {
+        true
+    }
+
     fn save(&mut self, to: &mut dyn Write) -> Result<bool> {
         to.write_all(&self.state.encode()).map_err(|e| Error::io("saving to", "a snapshot", e))?;
         Ok(true)

@@ -112,11 +112,11 @@ impl LogView {
         self.shared.lock().end.position
     }
 
-    /// Frames in order, from the one that holds entry `from`. At the end of the log the iterator says `None`; if the log
+    /// Frames in order, from the one that holds entry `from` (or the first, if the log begins behind it). At the end of the log the iterator says `None`; if the log
     /// grows, it goes on when asked again.
     pub fn reader(&self, from: Seq) -> LogReader {
         let generation = self.shared.lock().generation;
-        LogReader { view: self.clone(), next: from, generation, place: None, failed: false }
+        LogReader { view: self.clone(), next: from.max(self.meta.base.seq), generation, place: None, failed: false }
     }
 
     /// Chain hash of all frames before entry `seq`; `None` if no frame of this log ends there.

@@ -22,7 +22,7 @@ pub use engine::{
 pub use life::Life;
 pub use message::{
     Ack, Bye, Handover, Heartbeat, Hello, Message, MessageError, Nonce, PACKET_BYTES_MAX, PROTOCOL_VERSION, Packet,
-    Refusal, Report, STATE_CHUNK_BYTES_MAX, StateChunk, Welcome,
+    Refusal, Report, STATE_BYTES_MAX, STATE_CHUNK_BYTES_MAX, StateChunk, Welcome,
 };
 pub use meta::{Commit, META_BYTES_MAX, Meta};
 pub use point::{POINTS_MAX, Point, Points};

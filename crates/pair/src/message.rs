@@ -6,12 +6,12 @@
 //!
 //! ```text
 //!  0  tag u8   1  nonce u64 (little-endian, 0 before the session is open)
-//!  9  HELLO:  version u16, then postcard     STREAM: one frame     STATE: seq u64, chain u128, offset u64, last u8, bytes
-//!     others: postcard
+//!  9  HELLO:  version u16, then postcard     STREAM: one frame     others: postcard
+//!     STATE:  seq u64, chain u128, position u64, offset u64, hash u128, last u8, bytes (1 to 256 Ki)
 //! ```
 
 use crate::{Commit, Life, POINTS_MAX, Point, Seat};
-use gapless_log::{Frame, FrameError, HEADER_BYTES, Identity, PAYLOAD_BYTES_MAX, Position, Reader, Seq, Term};
+use gapless_log::{Digest, Frame, FrameError, HEADER_BYTES, Identity, PAYLOAD_BYTES_MAX, Position, Reader, Seq, Term};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::fmt;
 use std::sync::Arc;
@@ -25,7 +25,9 @@ pub const STATE_CHUNK_BYTES_MAX: usize = 256 << 10;
 /// Longest packet of any other kind.
 const SMALL_BYTES_MAX: usize = 64 << 10;
 const HEAD_BYTES: usize = 9;
-const STATE_HEAD_BYTES: usize = 8 + 16 + 8 + 1;
+const STATE_HEAD_BYTES: usize = 8 + 16 + 8 + 8 + 16 + 1;
+/// Longest state that is sent or taken.
+pub const STATE_BYTES_MAX: u64 = 16 << 30;
 
 /// Names one session between two lives; 0 before it is open.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug, Serialize, Deserialize)]
@@ -123,6 +125,8 @@ pub enum Refusal {
     Diverged,
     /// A frame does not continue the log, or a message breaks the protocol.
     Broken(String),
+    /// A state would have to be sent and cannot be.
+    State(String),
 }
 
 impl fmt::Display for Refusal {
@@ -140,6 +144,7 @@ impl fmt::Display for Refusal {
             Refusal::Busy => f.write_str("the owner has a backup or is changing; trying again"),
             Refusal::Diverged => f.write_str("this replica has diverged; start a fresh backup"),
             Refusal::Broken(why) => write!(f, "protocol broken: {why}"),
+            Refusal::State(why) => write!(f, "no state can be sent: {why}; install the same release on both"),
         }
     }
 }
@@ -149,8 +154,12 @@ impl fmt::Display for Refusal {
 pub struct StateChunk {
     /// The log point that the state stands at.
     pub at: Point,
+    /// Where the saved replica stands.
+    pub position: Position,
     /// Where these bytes belong.
     pub offset: u64,
+    /// Hash of all bytes of the state up to the end of these.
+    pub hash: Digest,
     /// No more follow.
     pub last: bool,
     /// The bytes.
@@ -340,21 +349,25 @@ impl StateChunk {
     fn encode(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(&self.at.seq.0.to_le_bytes());
         out.extend_from_slice(&self.at.chain.to_le_bytes());
+        out.extend_from_slice(&self.position.0.to_le_bytes());
         out.extend_from_slice(&self.offset.to_le_bytes());
+        out.extend_from_slice(&self.hash.to_le_bytes());
         out.push(u8::from(self.last));
         out.extend_from_slice(&self.bytes);
     }
 
     fn decode(body: &[u8]) -> Result<Self, MessageError> {
         let mut r = Reader::new(body);
-        let mut fields = || Some((r.array()?, r.array()?, r.array()?, r.array::<1>()?));
-        let (seq, chain, offset, [last]) = fields().ok_or(MessageError::Length(body.len()))?;
+        let mut fields = || Some((r.array()?, r.array()?, r.array()?, r.array()?, r.array()?, r.array::<1>()?));
+        let (seq, chain, position, offset, hash, [last]) = fields().ok_or(MessageError::Length(body.len()))?;
         if last > 1 {
             return Err(MessageError::Malformed("STATE"));
         }
         let at = Point { seq: Seq(u64::from_le_bytes(seq)), chain: u128::from_le_bytes(chain) };
         let bytes = body[STATE_HEAD_BYTES..].to_vec();
-        Ok(Self { at, offset: u64::from_le_bytes(offset), last: last == 1, bytes })
+        let position = Position(u64::from_le_bytes(position));
+        let (offset, hash) = (u64::from_le_bytes(offset), Digest::from_le_bytes(hash));
+        Ok(Self { at, position, offset, hash, last: last == 1, bytes })
     }
 }
 

@@ -118,7 +118,7 @@ impl Disk {
     pub fn recover(&mut self) -> Found {
         self.synced = self.frames.len();
         self.written = self.frames.len();
-        let mut found = Found { points: Points::default(), whole: self.start() };
+        let mut found = Found { points: Points::default(), whole: self.start(), start: self.start() };
         if self.start() != Point::ZERO {
             found.points.push(self.start());
         }

@@ -208,19 +208,20 @@ impl Sim {
         const PIECES: usize = 2;
         self.seal(node);
         let at = self.nodes[node].disk.end();
-        let next = self.nodes[node].disk.frames().len();
         let Some(run) = &mut self.nodes[node].run else { return };
         let bytes = match run.host.save() {
             Ok(Some(bytes)) => bytes,
             other => return self.fail(format!("n{node} cannot save its state: {other:?}")),
         };
-        run.streams.insert(nonce, (conn, next));
+        let position = run.host.replica().position();
         let piece = bytes.len().div_ceil(PIECES);
         let mut offset = 0;
         for part in bytes.chunks(piece) {
             let last = offset + part.len() == bytes.len();
-            let chunk = StateChunk { at, offset: offset as u64, last, bytes: part.to_vec() };
-            offset += part.len();
+            let (begin, end) = (offset as u64, offset + part.len());
+            let hash = gapless_log::hash(&bytes[..end]);
+            let chunk = StateChunk { at, position, offset: begin, hash, last, bytes: part.to_vec() };
+            offset = end;
             self.send(node, conn, Packet::new(nonce, Message::State(chunk)));
         }
         self.give(node, Micros(100), ToNode::Event(Event::StateSaved(conn, nonce, at)));

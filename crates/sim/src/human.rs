@@ -96,6 +96,7 @@ impl Sim {
         config.commit = self.plan.commit;
         config.hold = self.plan.hold;
         config.saves_state = self.plan.saves_state;
+        config.state_entries_min = self.plan.state_entries_min;
         config.closing_entries_max = self.plan.closing_entries_max;
         config.lag_entries_max = self.plan.lag_entries_max;
         config.lag_timeout = Micros::from_millis(600);

@@ -1,6 +1,7 @@
 //! A log in numbers.
 
 use super::{EXIT_FINE, EXIT_TORN_TAIL, Render, hex, kind_name};
+use crate::snapshot::{self, SnapshotReader};
 use crate::{CommitLevel, DirLock, Kind, LogView, Position, Result, Seq, Term};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -38,6 +39,8 @@ pub struct Stat {
     pub entries: u64,
     /// Number of the first entry.
     pub first: Seq,
+    /// Bytes of the snapshot that it begins with, if it does not begin at the beginning, and the position of its replica.
+    pub snapshot: Option<(u64, Position)>,
     /// Number of the next entry.
     pub next: Seq,
     /// Position of the last entry.
@@ -104,6 +107,10 @@ pub fn stat(dir: &Path, render: &dyn Render) -> Result<Stat> {
         }
     }
     let segments = view.segments();
+    let snapshot = match snapshot::is_needed(meta.base) {
+        true => Some((SnapshotReader::open(dir, meta)?.check()?, meta.base.position)),
+        false => None,
+    };
     Ok(Stat {
         dir: dir.display().to_string(),
         uuid: format!("{:032x}", meta.uuid),
@@ -119,6 +126,7 @@ pub fn stat(dir: &Path, render: &dyn Render) -> Result<Stat> {
         frames,
         entries: found.next.0 - meta.base.seq.0,
         first: meta.base.seq,
+        snapshot,
         next: found.next,
         position: view.last_position(),
         last_mark: found.last_mark.map(|m| (m.seq, m.position)),
@@ -149,6 +157,9 @@ impl fmt::Display for Stat {
         let per_entry = self.bytes.checked_div(self.entries).unwrap_or(0);
         let Self { entries, frames, bytes, .. } = self;
         writeln!(f, "{entries} entries in {frames} frames, {bytes} bytes ({per_entry} an entry)")?;
+        if let Some((bytes, at)) = self.snapshot {
+            writeln!(f, "begins with a snapshot of {bytes} bytes before entry {} at position {at}", self.first)?;
+        }
         match self.last_mark {
             Some((seq, at)) => writeln!(f, "last mark: entry {seq} at position {at}")?,
             None => writeln!(f, "no mark: no step has ended")?,

@@ -5,7 +5,7 @@
 
 use gapless_log::{
     CommitLevel, DirLock, End, Error, FileSink, Host, LogView, Meta, Options, Position, Replayed, Replica, Result, Seq,
-    Store, StoreOptions, Term, Waker,
+    Store, StoreOptions, Term, Waker, load_base,
 };
 use std::path::Path;
 
@@ -57,15 +57,18 @@ pub fn resume<R: Replica>(dir: &Path, replica: R, accept_loss: bool, options: Op
             dir.display()
         )));
     }
-    let Some(mark) = found.last_mark else {
+    let mut host = Host::new(replica, options);
+    let base = load_base(store.view(), &mut host)?;
+    // A state stands at the end of a step.
+    let last = found.last_mark.map(|mark| mark.seq).or(host.last_mark());
+    let Some(mark) = last else {
         return Err(Error::Refused(format!("{} holds no whole step to resume from; record anew", dir.display())));
     };
-    let mut host = Host::new(replica, options);
     let mut term = Term(0);
-    for frame in store.reader(Seq(0)) {
+    for frame in store.reader(base.seq) {
         let frame = frame?;
         term = term.max(frame.term());
-        if frame.first_seq() > mark.seq {
+        if frame.first_seq() > mark {
             break;
         }
         host.feed(&frame)?;
@@ -75,7 +78,7 @@ pub fn resume<R: Replica>(dir: &Path, replica: R, accept_loss: bool, options: Op
     if let (Some(status), None) = (host.ended(), host.outbox().waiting().next()) {
         return Ok(status);
     }
-    let (next, chain) = whole_end(&store, mark.seq)?;
+    let (next, chain) = if mark < base.seq { (base.seq, base.chain) } else { whole_end(&store, mark)? };
     store.cut(next, chain)?;
     meta.boot = gapless_log::boot_id()?;
     meta.store(dir)?;
@@ -121,7 +124,8 @@ pub fn replay<R: Replica>(dir: &Path, replica: R, until: Option<Position>, diges
     let mut done = Replay::default();
     let reached = |host: &Host<R>| until.is_some_and(|until| host.replica().position() >= until);
     let result = (|| {
-        'frames: for frame in view.reader(Seq(0)) {
+        let base = load_base(&view, &mut host)?;
+        'frames: for frame in view.reader(base.seq) {
             host.feed(&frame?)?;
             loop {
                 if reached(&host) {
@@ -138,7 +142,7 @@ pub fn replay<R: Replica>(dir: &Path, replica: R, until: Option<Position>, diges
                 }
             }
         }
-        done.entries = host.next_seq().0;
+        done.entries = host.next_seq().0 - base.seq.0;
         done.position = host.replica().position();
         done.digest = if digest && done.ended.is_none() { Some(host.replica_mut().digest()?) } else { None };
         Ok(done)

@@ -7,10 +7,14 @@
 use super::link::Link;
 use super::mailbox::{Command, Mailbox};
 use super::pace::{Following, Pace};
+use super::state;
 use super::stats::Stats;
 use super::workers::{ArbiterJob, DiskJob, DiskQueue};
-use crate::{Action, Commit, ConnId, Engine, Event, Halt, Micros, Mode, Packet, Point, Status};
-use gapless_log::{Frame, LogView, Seq, Store, Waker};
+use crate::{
+    Action, Commit, ConnId, Engine, Event, Halt, Micros, Mode, Nonce, Packet, Point, STATE_BYTES_MAX, StateChunk,
+    Status,
+};
+use gapless_log::{Base, Frame, LogView, Position, Result, Seq, Store, Waker};
 use std::collections::{BTreeMap, VecDeque};
 use std::net::TcpStream;
 use std::sync::mpsc::{Sender, SyncSender};
@@ -25,7 +29,7 @@ pub(super) struct Shared {
     pub io: Waker,
     /// The log directory; `None` once this life is over.
     pub store: Mutex<Option<Store>>,
-    pub view: LogView,
+    view: Mutex<LogView>,
     pub commit: Commit,
 }
 
@@ -34,6 +38,8 @@ pub(super) struct Shared {
 pub(super) enum LogOp {
     Append(Arc<Frame>),
     Cut(Point),
+    /// A piece of the state that the log is to begin with.
+    State(Nonce, StateChunk),
 }
 
 /// The engine and what its actions touch.
@@ -47,6 +53,8 @@ pub(super) struct Core {
     /// End of the own log as the engine knows it.
     sealed: Seq,
     pub ops: VecDeque<LogOp>,
+    /// For whom the live replica is being saved.
+    saving: Option<(ConnId, Nonce)>,
     pub stats: Stats,
     /// This life has ended so.
     pub over: Option<Halt>,
@@ -85,7 +93,14 @@ pub(super) struct Parts {
 impl Shared {
     pub fn new(parts: Parts, store: Store, commit: Commit) -> Self {
         let (mail, io, view) = (Arc::clone(&parts.mail), parts.io.clone(), parts.view.clone());
-        Self { core: Mutex::new(Core::new(parts, commit)), mail, io, store: Mutex::new(Some(store)), view, commit }
+        Self {
+            core: Mutex::new(Core::new(parts, commit)),
+            mail,
+            io,
+            store: Mutex::new(Some(store)),
+            view: Mutex::new(view),
+            commit,
+        }
     }
 
     pub fn lock(&self) -> MutexGuard<'_, Core> {
@@ -102,6 +117,18 @@ impl Shared {
         self.io.wake();
     }
 
+    /// The own log, as readers see it.
+    pub fn view(&self) -> LogView {
+        self.view.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The directory holds another log now.
+    pub fn log_replaced(&self, view: &LogView) {
+        *self.view.lock().unwrap_or_else(PoisonError::into_inner) = view.clone();
+        self.mail.written(view.end().0);
+        self.lock().view = view.clone();
+    }
+
     /// Reports events, carries out what follows, and writes what there is to send.
     pub fn tell(&self, events: impl IntoIterator<Item = Event>) {
         let mut core = self.lock();
@@ -116,7 +143,7 @@ impl Shared {
     }
 
     /// The log directory, while this life lasts.
-    pub fn with_store<T>(&self, f: impl FnOnce(&mut Store) -> gapless_log::Result<T>) -> gapless_log::Result<T> {
+    pub fn with_store<T>(&self, f: impl FnOnce(&mut Store) -> Result<T>) -> Result<T> {
         let mut store = self.store.lock().unwrap_or_else(PoisonError::into_inner);
         match store.as_mut() {
             Some(store) => f(store),
@@ -137,6 +164,7 @@ impl Core {
             connections: 0,
             sealed,
             ops: VecDeque::new(),
+            saving: None,
             stats: parts.stats,
             over: None,
             commit,
@@ -203,7 +231,12 @@ impl Core {
                 self.mail.freeze(point);
                 self.ops.push_back(LogOp::Cut(point));
             }
-            Action::ReplayLog => self.mail.replay_log(),
+            Action::ReplayLog => {
+                if self.view.meta().base != Base::default() {
+                    self.mail.post(Command::Load(None));
+                }
+                self.mail.replay_log();
+            }
             Action::FindCommon(conn, points) => self.find_common(conn, points),
             Action::StreamFrom(conn, nonce, from) => {
                 if let Some(link) = self.links.get_mut(&conn) {
@@ -214,11 +247,20 @@ impl Core {
                 if let Some(link) = self.links.get_mut(&conn) {
                     link.stop_stream(nonce);
                 }
+                if self.saving.take_if(|s| *s == (conn, nonce)).is_some() {
+                    self.mail.want_state(false);
+                }
             }
-            // A replica that saves its state says so in HELLO; this driver never does, so nobody asks for one.
-            Action::SaveState(..) | Action::LoadState(..) => {
-                let why = "the other side wants to exchange a state, which this version does not do; use the same build on both sides";
-                self.events.push_back(Event::ReplicaFailed(why.into()));
+            Action::SaveState(conn, nonce) => {
+                self.saving = Some((conn, nonce));
+                self.mail.want_state(true);
+            }
+            Action::LoadState(nonce, chunk) => {
+                if chunk.offset == 0 {
+                    self.sealed = chunk.at.seq;
+                    self.mail.freeze(Point::ZERO);
+                }
+                self.ops.push_back(LogOp::State(nonce, chunk));
             }
             Action::Commit(seq) => {
                 self.stats.committed(seq);
@@ -343,6 +385,24 @@ impl Core {
         if self.commit == Commit::Durable {
             self.send_disk(DiskJob::Sync);
         }
+    }
+
+    /// The live replica was saved at the end of its log, or cannot be.
+    pub fn saved(&mut self, at: Point, position: Position, state: Result<Option<Vec<u8>>>) {
+        let Some((conn, nonce)) = self.saving.take() else { return };
+        let why = match state {
+            Ok(Some(bytes)) if bytes.len() as u64 <= STATE_BYTES_MAX => {
+                self.handle(Event::StateSaved(conn, nonce, at));
+                if let Some(link) = self.links.get_mut(&conn) {
+                    link.send_state(state::Outgoing::new(nonce, at, position, bytes));
+                }
+                return;
+            }
+            Ok(Some(bytes)) => format!("its {} bytes are more than the limit of {STATE_BYTES_MAX}", bytes.len()),
+            Ok(None) => "the replica cannot be saved now".into(),
+            Err(e) => e.to_string(),
+        };
+        self.handle(Event::StateUnsaved(conn, nonce, why));
     }
 
     /// Fills streams and writes what waits for sockets.

@@ -6,8 +6,9 @@
 use super::core::{Core, LogOp, Shared};
 use super::link::Arrived;
 use super::mailbox::Command;
+use super::state::{Incoming, Refused};
 use super::workers::DiskJob;
-use crate::{Commit, ConnId, Event};
+use crate::{Commit, ConnId, Event, Nonce, StateChunk};
 use std::net::TcpListener;
 use std::os::fd::{AsFd, AsRawFd};
 use std::time::{Duration, Instant};
@@ -20,6 +21,7 @@ pub(super) fn run(shared: &Shared, listener: Option<&TcpListener>, tick: Duratio
     let mut ticked = Instant::now();
     let mut resting = false;
     let mut ending: Option<Instant> = None;
+    let mut arriving = None;
     loop {
         // A listener that cannot accept (no descriptor left) rests until the next tick.
         let listening = listener.filter(|_| !resting);
@@ -43,7 +45,7 @@ pub(super) fn run(shared: &Shared, listener: Option<&TcpListener>, tick: Duratio
         let quiet = core.links.values().all(|l| l.outgoing.is_empty());
         drop(core);
         shared.mail.announce();
-        carry_out(shared, ops);
+        carry_out(shared, ops, &mut arriving);
         if over {
             let since = *ending.get_or_insert_with(Instant::now);
             if quiet || since.elapsed() >= GOODBYE_TIME_MAX {
@@ -113,7 +115,7 @@ fn read(core: &mut Core, conn: ConnId) {
 }
 
 /// Writes frames to the own log, cuts it, and reports.
-fn carry_out(shared: &Shared, ops: Vec<LogOp>) {
+fn carry_out(shared: &Shared, ops: Vec<LogOp>, arriving: &mut Option<Incoming>) {
     let mut written = None;
     let mut events = Vec::new();
     let failed = |e: gapless_log::Error| Event::LogFailed(e.to_string());
@@ -139,6 +141,15 @@ fn carry_out(shared: &Shared, ops: Vec<LogOp>) {
                     }
                 }
             }
+            LogOp::State(nonce, chunk) => {
+                if let Err(why) = take_state(shared, nonce, &chunk, arriving) {
+                    events.push(match why {
+                        Refused::Broken(what) => Event::StateBroken(nonce, what),
+                        Refused::Disk(e) => failed(e),
+                    });
+                    break;
+                }
+            }
         }
     }
     if let Some(end) = written {
@@ -159,4 +170,25 @@ fn carry_out(shared: &Shared, ops: Vec<LogOp>) {
     }
     drop(core);
     shared.mail.announce();
+}
+
+/// Writes a piece of a state; after the last one the disk's thread goes on.
+fn take_state(
+    shared: &Shared,
+    nonce: Nonce,
+    chunk: &StateChunk,
+    arriving: &mut Option<Incoming>,
+) -> Result<(), Refused> {
+    if chunk.offset == 0 {
+        let begun = shared.with_store(|store| Incoming::begin(store, nonce, chunk));
+        *arriving = Some(begun.map_err(Refused::Disk)?);
+    }
+    let Some(state) = arriving.as_mut().filter(|s| s.nonce == nonce) else { return Ok(()) };
+    state.take(chunk)?;
+    if chunk.last
+        && let Some(state) = arriving.take()
+    {
+        shared.lock().send_disk(DiskJob::BeginWith(Box::new(state)));
+    }
+    Ok(())
 }

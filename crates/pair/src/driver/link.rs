@@ -1,7 +1,8 @@
 //! One connection to another side: a non-blocking socket, what arrived on it, what waits for it, and the stream that it carries.
 
+use super::state;
 use crate::wire::{Incoming, Outgoing, WireError};
-use crate::{Nonce, Packet};
+use crate::{Message, Nonce, Packet};
 use gapless_log::{Frame, LogReader, LogView, Seq};
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
@@ -26,6 +27,8 @@ pub(super) struct Link {
     stream: Option<Stream>,
     /// The I/O thread waits until the socket takes more.
     watched: bool,
+    /// What the other side gets before a stream.
+    state: Option<state::Outgoing>,
     /// Set when it is to be closed as soon as everything is sent, at the latest then.
     closing: Option<Instant>,
 }
@@ -52,7 +55,7 @@ impl Link {
         socket.set_nonblocking(true)?;
         socket.set_nodelay(true)?;
         let (incoming, outgoing) = (Incoming::default(), Outgoing::default());
-        Ok(Self { socket, incoming, outgoing, stream: None, watched: false, closing: None })
+        Ok(Self { socket, incoming, outgoing, stream: None, watched: false, state: None, closing: None })
     }
 
     pub fn fd(&self) -> RawFd {
@@ -60,7 +63,7 @@ impl Link {
     }
 
     pub fn close(&mut self) {
-        self.stream = None;
+        (self.stream, self.state) = (None, None);
         self.closing.get_or_insert_with(|| Instant::now() + CLOSE_TIME_MAX);
     }
 
@@ -70,13 +73,17 @@ impl Link {
 
     /// What its poll is to wait for; the I/O thread asks right before it.
     pub fn watch(&mut self) -> libc::c_short {
-        self.watched = !self.outgoing.is_empty();
+        self.watched = self.has_more();
         if self.watched { libc::POLLIN | libc::POLLOUT } else { libc::POLLIN }
     }
 
     /// Something waits for the socket and the I/O thread does not know.
     pub fn is_unwatched(&self) -> bool {
-        !self.watched && !self.outgoing.is_empty()
+        !self.watched && self.has_more()
+    }
+
+    fn has_more(&self) -> bool {
+        !self.outgoing.is_empty() || self.state.is_some()
     }
 
     /// Closed, and everything is sent or its time is over.
@@ -94,6 +101,13 @@ impl Link {
 
     pub fn stop_stream(&mut self, nonce: Nonce) {
         self.stream.take_if(|s| s.nonce == nonce);
+        self.state.take_if(|s| s.nonce == nonce);
+    }
+
+    pub fn send_state(&mut self, state: state::Outgoing) {
+        if !self.is_closing() {
+            self.state = Some(state);
+        }
     }
 
     /// Sends a frame that was just sealed, if the stream stands right before it.
@@ -106,8 +120,16 @@ impl Link {
         }
     }
 
-    /// Fills the queue from the log, up to entry `end`.
+    /// Fills the queue from the state, and from the log up to entry `end`.
     pub fn pump(&mut self, log: &LogView, end: Seq) -> gapless_log::Result<()> {
+        while let Some(state) = &mut self.state
+            && self.outgoing.waiting() < PUMP_BYTES
+        {
+            match state.next() {
+                Some(chunk) => self.outgoing.push(Packet::new(state.nonce, Message::State(chunk))),
+                None => self.state = None,
+            }
+        }
         let Some(stream) = &mut self.stream else { return Ok(()) };
         while stream.next < end && self.outgoing.waiting() < PUMP_BYTES {
             let reader = stream.reader.get_or_insert_with(|| log.reader(stream.next));

@@ -3,7 +3,7 @@
 //! The rule it keeps: whoever holds the core's lock may post here, never the other way round. Commits are published as one atomic number;
 //! frames are queued first and announced later, so that an acknowledgement leaves before another thread is woken.
 
-use crate::{GoLive, Halt, Point};
+use crate::{GoLive, Halt, Nonce, Point};
 use gapless_log::{Frame, Order, Position, Seq, Waker};
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -21,6 +21,8 @@ pub(super) enum Command {
     GoLive(GoLive),
     /// The files were cut here.
     Cut(Point),
+    /// Load the state that the own log begins with: one that came in a session, which is told then, or one that was there.
+    Load(Option<(Nonce, Point)>),
     Kill,
     Halt(Halt),
 }
@@ -64,6 +66,7 @@ pub(super) struct Mailbox {
     resting: AtomicBool,
     stopped: AtomicBool,
     halted: AtomicBool,
+    state_wanted: AtomicBool,
     position: AtomicU64,
     next: AtomicU64,
     executed: AtomicU64,
@@ -82,6 +85,7 @@ impl Mailbox {
             resting: AtomicBool::new(false),
             stopped: AtomicBool::new(false),
             halted: AtomicBool::new(false),
+            state_wanted: AtomicBool::new(false),
             position: AtomicU64::new(0),
             next: AtomicU64::new(0),
             executed: AtomicU64::new(0),
@@ -99,7 +103,7 @@ impl Mailbox {
             self.halted.store(true, Ordering::SeqCst);
         }
         let mut mail = self.lock();
-        if matches!(command, Command::Cut(_)) {
+        if matches!(command, Command::Cut(_) | Command::Load(Some(_))) {
             mail.frozen = false;
         }
         mail.commands.push_back(command);
@@ -119,7 +123,8 @@ impl Mailbox {
         }
     }
 
-    /// The log will be cut at `point`: what is queued beyond is void, and nothing more is taken until [`Command::Cut`].
+    /// The log will be cut at `point`: what is queued beyond is void, and nothing more is taken until [`Command::Cut`] (or [`Command::Load`]
+    /// of another log).
     pub fn freeze(&self, point: Point) {
         let mut mail = self.lock();
         mail.frozen = true;
@@ -166,6 +171,12 @@ impl Mailbox {
         self.wake();
     }
 
+    /// The live replica is to be saved, or no more.
+    pub fn want_state(&self, on: bool) {
+        self.state_wanted.store(on, Ordering::SeqCst);
+        self.wake();
+    }
+
     pub fn set_synced(&self, seq: Seq) {
         self.synced.fetch_max(seq.0, Ordering::Relaxed);
     }
@@ -195,6 +206,11 @@ impl Mailbox {
         } else {
             Order::None
         }
+    }
+
+    /// Is the live replica to be saved? Says so once.
+    pub fn takes_state_wanted(&self) -> bool {
+        self.state_wanted.load(Ordering::SeqCst) && self.state_wanted.swap(false, Ordering::SeqCst)
     }
 
     /// A command waits.

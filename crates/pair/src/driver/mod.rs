@@ -16,6 +16,7 @@ mod link;
 mod mailbox;
 mod pace;
 mod replica;
+mod state;
 mod stats;
 mod workers;
 
@@ -63,6 +64,8 @@ pub struct NodeConfig {
     pub accept_loss: bool,
     /// The primary pauses while the backup's execution is this many entries behind, and a joiner counts only when it is closer.
     pub lag_entries_max: u64,
+    /// A fresh backup that lacks more entries than this is sent the replica's state instead of the log, if the replica can save itself.
+    pub state_entries_min: u64,
     /// How the host loop batches and checks.
     pub host: Options,
 }
@@ -82,12 +85,15 @@ impl NodeConfig {
             hold: false,
             accept_loss: false,
             lag_entries_max: 1 << 14,
+            state_entries_min: 1 << 16,
             host: Options::default(),
         }
     }
 
-    fn engine(&self, life: Life, address: String, identity: Identity) -> Result<Config> {
-        let mut config = Config::new(Seat { life, address }, self.start, identity);
+    fn engine<R: Replica>(&self, life: Life, address: String, replica: &R) -> Result<Config> {
+        let mut config = Config::new(Seat { life, address }, self.start, replica.identity());
+        config.saves_state = replica.saves();
+        config.state_entries_min = self.state_entries_min;
         config.boot = boot_id()?;
         config.fresh_uuid = random_u128()?;
         config.peer.clone_from(&self.peer);
@@ -258,7 +264,7 @@ impl Node {
     ) -> Result<(Halt, DirLock, Stats)> {
         let (store, found) = open(lock, replica.level(), &replica.identity(), self.config.commit)?;
         let life = Life { node: node_number(&self.config.dir), id: random_u128()? };
-        let mut config = self.config.engine(life, self.advertised.clone(), replica.identity())?;
+        let mut config = self.config.engine(life, self.advertised.clone(), &replica)?;
         let meta = workers::load_meta(store.meta())?;
         if self.config.start == Start::Resume {
             // The history goes on at the level at which it was promised.
@@ -290,7 +296,7 @@ impl Node {
         let (weak, asked_of) = (Arc::downgrade(&shared), Arc::clone(&self.arbiter));
         spawn("pair-arbiter", move || workers::arbitrate(&asked_of, &arbiter_jobs, &weak))?;
         let weak = Arc::downgrade(&shared);
-        let disk_thread = spawn("pair-disk", move || workers::work_disk(&disk_jobs, log_meta, &syncer, &view, &weak))?;
+        let disk_thread = spawn("pair-disk", move || workers::work_disk(&disk_jobs, log_meta, syncer, view, &weak))?;
         let weak = Arc::downgrade(&shared);
         spawn("pair-dial", move || workers::dial(&addresses, &weak))?;
 
@@ -363,15 +369,20 @@ fn open(lock: DirLock, level: Level, identity: &Identity, commit: Commit) -> Res
     if store.meta().level != level {
         return Err(Error::Refused(format!("{} holds a log of another level; name another directory", dir.display())));
     }
-    let (mut points, mut whole) = (Points::default(), Point::ZERO);
-    for frame in store.reader(gapless_log::Seq(0)) {
+    let base = store.meta().base;
+    let start = Point { seq: base.seq, chain: base.chain };
+    let (mut points, mut whole) = (Points::default(), start);
+    if start != Point::ZERO {
+        points.push(start);
+    }
+    for frame in store.reader(start.seq) {
         let frame = frame?;
         points.push(Point::after(&frame));
         if frame.entries().last().is_some_and(|e| e.kind == Kind::MARK || e.kind == Kind::SYNC) {
             whole = Point::after(&frame);
         }
     }
-    Ok((store, Found { points, whole }))
+    Ok((store, Found { points, whole, start }))
 }
 
 /// Names the machine and directory for people.
@@ -384,6 +395,7 @@ fn node_number(dir: &Path) -> u64 {
 /// The node's state for people, on top of what does not change.
 fn snapshot(base: Snapshot, shared: &Shared) -> Snapshot {
     let (position, next, executed) = shared.mail.where_it_stands();
+    let view = shared.view();
     let core = shared.lock();
     let stats = &core.stats;
     let mode = core.mode();
@@ -411,9 +423,9 @@ fn snapshot(base: Snapshot, shared: &Shared) -> Snapshot {
         backup: core.engine().register().and_then(|r| r.backup.as_ref()).map(|b| b.address.clone()),
         exit_status: ended.or(core.engine().register().and_then(|r| r.ended)),
         peer: stats.peer.as_ref().map(|(_, address)| address.clone()),
-        position: if live { shared.view.last_position().0 } else { position.0 },
+        position: if live { view.last_position().0 } else { position.0 },
         next_seq: if live { stats.end.0 } else { next.0 },
-        log_end: shared.view.end().0.0,
+        log_end: view.end().0.0,
         committed: shared.mail.committed().0,
         lag_entries: behind,
         lag_bytes: if followed { lag_bytes } else { 0 },

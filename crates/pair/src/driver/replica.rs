@@ -5,8 +5,11 @@
 
 use super::core::Shared;
 use super::mailbox::{Command, Work};
-use crate::{Event, GoLive, Halt, Report};
-use gapless_log::{Divergence, End, Error, Frame, Host, Kind, LogReader, Order, Replayed, Replica, Result, Seq, Sink};
+use crate::{Event, GoLive, Halt, Nonce, Point, Report};
+use gapless_log::{
+    Divergence, End, Error, Frame, Host, Kind, LogReader, Order, Position, Replayed, Replica, Result, Seq, Sink,
+    load_base,
+};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -33,16 +36,8 @@ pub(super) struct Runner<'a, R> {
 
 impl<'a, R: Replica> Runner<'a, R> {
     pub fn new(shared: &'a Arc<Shared>, host: Host<R>) -> Self {
-        Self {
-            shared,
-            host,
-            taken: Seq(0),
-            fed: Seq(0),
-            open: Vec::new(),
-            reader: None,
-            executed: Seq(0),
-            broken: false,
-        }
+        let start = shared.view().meta().base.seq;
+        Self { shared, host, taken: start, fed: start, open: Vec::new(), reader: None, executed: Seq(0), broken: false }
     }
 
     /// Does what the life asks until it is over. The replica's group is gone when this returns.
@@ -90,6 +85,7 @@ impl<'a, R: Replica> Runner<'a, R> {
                 self.taken = self.taken.min(point.seq);
                 self.reader = None;
             }
+            Command::Load(session) => return self.load(session),
             Command::Kill => {
                 self.host.replica_mut().halt();
                 self.broken = true;
@@ -102,9 +98,35 @@ impl<'a, R: Replica> Runner<'a, R> {
 
     // ---- backup ----
 
+    /// Takes the state that the own log begins with.
+    fn load(&mut self, session: Option<(Nonce, Point)>) -> Option<Halt> {
+        if self.broken {
+            return None;
+        }
+        if self.executed > Seq(0) {
+            // As with a cut: the engine did not know yet.
+            self.broken = true;
+            return Some(Halt::Reborn);
+        }
+        (self.reader, self.open) = (None, Vec::new());
+        match load_base(&self.shared.view(), &mut self.host) {
+            Ok(base) => {
+                (self.taken, self.fed, self.executed) = (base.seq, base.seq, base.seq);
+                self.report();
+                if let Some((nonce, at)) = session {
+                    self.tell(Event::StateLoaded(nonce, at));
+                }
+            }
+            Err(e) => {
+                self.broken = true;
+                self.tell(failure(e));
+            }
+        }
+        None
+    }
+
     fn read_log(&mut self) {
-        let view = &self.shared.view;
-        let reader = self.reader.get_or_insert_with(|| view.reader(self.taken));
+        let reader = self.reader.get_or_insert_with(|| self.shared.view().reader(self.taken));
         match reader.next() {
             Some(Ok(frame)) => self.take(Arc::new(frame)),
             Some(Err(e)) => {
@@ -141,11 +163,8 @@ impl<'a, R: Replica> Runner<'a, R> {
             self.fed = frame.end_seq();
         }
         let mut reported = Instant::now();
-        loop {
-            match self.host.replay_step()? {
-                Replayed::Step(seq) | Replayed::Sync(seq) => self.executed = seq.next(),
-                Replayed::Starved | Replayed::Ended(_) => break,
-            }
+        while let Replayed::Step(seq) | Replayed::Sync(seq) = self.host.replay_step()? {
+            self.executed = seq.next();
             if reported.elapsed() >= REPORT_EVERY {
                 reported = Instant::now();
                 self.report();
@@ -243,5 +262,16 @@ impl Sink for PairSink {
 
     fn order(&mut self) -> Order {
         self.shared.mail.order()
+    }
+
+    fn wants_state(&mut self) -> bool {
+        self.shared.mail.takes_state_wanted()
+    }
+
+    fn take_state(&mut self, position: Position, state: Result<Option<Vec<u8>>>) {
+        let (seq, chain) = self.shared.view().end();
+        let mut core = self.shared.lock();
+        core.saved(Point { seq, chain }, position, state);
+        core.finish();
     }
 }

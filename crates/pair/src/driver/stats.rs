@@ -74,7 +74,14 @@ impl Default for Stats {
 impl Stats {
     /// What carries over to the next life.
     pub fn reborn(&self) -> Self {
-        Self { began: self.began, takeovers: self.takeovers, false_alarms: self.false_alarms, ..Self::default() }
+        Self {
+            began: self.began,
+            takeovers: self.takeovers,
+            false_alarms: self.false_alarms,
+            strangers: self.strangers,
+            last_stranger: self.last_stranger.clone(),
+            ..Self::default()
+        }
     }
 
     pub fn heard(&mut self, event: &Event) {

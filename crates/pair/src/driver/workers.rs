@@ -5,6 +5,8 @@
 //! kind of job.
 
 use super::core::Shared;
+use super::mailbox::Command;
+use super::state;
 use crate::arbiter::{Arbiter, PutOutcome};
 use crate::{ConnId, Event, Life, Meta, Point, Put, Ticket};
 use gapless_log::{CommitLevel, LogView, Syncer};
@@ -35,6 +37,8 @@ pub(super) enum DiskJob {
     /// Make everything written so far durable.
     Sync,
     FindCommon(ConnId, Vec<Point>),
+    /// The whole state has arrived: let the log begin with it.
+    BeginWith(Box<state::Incoming>),
 }
 
 /// To the disk's thread. However many syncs are asked for while one lasts, one waits.
@@ -109,8 +113,8 @@ pub(super) fn arbitrate(arbiter: &Mutex<Box<dyn Arbiter>>, jobs: &Receiver<Arbit
 pub(super) fn work_disk(
     jobs: &DiskJobs,
     mut meta: gapless_log::Meta,
-    syncer: &Syncer,
-    view: &LogView,
+    mut syncer: Syncer,
+    mut view: LogView,
     shared: &Weak<Shared>,
 ) {
     let mut waiting = Vec::new();
@@ -129,6 +133,7 @@ pub(super) fn work_disk(
                 Err(e) => Event::LogFailed(e.to_string()),
             });
         }
+        let mut loads = Vec::new();
         for job in waiting.drain(..) {
             match job {
                 DiskJob::Sync => {}
@@ -136,10 +141,22 @@ pub(super) fn work_disk(
                     Ok(()) => Event::MetaStored,
                     Err(e) => Event::LogFailed(e.to_string()),
                 }),
-                DiskJob::FindCommon(conn, points) => events.push(match find_common(view, &points) {
+                DiskJob::FindCommon(conn, points) => events.push(match find_common(&view, &points) {
                     Ok(point) => Event::CommonFound(conn, point),
                     Err(e) => Event::LogFailed(e.to_string()),
                 }),
+                DiskJob::BeginWith(state) => {
+                    let Some(shared) = shared.upgrade() else { continue };
+                    let load = Command::Load(Some((state.nonce, state.at)));
+                    events.push(match begin_with(&shared, &mut meta, *state) {
+                        Ok(begun) => {
+                            (view, syncer) = begun;
+                            loads.push(load);
+                            Event::LogCut
+                        }
+                        Err(e) => Event::LogFailed(e.to_string()),
+                    });
+                }
             }
         }
         let Some(shared) = shared.upgrade() else { continue };
@@ -149,7 +166,24 @@ pub(super) fn work_disk(
             }
         }
         shared.tell(events);
+        // The engine has heard of the new log before it can hear of its state.
+        loads.into_iter().for_each(|load| shared.mail.post(load));
     }
+}
+
+/// Replaces the log by an empty one that begins with `state`.
+fn begin_with(
+    shared: &Shared,
+    meta: &mut gapless_log::Meta,
+    state: state::Incoming,
+) -> gapless_log::Result<(LogView, Syncer)> {
+    meta.base = state.base;
+    let begun = shared.with_store(|store| {
+        store.begin_with(meta, state.writer)?;
+        Ok((store.view().clone(), store.syncer()))
+    })?;
+    shared.log_replaced(&begun.0);
+    Ok(begun)
 }
 
 /// The pair's record inside the directory's.

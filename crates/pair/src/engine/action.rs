@@ -30,16 +30,16 @@ pub enum Action {
     CutLog(Point),
     /// Backup: replays the own log from its beginning to its end, before frames that follow.
     ReplayLog,
-    /// Backup: a piece of the state to begin with. With the first piece (offset 0) the own log is emptied, begins at `at`, and `LogCut` is
-    /// reported; `StateLoaded` follows the last one.
+    /// Backup: a piece of the state to begin with. At the latest with the last piece the own log is emptied and begins at `at`; then `LogCut` is
+    /// reported, and `StateLoaded` once the state is stored and loaded. `StateBroken` instead if the pieces do not fit.
     LoadState(Nonce, StateChunk),
 
     /// Owner: finds the greatest of these points that the own log has; answered by `CommonFound`.
     FindCommon(ConnId, Vec<Point>),
     /// Owner: sends every frame of the own log from this entry on, now and as they are sealed, as STREAM of this session.
     StreamFrom(ConnId, Nonce, Seq),
-    /// Owner: saves the replica between two steps at the end of a frame, answers `StateSaved`, then sends the chunks as STATE and every
-    /// frame after them as STREAM.
+    /// Owner: saves the replica between two steps at the end of a frame, answers `StateSaved` or `StateUnsaved`, then sends the chunks as STATE.
+    /// `StreamFrom` follows when the joiner has loaded it.
     SaveState(ConnId, Nonce),
     /// Ends the stream of this session.
     StopStream(ConnId, Nonce),
@@ -104,7 +104,8 @@ pub enum Halt {
     Failed(String),
     /// The user asked.
     Stopped,
-    /// The replica has executed beyond what the owner's log has: empty the log directory and start again at once, as a new life.
+    /// The replica has executed beyond what the owner's log has, or holds half a state: empty the log directory and start again at once, as a
+    /// new life.
     Reborn,
 }
 
@@ -128,7 +129,9 @@ impl fmt::Display for Halt {
             Halt::Unpaired(why) => write!(f, "cannot pair: {why}"),
             Halt::Failed(why) => write!(f, "{why}; this side has stopped, the other goes on"),
             Halt::Stopped => f.write_str("stopped on request"),
-            Halt::Reborn => f.write_str("this replica is ahead of the owner's log; starting again as an empty backup"),
+            Halt::Reborn => f.write_str(
+                "this replica cannot continue from what the owner's log has; starting again as an empty backup",
+            ),
         }
     }
 }

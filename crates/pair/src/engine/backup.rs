@@ -1,8 +1,8 @@
 //! The backup: joining, holding frames, and the ACK rule.
 
 use super::takeover::{Resume, Takeover};
-use super::{Action, ConnId, Engine, Halt, Micros, Mode, Mutant, Role, Why};
-use crate::{Ack, Bye, Life, Message, Nonce, Point, Put, Refusal, Report, StateChunk, Welcome};
+use super::{Action, ConnId, Engine, Halt, LOADING_DETECTS, Micros, Mode, Mutant, Role, Why};
+use crate::{Ack, Bye, Heartbeat, Life, Message, Nonce, Point, Put, Refusal, Report, StateChunk, Welcome};
 use gapless_log::{Frame, Seq};
 use std::sync::Arc;
 
@@ -175,6 +175,8 @@ impl Engine {
         let Some(owner) = self.register.as_ref().map(|r| r.owner.life) else { return };
         let common = welcome.common;
         let beyond = self.log.executed > common.seq || (welcome.state && self.log.executed > Seq(0));
+        // Nor can a state that the log begins with.
+        let beyond = beyond || (common.seq < self.log.start.seq && !welcome.state);
         if beyond && !self.config.breaks(Mutant::KeepBeyondCommon) {
             self.send(conn, nonce, Message::Bye(Bye::Reset));
             return self.halt(Halt::Reborn);
@@ -233,20 +235,32 @@ impl Engine {
 
     fn take_frame(&mut self, frame: Arc<Frame>) {
         let end = self.log.end();
+        if self.is_loading() {
+            return self.refuse_owner(format!("frame at entry {} comes before the state", frame.first_seq()));
+        }
         if frame.end_seq() <= end.seq {
             return;
         }
         if Point::before(&frame) != end {
             let what = format!("frame at entry {} does not continue the log at {}", frame.first_seq(), end.seq);
-            let why = Refusal::Broken(what);
-            if let Some(conn) = self.session_conn() {
-                self.send(conn, Nonce::NONE, Message::Refuse(why.clone()));
-            }
-            return self.lose_owner(Why::Refused(why));
+            return self.refuse_owner(what);
         }
         self.log.append(&frame);
         self.act(Action::Append(frame));
         self.ack_soon();
+    }
+
+    fn is_loading(&self) -> bool {
+        matches!(&self.role, Role::Backup(Backup { session: Some(session), .. }) if session.loading.is_some())
+    }
+
+    /// The owner breaks the protocol: no session with it.
+    fn refuse_owner(&mut self, what: String) {
+        let why = Refusal::Broken(what);
+        if let Some(conn) = self.session_conn() {
+            self.send(conn, Nonce::NONE, Message::Refuse(why.clone()));
+        }
+        self.lose_owner(Why::Refused(why));
     }
 
     fn take_state(&mut self, chunk: StateChunk) {
@@ -257,8 +271,7 @@ impl Engine {
             return;
         }
         if chunk.offset > loading.bytes || chunk.bytes.is_empty() || loading.at.is_some_and(|at| at != chunk.at) {
-            let why = Refusal::Broken("a piece of state is missing".into());
-            return self.lose_owner(Why::Refused(why));
+            return self.refuse_owner("a piece of state is missing".into());
         }
         loading.bytes += chunk.bytes.len() as u64;
         loading.whole = chunk.last;
@@ -276,6 +289,16 @@ impl Engine {
             self.log.report_written(at.seq);
             self.log.report_synced(at.seq);
             self.ack_soon();
+        }
+    }
+
+    /// What arrived whole does not make a state. It would not be better a second time: that is for a person to look at.
+    pub(super) fn state_broken(&mut self, nonce: Nonce, what: String) {
+        let Role::Backup(Backup { session: Some(session), .. }) = &self.role else { return };
+        if session.nonce == nonce {
+            let (conn, why) = (session.conn, Refusal::Broken(what));
+            self.send(conn, Nonce::NONE, Message::Refuse(why.clone()));
+            self.halt(Halt::Unpaired(why));
         }
     }
 
@@ -317,19 +340,30 @@ impl Engine {
         let (now, detect, beat) = (self.now, self.config.detect, self.config.heartbeat);
         let Role::Backup(backup) = &mut self.role else { return };
         let mut silence = false;
+        // Nothing can be acknowledged while a state is loaded, but the owner must hear something.
+        let mut alive = None;
         match &mut backup.session {
             Some(session) => {
                 if paused {
                     // What was not heard while this side slept is nobody's silence.
                     session.heard_at = now;
                 }
-                silence = now.since(session.heard_at) > detect && backup.takeover.is_none();
+                let loading = session.loading.is_some();
+                let patience = if loading { Micros(detect.0 * LOADING_DETECTS) } else { detect };
+                silence = now.since(session.heard_at) > patience && backup.takeover.is_none();
                 if now.since(session.acked_at) >= beat {
                     session.ack_due = true;
+                    if loading {
+                        session.acked_at = now;
+                        alive = Some((session.conn, session.nonce));
+                    }
                 }
             }
             None if paused => backup.alone_since = now,
             None => {}
+        }
+        if let Some((conn, nonce)) = alive {
+            self.send(conn, nonce, Message::Heartbeat(Heartbeat { end: self.log.end().seq, lag: 0 }));
         }
         if silence {
             self.fall_silent(Why::Silence);

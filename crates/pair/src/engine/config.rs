@@ -60,6 +60,9 @@ pub struct Config {
     pub hold: bool,
     /// The replica can save and load its state; otherwise a fresh backup gets the log from its first entry.
     pub saves_state: bool,
+    /// A joiner that has executed nothing and lacks more entries than this begins with a state, if the replica can save one. (One that lacks what the
+    /// owner's log no longer has always does.)
+    pub state_entries_min: u64,
     /// A human accepts that entries may be lost (rules R and A).
     pub accept_loss: bool,
     /// Silence longer than this is the other side's death.
@@ -91,6 +94,7 @@ impl Config {
             commit: Commit::Received,
             hold: false,
             saves_state: false,
+            state_entries_min: 1 << 16,
             accept_loss: false,
             detect: Micros::from_millis(200),
             heartbeat: Micros::from_millis(50),

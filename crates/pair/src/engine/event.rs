@@ -53,8 +53,12 @@ pub enum Event {
     CommonFound(ConnId, Point),
     /// Answer to [`crate::Action::SaveState`]: the state stands at this point and its chunks follow it on the wire.
     StateSaved(ConnId, Nonce, Point),
+    /// The other answer: the replica cannot be saved, and why.
+    StateUnsaved(ConnId, Nonce, String),
     /// Every chunk of the state that a session began with is loaded, and stored at the commit level.
     StateLoaded(Nonce, Point),
+    /// The chunks that arrived do not make a state, and why.
+    StateBroken(Nonce, String),
 
     /// Backup: the replica has executed every entry below this number (whole steps, and the digests between them: whatever can be
     /// executed must be, down to the last entry held). A replica that has ended has executed everything.

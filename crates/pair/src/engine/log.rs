@@ -10,11 +10,15 @@ pub struct Found {
     pub points: Points,
     /// The end of the last frame that ends a step; what lies beyond is dropped before going live.
     pub whole: Point,
+    /// Where the log begins: at the beginning, or with a state that stands here (then it is the first of the points).
+    pub start: Point,
 }
 
 #[derive(Debug)]
 pub(super) struct OwnLog {
     points: Points,
+    /// Where it begins, perhaps with a state.
+    pub start: Point,
     /// End of the last frame that ends a step.
     pub whole: Point,
     pub written: Seq,
@@ -32,6 +36,7 @@ impl OwnLog {
         let end = found.points.end().seq;
         Self {
             points: found.points,
+            start: found.start,
             whole: found.whole,
             written: end,
             synced: Seq(0),
@@ -73,6 +78,9 @@ impl OwnLog {
 
     pub fn cut(&mut self, at: Point) {
         self.points.cut(at);
+        if at == Point::ZERO {
+            self.start = at;
+        }
         if self.whole.seq > at.seq {
             self.whole = at;
         }
@@ -100,6 +108,7 @@ impl OwnLog {
         if at != Point::ZERO {
             self.points.push(at);
         }
+        self.start = at;
         self.whole = at;
         self.written = Seq(0);
         self.synced = Seq(0);

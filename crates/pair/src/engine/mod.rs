@@ -66,6 +66,9 @@ enum Role {
     Halted,
 }
 
+/// While a joiner is being sent a state nobody is protected, and both sides move much: silence counts only after this many detection times.
+const LOADING_DETECTS: u64 = 25;
+
 impl Engine {
     /// An engine for a life that finds `meta` and `found` in its directory. Its first event must be [`Event::Start`].
     pub fn new(config: Config, meta: Meta, found: Found) -> Self {
@@ -147,7 +150,9 @@ impl Engine {
             Event::LogFailed(why) | Event::ReplicaFailed(why) => self.halt(Halt::Failed(why)),
             Event::CommonFound(conn, common) => self.common_found(conn, common),
             Event::StateSaved(conn, nonce, at) => self.state_saved(conn, nonce, at),
+            Event::StateUnsaved(conn, nonce, why) => self.state_unsaved(conn, nonce, why),
             Event::StateLoaded(nonce, at) => self.state_loaded(nonce, at),
+            Event::StateBroken(nonce, why) => self.state_broken(nonce, why),
             Event::Diverged(report) => self.diverged(report),
             Event::Prepared => self.prepared(),
             Event::PrepareFailed(why) => self.prepare_failed(why),

@@ -2,8 +2,8 @@
 
 use super::asking::Purpose;
 use super::handover::Ending;
-use super::{Action, ConnId, Engine, GoLive, Halt, Micros, Mode, Mutant, Role, Why};
-use crate::{Ack, Bye, Commit, Handover, Heartbeat, Hello, Life, Message, Nonce, Put, Refusal, Seat};
+use super::{Action, ConnId, Engine, GoLive, Halt, LOADING_DETECTS, Micros, Mode, Mutant, Role, Why};
+use crate::{Ack, Bye, Commit, Handover, Heartbeat, Hello, Life, Message, Nonce, Point, Put, Refusal, Seat};
 use gapless_log::Seq;
 
 /// What an owner knows.
@@ -54,22 +54,23 @@ pub(super) struct OwnerSession {
     /// When the acknowledgement last advanced, or everything was acknowledged.
     pub progress_at: Micros,
     executed_at: Micros,
-    /// The joiner begins with a state at this number; until it has loaded it, it acknowledges nothing.
-    pub state_at: Option<Seq>,
+    pub transfer: Transfer,
+}
+
+/// How far the state is that a joiner begins with. Until it has loaded it, it acknowledges nothing.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Transfer {
+    /// None, or it is loaded.
+    None,
+    /// The replica is being saved.
+    Saving,
+    /// It was saved here and is on its way.
+    Sent(Point),
 }
 
 impl OwnerSession {
-    pub fn new(conn: ConnId, nonce: Nonce, peer: Seat, now: Micros) -> Self {
-        Self {
-            conn,
-            nonce,
-            peer,
-            acked: Ack::default(),
-            heard_at: now,
-            progress_at: now,
-            executed_at: now,
-            state_at: None,
-        }
+    pub fn new(conn: ConnId, nonce: Nonce, peer: Seat, now: Micros, transfer: Transfer) -> Self {
+        Self { conn, nonce, peer, acked: Ack::default(), heard_at: now, progress_at: now, executed_at: now, transfer }
     }
 
     pub fn executed(&self) -> Seq {
@@ -171,6 +172,7 @@ impl Engine {
             && owner.ending.is_none()
             && idle
             && let Some(session) = &owner.session
+            && session.transfer == Transfer::None
             && session.held(commit).0 + close >= end.0
             && session.executed().0 + lag_max >= end.0
         {
@@ -317,6 +319,10 @@ impl Engine {
         let (now, end) = (self.now, self.log.end().seq);
         let (commit, lying) = (self.config.commit, self.config.mutant != Mutant::None);
         let Role::Owner(Owner { session: Some(session), .. }) = &mut self.role else { return };
+        if session.transfer == Transfer::Saving {
+            // It cannot hold what it was not sent.
+            return;
+        }
         if (ack.received > end || ack.durable > end || ack.executed > end) && !lying {
             let why = Refusal::Broken("acknowledges entries that were never written".into());
             return self.lose_backup(Why::Refused(why));
@@ -331,7 +337,11 @@ impl Engine {
         if session.held(commit) > before || session.held(commit) >= end {
             session.progress_at = now;
         }
-        session.state_at = None;
+        if let Transfer::Sent(at) = std::mem::replace(&mut session.transfer, Transfer::None) {
+            let (conn, nonce) = (session.conn, session.nonce);
+            session.progress_at = now;
+            self.act(Action::StreamFrom(conn, nonce, at.seq));
+        }
     }
 
     // ---- time ----
@@ -364,10 +374,12 @@ impl Engine {
         let (now, end, detect) = (self.now, self.log.end().seq, self.config.detect);
         let commit = self.config.commit;
         let Role::Owner(Owner { session: Some(session), throttled, .. }) = &mut self.role else { return None };
-        if session.held(commit) >= end || session.state_at.is_some() {
+        let loading = session.transfer != Transfer::None;
+        if session.held(commit) >= end || loading {
             session.progress_at = now;
         }
-        if now.since(session.heard_at) > detect {
+        let patience = if loading { Micros(detect.0 * LOADING_DETECTS) } else { detect };
+        if now.since(session.heard_at) > patience {
             return Some(Why::Silence);
         }
         if now.since(session.progress_at) > detect {

@@ -4,10 +4,10 @@
 //! very life; so both follow one register. The owner finds the last point that both logs have, and opens the session with a nonce that
 //! is used once. Packets of any other session are dropped.
 
-use super::owner::{Joiner, Owner, OwnerSession};
+use super::owner::{Joiner, Owner, OwnerSession, Transfer};
 use super::{Action, ConnId, Engine, Mutant, Role, Why};
 use crate::{Hello, Message, Nonce, Packet, Point, Refusal, Welcome};
-use gapless_log::hash;
+use gapless_log::{Seq, hash};
 
 impl Engine {
     /// Rule D: read the register after every reconnect.
@@ -111,8 +111,10 @@ impl Engine {
     }
 
     fn refused(&mut self, conn: ConnId, why: Refusal) {
-        let lasting =
-            matches!(why, Refusal::Version(_) | Refusal::Identity(_) | Refusal::Commit(_) | Refusal::Diverged);
+        let lasting = matches!(
+            why,
+            Refusal::Version(_) | Refusal::Identity(_) | Refusal::Commit(_) | Refusal::Diverged | Refusal::State(_)
+        );
         if lasting && matches!(self.role, Role::Backup(_)) && self.session_conn() != Some(conn) {
             return self.halt(super::Halt::Unpaired(why));
         }
@@ -189,17 +191,25 @@ impl Engine {
         if !self.takes_joiner() {
             return self.refuse(conn, Refusal::Busy);
         }
+        let must = common.seq < self.log.start.seq;
+        let can = self.config.saves_state && joiner.hello.takes_state;
+        if must && !can {
+            let why = Refusal::State("the owner's log begins with one and cannot be sent from its first entry".into());
+            self.status(Why::Refused(why.clone()));
+            return self.refuse(conn, why);
+        }
+        // Who has executed something would have to begin as a new life: then its own log is the shorter way.
+        let lacks = self.log.end().seq.0.saturating_sub(common.seq.0);
+        let fresh = joiner.hello.executed == Seq(0);
+        let state = must || can && fresh && lacks > self.config.state_entries_min;
         let peer = joiner.hello.seat;
-        let state = self.config.saves_state
-            && joiner.hello.takes_state
-            && common == Point::ZERO
-            && self.log.end() != Point::ZERO;
         self.sessions += 1;
         let nonce = self.fresh_nonce(&peer.life);
         let welcome = Welcome { term: self.term(), backup: peer.life, common, state };
         self.send(conn, nonce, Message::Welcome(welcome));
         if let Role::Owner(owner) = &mut self.role {
-            owner.session = Some(OwnerSession::new(conn, nonce, peer, self.now));
+            let transfer = if state { Transfer::Saving } else { Transfer::None };
+            owner.session = Some(OwnerSession::new(conn, nonce, peer, self.now, transfer));
         }
         self.status(Why::Session { from: common.seq, state });
         self.act(if state { Action::SaveState(conn, nonce) } else { Action::StreamFrom(conn, nonce, common.seq) });
@@ -210,8 +220,17 @@ impl Engine {
             && session.conn == conn
             && session.nonce == nonce
         {
-            session.state_at = Some(at.seq);
-            session.progress_at = self.now;
+            session.transfer = Transfer::Sent(at);
+        }
+    }
+
+    /// Nobody needs it at once: the joiner comes back, and until this life ends it is given the log.
+    pub(super) fn state_unsaved(&mut self, conn: ConnId, nonce: Nonce, why: String) {
+        self.config.saves_state = false;
+        if self.session_conn() == Some(conn) && self.session_nonce() == Some(nonce) {
+            let why = Refusal::State(why);
+            self.send(conn, Nonce::NONE, Message::Refuse(why.clone()));
+            self.lose_backup(Why::Refused(why));
         }
     }
 

@@ -1,6 +1,10 @@
 //! A replica that counts, its world in a file, and nodes of it as threads and as processes.
 #![allow(dead_code, reason = "every test binary uses its own part")]
 
+mod road;
+
+pub use road::Damage;
+
 use gapless_log::{
     Channel, CommitLevel, Digest, Hasher, Identity, Kind, Level, Options, Output, Player, Position, Progress, Recorder,
     Replica, Result, Term, Waker,
@@ -8,6 +12,7 @@ use gapless_log::{
 use gapless_pair::arbiter::parse;
 use gapless_pair::driver::{Node, NodeConfig, NodeEnd, alone};
 use gapless_pair::{Commit, Start, status};
+use road::{Back, Road};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -29,6 +34,8 @@ pub struct Counter {
     world: Option<File>,
     /// Everything said, for who replays.
     said: Arc<Mutex<Vec<String>>>,
+    /// Outputs said before, and the last of them, if it began with a state.
+    loaded: Arc<Mutex<Option<(u64, String)>>>,
     state: u64,
     position: u64,
     lives: u64,
@@ -42,6 +49,8 @@ pub struct Counter {
     trigger: PathBuf,
     /// The next step is taken then.
     due: Instant,
+    /// Saves itself, with so many bytes of ballast.
+    ballast: Option<usize>,
 }
 
 /// What is wrong with a replica that executes a log.
@@ -70,6 +79,7 @@ impl Counter {
         Self {
             world,
             said: Arc::default(),
+            loaded: Arc::default(),
             state: 0,
             position: 0,
             lives: 0,
@@ -80,7 +90,13 @@ impl Counter {
             flaw: Flaw::None,
             trigger,
             due: Instant::now(),
+            ballast: None,
         }
+    }
+
+    /// It can save itself; its state has so many bytes more than it needs.
+    pub fn saving(self, ballast: Option<usize>) -> Self {
+        Self { ballast, ..self }
     }
 
     fn mix(&mut self, input: u64) {
@@ -192,17 +208,49 @@ impl Replica for Counter {
         Ok(h.finish())
     }
 
-    fn save(&mut self, _: &mut dyn Write) -> Result<bool> {
-        Ok(false)
+    fn saves(&self) -> bool {
+        self.ballast.is_some()
     }
 
-    fn load(&mut self, _: &mut dyn Read) -> Result<()> {
-        Err(gapless_log::Error::Refused("a counter loads no state".into()))
+    fn save(&mut self, to: &mut dyn Write) -> Result<bool> {
+        let Some(ballast) = self.ballast else { return Ok(false) };
+        for number in [self.state, self.position, self.lives] {
+            to.write_all(&number.to_le_bytes()).unwrap();
+        }
+        to.write_all(&ballast_of(self.state, ballast)).unwrap();
+        Ok(true)
+    }
+
+    fn load(&mut self, from: &mut dyn Read) -> Result<()> {
+        assert_eq!(self.position, 0, "loaded into a fresh counter");
+        if self.ballast.is_none() {
+            return Err(gapless_log::Error::Refused("this counter loads no state".into()));
+        }
+        let mut next = || {
+            let mut bytes = [0; 8];
+            from.read_exact(&mut bytes).map(|()| u64::from_le_bytes(bytes))
+        };
+        let refused = |_| gapless_log::Error::Refused("not a counter's state".into());
+        (self.state, self.position, self.lives) =
+            (next().map_err(refused)?, next().map_err(refused)?, next().map_err(refused)?);
+        let mut ballast = Vec::new();
+        from.read_to_end(&mut ballast).unwrap();
+        if ballast != ballast_of(self.state, ballast.len()) {
+            return Err(refused(std::io::ErrorKind::InvalidData.into()));
+        }
+        *self.loaded.lock().unwrap() = Some((self.position, format!("{:016x}", self.state)));
+        Ok(())
     }
 
     fn halt(&mut self) {
         self.halted = true;
     }
+}
+
+/// Bytes that depend on the state, so that no other state's pass for them.
+fn ballast_of(state: u64, bytes: usize) -> Vec<u8> {
+    let word = |i: usize| (state ^ i as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes();
+    (0..bytes.div_ceil(8)).flat_map(word).take(bytes).collect()
 }
 
 /// Everything that tells one node from another.
@@ -228,6 +276,10 @@ pub struct Plan {
     pub lag_entries_max: u64,
     /// Records or resumes without a pair.
     pub alone: bool,
+    /// See [`Counter::saving`].
+    pub ballast: Option<usize>,
+    /// A fresh backup that lacks more entries than this is sent the state.
+    pub state_entries_min: u64,
 }
 
 impl Plan {
@@ -249,6 +301,8 @@ impl Plan {
             flaw: Flaw::None,
             lag_entries_max: 0,
             alone: false,
+            ballast: None,
+            state_entries_min: 0,
         }
     }
 
@@ -259,6 +313,7 @@ impl Plan {
         config.peer.clone_from(&self.peer);
         config.commit = self.commit;
         config.hold = self.hold;
+        config.state_entries_min = self.state_entries_min;
         // Loaded test machines stall for hundreds of milliseconds; what is tested here is not how soon that is noticed.
         config.detect = Duration::from_millis(1000);
         if self.lag_entries_max > 0 {
@@ -287,8 +342,11 @@ impl Plan {
     }
 
     pub fn run(&self, node: Node) -> NodeEnd {
-        node.run(|| Ok(Counter::new(Some(&self.world), self.steps_max, self.burst, self.pause).flawed(self.flaw)))
-            .unwrap()
+        node.run(|| Ok(self.counter().flawed(self.flaw))).unwrap()
+    }
+
+    pub fn counter(&self) -> Counter {
+        Counter::new(Some(&self.world), self.steps_max, self.burst, self.pause).saving(self.ballast)
     }
 
     fn encode(&self) -> String {
@@ -321,6 +379,8 @@ impl Plan {
             },
             self.lag_entries_max.to_string(),
             u8::from(self.alone).to_string(),
+            self.ballast.map_or_else(String::new, |n| n.to_string()),
+            self.state_entries_min.to_string(),
         ]
         .join("|")
     }
@@ -356,6 +416,8 @@ impl Plan {
             },
             lag_entries_max: f[14].parse().unwrap(),
             alone: f[15] == "1",
+            ballast: some(f[16]).map(|n| n.parse().unwrap()),
+            state_entries_min: f[17].parse().unwrap(),
         }
     }
 
@@ -402,7 +464,7 @@ pub fn child_process() {
 }
 
 fn run_alone(plan: &Plan) -> Result<i32> {
-    let replica = Counter::new(Some(&plan.world), plan.steps_max, plan.burst, plan.pause);
+    let replica = plan.counter();
     match plan.start {
         Start::Fresh => alone::record(&plan.dir, replica, CommitLevel::Received, Options::default()),
         _ => alone::resume(&plan.dir, replica, false, Options::default()),
@@ -524,16 +586,37 @@ pub fn heard_lines(world: &Path) -> usize {
 /// S1: everything ever released is what the log of the survivor says, without a gap.
 pub fn check_released(world: &Path, survivor: &Path) -> usize {
     let heard = heard(world);
-    let replica = Counter::new(None, u64::MAX, u64::MAX, Duration::ZERO);
-    let said = Arc::clone(&replica.said);
-    alone::replay(survivor, replica, None, true).unwrap();
-    let said = said.lock().unwrap();
+    let (before, last, said) = told(survivor);
     for (i, (&number, text)) in heard.iter().enumerate() {
         assert_eq!(number, i as u64, "an output was never heard");
-        let logged = said.get(i).map(String::as_str);
-        assert_eq!(logged, Some(text.as_str()), "output {number} was released, the survivor's log says otherwise");
+        if number + 1 < before {
+            continue;
+        }
+        let logged = if number + 1 == before { Some(&last) } else { said.get((number - before) as usize) };
+        assert_eq!(logged, Some(text), "output {number} was released, the survivor's log says otherwise");
     }
     heard.len()
+}
+
+/// What a log tells: how much was said before it, the last line of that (which all before it went into), and what was said in it.
+fn told(dir: &Path) -> (u64, String, Vec<String>) {
+    let replica = Counter::new(None, u64::MAX, u64::MAX, Duration::ZERO).saving(Some(0));
+    let (said, loaded) = (Arc::clone(&replica.said), Arc::clone(&replica.loaded));
+    alone::replay(dir, replica, None, true).unwrap();
+    let (before, last) = loaded.lock().unwrap().take().unwrap_or_default();
+    let said = std::mem::take(&mut *said.lock().unwrap());
+    (before, last, said)
+}
+
+/// How much was said before a log, and what was said in it.
+pub fn said_in(dir: &Path) -> (u64, Vec<String>) {
+    let (before, _, said) = told(dir);
+    (before, said)
+}
+
+/// Number of the entry that a directory's log begins with; 0 if it begins at the beginning.
+pub fn begins_at(dir: &Path) -> u64 {
+    gapless_log::Meta::load(dir).unwrap().map_or(0, |meta| meta.base.seq.0)
 }
 
 /// A TCP proxy on loopback whose directions can be cut: bytes are held as long as a direction is cut, as a network that loses every
@@ -547,6 +630,8 @@ pub struct Proxy {
     dials: Arc<AtomicUsize>,
     /// Connections carried at this moment, and the most so far.
     carried: Arc<(AtomicUsize, AtomicUsize)>,
+    /// What happens to bytes towards the side that dialled.
+    back: Arc<Back>,
 }
 
 /// A proxy refuses more at a time: whoever needs them dials in a storm, and the test must fail for that and not for want of descriptors.
@@ -561,6 +646,7 @@ impl Proxy {
             cut: Arc::default(),
             dials: Arc::default(),
             carried: Arc::default(),
+            back: Arc::default(),
         };
         let p = proxy.clone();
         thread::spawn(move || listener.incoming().flatten().for_each(|near| p.accepted(near)));
@@ -600,24 +686,53 @@ impl Proxy {
         near.set_nodelay(true).unwrap();
         far.set_nodelay(true).unwrap();
         let (cut, carried) = (Arc::clone(&self.cut), Arc::clone(&self.carried));
+        let mut road = Road::new(Arc::clone(&self.back));
         thread::spawn(move || {
             thread::scope(|s| {
-                s.spawn(|| carry(&near, &far, &|| cut.0.load(Ordering::SeqCst)));
-                carry(&far, &near, &|| cut.1.load(Ordering::SeqCst));
+                s.spawn(|| carry(&near, &far, &|| cut.0.load(Ordering::SeqCst), &mut |_| {}));
+                carry(&far, &near, &|| cut.1.load(Ordering::SeqCst), &mut |bytes| road.travel(bytes));
             });
             carried.0.fetch_sub(1, Ordering::SeqCst);
         });
     }
 }
 
-fn carry(mut from: &TcpStream, mut to: &TcpStream, cut: &dyn Fn() -> bool) {
+impl Proxy {
+    /// Of each connection's bytes towards the side that dialled, those beyond this many are held.
+    pub fn hold_after(&self, bytes: u64) {
+        self.back.hold_after.store(bytes, Ordering::SeqCst);
+    }
+
+    pub fn bytes_per_s(&self, bytes: u64) {
+        self.back.bytes_per_s.store(bytes, Ordering::SeqCst);
+    }
+
+    /// The next time; returns what was to be done and has not been.
+    pub fn damage(&self, damage: Damage) -> Damage {
+        std::mem::replace(&mut self.back.damage.lock().unwrap(), damage)
+    }
+}
+
+/// A seed gives the same numbers everywhere.
+pub fn dice(mut seed: u64) -> impl FnMut(u64) -> u64 {
+    move |n| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (seed >> 33) % n
+    }
+}
+
+fn carry(mut from: &TcpStream, mut to: &TcpStream, cut: &dyn Fn() -> bool, travel: &mut dyn FnMut(&mut Vec<u8>)) {
     let mut buffer = vec![0; 64 << 10];
     loop {
         let got = from.read(&mut buffer).unwrap_or(0);
         while cut() {
             thread::sleep(Duration::from_millis(1));
         }
-        if got == 0 || to.write_all(&buffer[..got]).is_err() {
+        let mut bytes = buffer[..got].to_vec();
+        if got > 0 {
+            travel(&mut bytes);
+        }
+        if got == 0 || to.write_all(&bytes).is_err() {
             let _ = to.shutdown(Shutdown::Both);
             let _ = from.shutdown(Shutdown::Both);
             return;
