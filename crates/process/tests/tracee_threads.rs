@@ -5,9 +5,9 @@ mod tracee_support;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use gapless_process::tracee::sys::regs_words;
+use gapless_process::tracee::sys::{self, regs_words};
 use gapless_process::tracee::{
-    Delivery, Died, RESERVED_FDS, SCRATCH_END, SCRATCH_START, STACK_SIZE, STACK_TOP, SigInfo, Stop, Tracee,
+    Delivery, Died, Error, RESERVED_FDS, SCRATCH_END, SCRATCH_START, STACK_SIZE, STACK_TOP, SigInfo, Stop, Tracee,
 };
 use tracee_support::{LONG, Toy, compile, load, start};
 
@@ -397,4 +397,61 @@ fn nothing_outlives_the_supervisor() {
         std::thread::sleep(Duration::from_millis(1));
     }
     std::fs::remove_file(&path).unwrap();
+}
+
+#[test]
+fn a_native_call_that_never_comes_back_is_an_error_that_says_where_it_stands() {
+    let mut tracee = Tracee::spawn().unwrap();
+    // Back from this one there is no gadget any more: each instruction fetch is a SIGSEGV, swallowed.
+    let text = [SCRATCH_START, 4096, 0, 0, 0, 0];
+    match tracee.native(libc::SYS_munmap, text) {
+        Err(error @ Error::Restless { status, rip, .. }) => {
+            assert_eq!((status >> 8, rip), (libc::SIGSEGV, SCRATCH_START + 2));
+            let said = error.to_string();
+            assert!(said.contains("running native call 11: it stopped 1000 times"), "{said}");
+            assert!(said.contains("at 0x10002"), "{said}");
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_late_interrupt_and_signals_do_not_keep_a_clone_from_coming_back() {
+    let mut toy = toy("disturbed", SPIN_UNTIL);
+    let args = run_to(&mut toy, libc::SYS_clone);
+    let (pid, tid) = (toy.tracee.pid(), toy.tracee.tid());
+    // It is stopped at its call: all of these wait until it goes on, and the kernel clones nothing while one is pending.
+    sys::interrupt(tid).unwrap();
+    let sent = [libc::SIGUSR1, libc::SIGCHLD, libc::SIGCONT, libc::SIGRTMIN(), libc::SIGRTMIN()];
+    for signal in sent {
+        sys::tgkill(pid, tid, signal).unwrap();
+    }
+    let child = toy.tracee.clone_native(args[0], args[1], args[4]).unwrap().unwrap();
+    assert_eq!((child.pid(), child.regs().rax), (pid, 0));
+    toy.tracee.finish_syscall(1234);
+    // They were kept; the late interrupt was not.
+    let mut taken = Vec::new();
+    while let Stop::Signal { signo, .. } = toy.tracee.run(soon()).unwrap() {
+        taken.push(signo);
+    }
+    let mut sent = sent.to_vec();
+    sent.sort_unstable();
+    taken.sort_unstable();
+    assert_eq!(taken, sent);
+}
+
+#[test]
+fn a_fault_that_comes_up_in_a_native_call_is_still_a_fault() {
+    const BAD_RETURN: &str = r#"
+int main() { __asm__ volatile("mov $8, %%rsp; mov $15, %%eax; syscall" ::: "memory"); return 0; }
+"#;
+    let mut toy = toy("bad-return", BAD_RETURN);
+    run_to(&mut toy, libc::SYS_rt_sigreturn);
+    // There is no frame at address 8: the kernel answers with a SIGSEGV that the thread has still to take.
+    toy.tracee.through().unwrap();
+    assert_eq!(toy.tracee.native(libc::SYS_getpid, [0; 6]).unwrap(), i64::from(toy.tracee.pid()));
+    match toy.tracee.run(soon()).unwrap() {
+        Stop::Fault { signo: libc::SIGSEGV, .. } => {}
+        stop => panic!("{stop:?}"),
+    }
 }

@@ -28,6 +28,22 @@ pub enum Error {
         /// What the supervisor was waiting for.
         doing: &'static str,
     },
+    /// The thread stops again and again, and never gets to the end of what it was set to do.
+    #[error(
+        "thread {tid} does not get on with {doing}: it stopped {stops} times, the last time with status {status:#x} at {rip:#x}"
+    )]
+    Restless {
+        /// The thread.
+        tid: i32,
+        /// What it was to do.
+        doing: String,
+        /// How often it has stopped.
+        stops: u32,
+        /// The last status as `waitpid` gave it.
+        status: i32,
+        /// Where it was then.
+        rip: u64,
+    },
     /// The new process failed before it could be held.
     #[error("the new process failed at {step}: {}", std::io::Error::from_raw_os_error(*errno))]
     Child {

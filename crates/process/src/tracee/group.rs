@@ -4,7 +4,7 @@ use libc::c_int;
 
 use super::maps::Mapping;
 use super::stub::{PAGE, SCRATCH_DATA, SCRATCH_END, SCRATCH_START, STACK_SIZE, STACK_TOP, STUB_FD};
-use super::thread::At;
+use super::thread::{At, Stray};
 use super::{Error, Regs, Result, Tracee, maps, sys};
 
 /// How a thread ended.
@@ -108,6 +108,7 @@ impl Tracee {
     }
 
     fn wait_for_end(&mut self) -> Result<Died> {
+        let mut stray = Stray::while_("ending");
         loop {
             let waited = if self.is_leader() { self.poll_leader()? } else { self.wait_status()? };
             if self.at == At::Zombie {
@@ -117,7 +118,12 @@ impl Tracee {
                 self.at = At::Dead;
                 return Ok(Died::Reaped);
             }
-            sys::cont(self.tid(), 0)?;
+            stray.another(self.tid(), waited)?;
+            match sys::cont(self.tid(), 0) {
+                // Killed where it stopped: the next wait tells how it ended.
+                Ok(()) | Err(Error::Gone { .. }) => {}
+                Err(error) => return Err(error),
+            }
         }
     }
 

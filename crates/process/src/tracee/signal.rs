@@ -1,7 +1,7 @@
 //! Signals: what comes with one, and how a handler is entered.
 
 use super::stub::SCRATCH_DATA;
-use super::thread::{At, Stop};
+use super::thread::{At, Stop, Stray};
 use super::{Regs, Result, Tracee, sys};
 
 /// A `siginfo_t`, as the kernel lays it out.
@@ -222,6 +222,7 @@ impl Tracee {
         }
         let program: Regs = self.regs;
         self.at = At::Running;
+        let mut stray = Stray::while_("waiting for a signal to carry");
         loop {
             let status = self.wait_status()?;
             if !libc::WIFSTOPPED(status) {
@@ -233,7 +234,7 @@ impl Tracee {
             if status >> 16 != 0 && status >> 16 != libc::PTRACE_EVENT_STOP {
                 return self.unexpected(status, "waiting for a signal to carry");
             }
-            self.defer(status, sys::cont)?;
+            self.defer(status, &mut stray, sys::cont)?;
         }
         self.at = At::Signal(libc::SIGSTOP);
         self.regs = program;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use libc::c_int;
 
 use super::stub::{self, SOCKET_FD, STACK_SIZE, STUB_FD, TRAP_GADGET_AFTER};
-use super::thread::{At, Link};
+use super::thread::{At, Link, Stray};
 use super::{Error, Regs, Result, Tracee, filter, sys};
 
 /// Everything that the supervisor wants to hear of, and that no tracee outlives it.
@@ -73,6 +73,7 @@ impl Tracee {
     /// Sees the child through its `execveat` up to the stub's first instruction.
     fn follow_child_to_stub(&mut self) -> Result<()> {
         let mut execed = false;
+        let mut stray = Stray::while_("starting the stub");
         loop {
             let status = self.wait_status()?;
             if libc::WIFEXITED(status) || libc::WIFSIGNALED(status) {
@@ -90,6 +91,7 @@ impl Tracee {
                 }
                 _ => {}
             }
+            stray.another(self.tid(), status)?;
             sys::cont(self.tid(), 0)?;
         }
     }

@@ -94,6 +94,43 @@ pub struct Tracee {
     deferred: Vec<Stop>,
 }
 
+/// Stops that may come before a thread gets where the supervisor sends it. Some do come (a signal from elsewhere, an interrupt of ours that was
+/// late); a thread that stops again and again, as one does whose gadget page is gone, never gets there.
+const STRAY_STOPS_MAX: u32 = 1000;
+
+/// Counts the stops on one way, so that none is without end.
+#[derive(Debug)]
+pub(super) struct Stray {
+    doing: &'static str,
+    /// The native call's number, if it is one.
+    nr: Option<i64>,
+    stops: u32,
+}
+
+impl Stray {
+    pub(super) fn while_(doing: &'static str) -> Stray {
+        Stray { doing, nr: None, stops: 0 }
+    }
+
+    fn in_call(regs: &Regs) -> Stray {
+        // Set by `start_native`, in one of two places.
+        let nr = if regs.orig_rax == u64::MAX { regs.rax } else { regs.orig_rax };
+        Stray { doing: "running native call", nr: Some(nr as i64), stops: 0 }
+    }
+
+    /// One more stop that leads nowhere; an error if there were too many.
+    pub(super) fn another(&mut self, tid: pid_t, status: c_int) -> Result<()> {
+        self.stops += 1;
+        if self.stops < STRAY_STOPS_MAX {
+            return Ok(());
+        }
+        let mut regs = sys::regs_from_words(&[0; sys::REGS_WORDS]);
+        sys::get_regs(tid, &mut regs)?;
+        let doing = self.nr.map_or_else(|| self.doing.to_owned(), |nr| format!("{} {nr}", self.doing));
+        Err(Error::Restless { tid, doing, stops: self.stops, status, rip: regs.rip })
+    }
+}
+
 /// How the thread came back from a native call.
 enum Landed {
     /// At the trap gadget, with the call's result.
@@ -219,11 +256,13 @@ impl Tracee {
 
     /// [`wait`](Self::wait) for a stop that has not happened yet.
     pub(super) fn wait_fresh(&mut self, deadline: Option<Instant>) -> Result<Stop> {
+        let mut stray = Stray::while_("running");
         loop {
             let status = self.wait_until(deadline)?;
             if let Some(stop) = self.classify(status)? {
                 return Ok(stop);
             }
+            stray.another(self.tid, status)?;
             sys::cont(self.tid, 0)?;
         }
     }
@@ -271,11 +310,13 @@ impl Tracee {
             (Landed::Execed, _) => {}
         }
         sys::cont(self.tid, 0)?;
+        let mut stray = Stray::while_("waiting for the stub");
         loop {
             let status = self.wait_status()?;
             if !libc::WIFSTOPPED(status) {
                 return Err(self.died(status));
             }
+            stray.another(self.tid, status)?;
             if status >> 8 == EVENT_SECCOMP {
                 let mut regs = self.regs;
                 sys::get_regs(self.tid, &mut regs)?;
@@ -299,12 +340,13 @@ impl Tracee {
         self.flush()?;
         sys::cont_to_syscall(self.tid, 0)?;
         self.at = At::Running;
+        let mut stray = Stray::in_call(&self.regs);
         loop {
             let status = self.wait_status()?;
             match status >> 8 {
                 _ if !libc::WIFSTOPPED(status) => return Err(self.died(status)),
                 SYSCALL_STOP => break,
-                _ => self.defer(status, sys::cont_to_syscall)?,
+                _ => self.defer(status, &mut stray, sys::cont_to_syscall)?,
             }
         }
         self.at = At::Other;
@@ -404,6 +446,7 @@ impl Tracee {
 
     fn land_with(&mut self, mut regs: Regs, wait: fn(&mut Self) -> Result<c_int>) -> Result<(Landed, Option<pid_t>)> {
         let mut child = None;
+        let mut stray = Stray::in_call(&regs);
         loop {
             let status = wait(self)?;
             if !libc::WIFSTOPPED(status) {
@@ -423,17 +466,22 @@ impl Tracee {
                     sys::cont(self.tid, 0)?;
                 }
                 EVENT_EXEC => return Ok((Landed::Execed, None)),
-                _ => self.defer(status, sys::cont)?,
+                _ => self.defer(status, &mut stray, sys::cont)?,
             }
         }
     }
 
     /// A stop that has nothing to do with the native call under way: keep signals for later.
-    pub(super) fn defer(&mut self, status: c_int, go_on: fn(pid_t, c_int) -> Result<()>) -> Result<()> {
-        let stop_signal = libc::WSTOPSIG(status);
+    pub(super) fn defer(
+        &mut self,
+        status: c_int,
+        stray: &mut Stray,
+        go_on: fn(pid_t, c_int) -> Result<()>,
+    ) -> Result<()> {
+        stray.another(self.tid, status)?;
         if status >> 16 == 0 {
             let info = sys::get_siginfo(self.tid)?;
-            self.deferred.insert(0, Stop::Signal { signo: stop_signal, info });
+            self.deferred.insert(0, taken(libc::WSTOPSIG(status), info));
         }
         go_on(self.tid, 0)
     }
@@ -529,13 +577,7 @@ impl Tracee {
             let (nr, args) = (i64::from(info.syscall()), [rbx, rcx, rdx, rsi, rdi, rbp]);
             return Ok(Stop::Syscall { nr, args, arch_ok: false });
         }
-        let of_an_instruction =
-            matches!(signo, libc::SIGSEGV | libc::SIGILL | libc::SIGFPE | libc::SIGBUS | libc::SIGTRAP);
-        if of_an_instruction && info.code() > 0 {
-            Ok(Stop::Fault { signo, info })
-        } else {
-            Ok(Stop::Signal { signo, info })
-        }
+        Ok(taken(signo, info))
     }
 
     /// The arguments of the system call that the registers describe.
@@ -543,6 +585,12 @@ impl Tracee {
         let Regs { rdi, rsi, rdx, r10, r8, r9, .. } = self.regs;
         [rdi, rsi, rdx, r10, r8, r9]
     }
+}
+
+/// What a signal that a thread is about to take means.
+fn taken(signo: i32, info: SigInfo) -> Stop {
+    let of_an_instruction = matches!(signo, libc::SIGSEGV | libc::SIGILL | libc::SIGFPE | libc::SIGBUS | libc::SIGTRAP);
+    if of_an_instruction && info.code() > 0 { Stop::Fault { signo, info } } else { Stop::Signal { signo, info } }
 }
 
 /// What an exit status means.
