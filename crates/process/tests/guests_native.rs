@@ -156,6 +156,7 @@ guests! {
     unix_stream
     vfork
     wait
+    zeroed_data
 }
 
 #[test]

@@ -252,6 +252,7 @@ guests! {
     unix_stream
     vfork
     wait
+    zeroed_data
 }
 
 #[test]
