@@ -260,3 +260,13 @@ fn no_guest_is_forgotten() {
     let found: Vec<String> = guests::all().into_iter().map(|g| g.name).collect();
     assert_eq!(found, NAMES);
 }
+
+/// A thread that is stopped while it computes has had its turn: 64 more of them would each cost the patience and all memory.
+#[test]
+fn who_is_stopped_while_it_computes_gives_the_baton_away() {
+    let recording = replay::record(&guests::find("spin_flag")).expect("recorded");
+    let entries = recording.frames.iter().flat_map(gapless_log::Frame::entries);
+    let jumps = entries.filter(|e| e.kind == gapless_process::kernel::input::STATE_JUMP).count();
+    // A head and one part each; the two threads wait for each other a handful of times.
+    assert!((2..128).contains(&jumps), "{jumps} entries of state jumps");
+}
