@@ -8,7 +8,8 @@ use crate::run::schedule;
 use crate::tracee::{Tracee, xsave_values};
 use crate::world::{Output, Streams, World};
 use gapless_log::{
-    Channel, Digest, Error, Hasher, Identity, Level, Player, Position, Progress, Recorder, Replica, Result, Term, Waker,
+    Channel, Digest, Error, Hasher, Identity, Level, Parts, Player, Position, Progress, Recorder, Replica, Result,
+    Term, Waker, combine,
 };
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -101,42 +102,6 @@ impl ProcessGroup {
     /// Where its local files are.
     pub fn dir(&self) -> &Path {
         &self.dir
-    }
-
-    /// What a digest is made of, by name: the first part that differs says where two replicas do.
-    pub fn digest_parts(&mut self) -> Result<Vec<(String, Digest)>> {
-        let mut parts: Vec<_> = self.kernel.digest()?.into_iter().map(|(name, part)| (name.to_owned(), part)).collect();
-        for (tid, tracee) in &mut self.tracees {
-            let mut h = Hasher::new();
-            for word in crate::tracee::sys::regs_words(tracee.regs()) {
-                h.number(word);
-            }
-            for part in xsave_values(&tracee.xsave().map_err(level)?) {
-                h.update(part);
-            }
-            parts.push((format!("registers of thread {}", tid.0), h.finish()));
-        }
-        // Each address space once: by the first thread that lives in it.
-        let mut seen = std::collections::BTreeSet::new();
-        for (tid, tracee) in &self.tracees {
-            let memory = self.kernel.process(self.kernel.thread(*tid).pid).memory;
-            if !seen.insert(memory) {
-                continue;
-            }
-            let mut regions: BTreeMap<u64, Hasher> = BTreeMap::new();
-            tracee
-                .for_each_writable_page(|addr, page| {
-                    let region = regions.entry(addr / DIGEST_REGION_BYTES).or_default();
-                    region.number(addr);
-                    region.update(page);
-                })
-                .map_err(level)?;
-            for (region, h) in regions {
-                let at = region * DIGEST_REGION_BYTES;
-                parts.push((format!("memory of process {} at {at:#x}", self.kernel.thread(*tid).pid.0), h.finish()));
-            }
-        }
-        Ok(parts)
     }
 
     fn launch(&mut self, io: Io<'_, '_>) -> Result<()> {
@@ -364,11 +329,42 @@ impl Replica for ProcessGroup {
     }
 
     fn digest(&mut self) -> Result<Digest> {
-        let mut all = Hasher::new();
-        for (_, part) in self.digest_parts()? {
-            all.update(&part.to_le_bytes());
+        Ok(combine(&self.digest_parts()?))
+    }
+
+    fn digest_parts(&mut self) -> Result<Parts> {
+        let mut parts: Vec<_> = self.kernel.digest()?.into_iter().map(|(name, part)| (name.to_owned(), part)).collect();
+        for (tid, tracee) in &mut self.tracees {
+            let mut h = Hasher::new();
+            for word in crate::tracee::sys::regs_words(tracee.regs()) {
+                h.number(word);
+            }
+            for part in xsave_values(&tracee.xsave().map_err(level)?) {
+                h.update(part);
+            }
+            parts.push((format!("registers of thread {}", tid.0), h.finish()));
         }
-        Ok(all.finish())
+        // Each address space once: by the first thread that lives in it.
+        let mut seen = std::collections::BTreeSet::new();
+        for (tid, tracee) in &self.tracees {
+            let memory = self.kernel.process(self.kernel.thread(*tid).pid).memory;
+            if !seen.insert(memory) {
+                continue;
+            }
+            let mut regions: BTreeMap<u64, Hasher> = BTreeMap::new();
+            tracee
+                .for_each_writable_page(|addr, page| {
+                    let region = regions.entry(addr / DIGEST_REGION_BYTES).or_default();
+                    region.number(addr);
+                    region.update(page);
+                })
+                .map_err(level)?;
+            for (region, h) in regions {
+                let at = region * DIGEST_REGION_BYTES;
+                parts.push((format!("memory of process {} at {at:#x}", self.kernel.thread(*tid).pid.0), h.finish()));
+            }
+        }
+        Ok(parts)
     }
 
     fn save(&mut self, _to: &mut dyn Write) -> Result<bool> {
