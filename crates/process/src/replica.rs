@@ -16,7 +16,7 @@ use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Events in one live step at most.
 const STEP_EVENTS_MAX: u32 = 256;
@@ -137,19 +137,18 @@ impl ProcessGroup {
         let pid = self.kernel.thread(tid).pid;
         let now = self.kernel.now;
         let mut cx = Ctx { tid, pid, tracees: &mut self.tracees, zombies: &mut self.zombies, io, bytes_in: 0 };
-        let started = Instant::now();
-        let mut jumped = false;
-        let patience = self.patience;
-        event::turn(&mut self.kernel, &mut cx, patience, &mut |k, io| {
-            jumped = must_give_way(k, io);
-            jumped
+        let mut jump_began = None;
+        event::turn(&mut self.kernel, &mut cx, self.patience, &mut |k, io| {
+            jump_began = must_give_way(k, io).then(crate::world::cpu_time);
+            jump_began.is_some()
         })
         .map_err(|fail| match fail {
             Fail::Fatal(e) => e,
             Fail::Errno(Errno(n)) => Error::Level(format!("unexpected errno {n} outside a call")),
         })?;
-        if jumped {
-            let cost = started.elapsed().saturating_sub(patience);
+        if let Some(began) = jump_began {
+            // Our own work alone: neither what the thread computed before, nor what others did to the processor meanwhile.
+            let cost = crate::world::cpu_time().saturating_sub(began);
             self.patience = PATIENCE.max(cost * JUMP_COST_FACTOR);
         }
         self.kernel.position = self.kernel.position.next();

@@ -83,6 +83,7 @@ guests! {
     inotify
     iovec
     itimer
+    late_alarm
     links
     lock_deadlock
     locks
