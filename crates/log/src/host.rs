@@ -7,7 +7,7 @@ use crate::player::check_mark;
 use crate::recorder::Writer;
 use crate::{
     Backlog, Channel, Digest, Divergence, Error, Frame, FrameBuilder, Kind, Mark, Order, Outbox, Output, Player,
-    Position, Progress, Reader, Recorder, Replica, Result, Seq, Sink, Term, Varint, Waker,
+    Position, Progress, Reader, Recorder, Replica, Result, Seq, Sink, SyncBody, Term, Varint, Waker,
 };
 use std::time::{Duration, Instant};
 
@@ -211,17 +211,15 @@ impl<R: Replica> Host<R> {
     fn compare_digest(&mut self) -> Result<Seq> {
         let (seq, entry) = self.backlog.pop().expect("peeked");
         let position = self.replica.position();
-        let found = self.replica.digest()?;
-        let expected: Option<[u8; 16]> = entry.body.as_slice().try_into().ok();
-        if entry.at != position || expected != Some(found.to_le_bytes()) {
-            let expected = expected.map_or(0, u128::from_le_bytes);
-            return Err(Divergence {
-                position,
-                seq,
-                expected: format!("digest {expected:032x} at {}", entry.at),
-                found: format!("digest {found:032x}"),
-            }
-            .into());
+        let parts = self.replica.digest_parts()?;
+        let Some(logged) = SyncBody::decode(&entry.body) else {
+            return Err(Error::BadEntry { seq, at: entry.at, kind: entry.kind, what: "not a digest".to_owned() });
+        };
+        let differs = logged.differs(&parts);
+        if entry.at != position || differs.is_some() {
+            let expected = format!("digest {:032x} at {}", logged.digest, entry.at);
+            let found = differs.unwrap_or_else(|| format!("the same digest at {position}"));
+            return Err(Divergence { position, seq, expected, found }.into());
         }
         Ok(seq)
     }
@@ -315,11 +313,11 @@ impl<R: Replica> Host<R> {
 
     /// Logs a digest of this moment, between two steps.
     pub fn record_digest(&mut self) -> Result<Digest> {
-        let digest = self.replica.digest()?;
+        let body = SyncBody::of(&self.replica.digest_parts()?);
         let at = self.replica.position();
-        self.writer().push(at, Kind::SYNC, digest.to_le_bytes().to_vec());
+        self.writer().push(at, Kind::SYNC, body.encode());
         self.writer().close_step();
-        Ok(digest)
+        Ok(body.digest)
     }
 
     /// Seals every whole step and returns the frames for the sink.

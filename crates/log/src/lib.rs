@@ -31,6 +31,7 @@ mod segment;
 mod sink;
 mod snapshot;
 mod store;
+mod sync;
 pub mod toy;
 mod varint;
 mod view;
@@ -59,6 +60,7 @@ pub use segment::{
 pub use sink::{Order, Sink};
 pub use snapshot::{SnapshotReader, SnapshotWriter, load_base, snapshot_path};
 pub use store::{Store, StoreOptions, Syncer};
+pub use sync::{PARTS_MAX, Parts, SyncBody, combine};
 pub use varint::{Reader, Varint};
 pub use view::{LogReader, LogView, Recovered};
 pub use waker::Waker;

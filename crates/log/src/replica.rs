@@ -1,6 +1,6 @@
 //! What a level must offer to be recorded, replayed, protected and simulated.
 
-use crate::{Digest, Level, Output, Player, Position, Recorder, Result, Term, Waker};
+use crate::{Digest, Level, Output, Parts, Player, Position, Recorder, Result, Term, Waker};
 use serde::{Deserialize, Serialize};
 use std::io::{Read, Write};
 use std::time::Duration;
@@ -86,6 +86,11 @@ pub trait Replica {
 
     /// Hash of everything that shapes the future.
     fn digest(&mut self) -> Result<Digest>;
+
+    /// The same in parts that have names, for the message of whoever differs; [`combine`](crate::combine)d they are the digest.
+    fn digest_parts(&mut self) -> Result<Parts> {
+        Ok(vec![("the state".to_owned(), self.digest()?)])
+    }
 
     /// Can this level save and load itself at all? If not, its whole log is streamed to a new backup. The answer never changes.
     fn saves(&self) -> bool {

@@ -8,14 +8,15 @@ use crate::run::schedule;
 use crate::tracee::{Tracee, xsave_values};
 use crate::world::{Output, Streams, World};
 use gapless_log::{
-    Channel, Digest, Error, Hasher, Identity, Level, Player, Position, Progress, Recorder, Replica, Result, Term, Waker,
+    Channel, Digest, Error, Hasher, Identity, Level, Parts, Player, Position, Progress, Recorder, Replica, Result,
+    Term, Waker, combine,
 };
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Events in one live step at most.
 const STEP_EVENTS_MAX: u32 = 256;
@@ -103,42 +104,6 @@ impl ProcessGroup {
         &self.dir
     }
 
-    /// What a digest is made of, by name: the first part that differs says where two replicas do.
-    pub fn digest_parts(&mut self) -> Result<Vec<(String, Digest)>> {
-        let mut parts: Vec<_> = self.kernel.digest()?.into_iter().map(|(name, part)| (name.to_owned(), part)).collect();
-        for (tid, tracee) in &mut self.tracees {
-            let mut h = Hasher::new();
-            for word in crate::tracee::sys::regs_words(tracee.regs()) {
-                h.number(word);
-            }
-            for part in xsave_values(&tracee.xsave().map_err(level)?) {
-                h.update(part);
-            }
-            parts.push((format!("registers of thread {}", tid.0), h.finish()));
-        }
-        // Each address space once: by the first thread that lives in it.
-        let mut seen = std::collections::BTreeSet::new();
-        for (tid, tracee) in &self.tracees {
-            let memory = self.kernel.process(self.kernel.thread(*tid).pid).memory;
-            if !seen.insert(memory) {
-                continue;
-            }
-            let mut regions: BTreeMap<u64, Hasher> = BTreeMap::new();
-            tracee
-                .for_each_writable_page(|addr, page| {
-                    let region = regions.entry(addr / DIGEST_REGION_BYTES).or_default();
-                    region.number(addr);
-                    region.update(page);
-                })
-                .map_err(level)?;
-            for (region, h) in regions {
-                let at = region * DIGEST_REGION_BYTES;
-                parts.push((format!("memory of process {} at {at:#x}", self.kernel.thread(*tid).pid.0), h.finish()));
-            }
-        }
-        Ok(parts)
-    }
-
     fn launch(&mut self, io: Io<'_, '_>) -> Result<()> {
         // Shipping the first contents may take long; nothing runs meanwhile.
         self.place = Place::take();
@@ -172,19 +137,18 @@ impl ProcessGroup {
         let pid = self.kernel.thread(tid).pid;
         let now = self.kernel.now;
         let mut cx = Ctx { tid, pid, tracees: &mut self.tracees, zombies: &mut self.zombies, io, bytes_in: 0 };
-        let started = Instant::now();
-        let mut jumped = false;
-        let patience = self.patience;
-        event::turn(&mut self.kernel, &mut cx, patience, &mut |k, io| {
-            jumped = must_give_way(k, io);
-            jumped
+        let mut jump_began = None;
+        event::turn(&mut self.kernel, &mut cx, self.patience, &mut |k, io| {
+            jump_began = must_give_way(k, io).then(crate::world::cpu_time);
+            jump_began.is_some()
         })
         .map_err(|fail| match fail {
             Fail::Fatal(e) => e,
             Fail::Errno(Errno(n)) => Error::Level(format!("unexpected errno {n} outside a call")),
         })?;
-        if jumped {
-            let cost = started.elapsed().saturating_sub(patience);
+        if let Some(began) = jump_began {
+            // Our own work alone: neither what the thread computed before, nor what others did to the processor meanwhile.
+            let cost = crate::world::cpu_time().saturating_sub(began);
             self.patience = PATIENCE.max(cost * JUMP_COST_FACTOR);
         }
         self.kernel.position = self.kernel.position.next();
@@ -364,11 +328,42 @@ impl Replica for ProcessGroup {
     }
 
     fn digest(&mut self) -> Result<Digest> {
-        let mut all = Hasher::new();
-        for (_, part) in self.digest_parts()? {
-            all.update(&part.to_le_bytes());
+        Ok(combine(&self.digest_parts()?))
+    }
+
+    fn digest_parts(&mut self) -> Result<Parts> {
+        let mut parts: Vec<_> = self.kernel.digest()?.into_iter().map(|(name, part)| (name.to_owned(), part)).collect();
+        for (tid, tracee) in &mut self.tracees {
+            let mut h = Hasher::new();
+            for word in crate::tracee::sys::regs_words(tracee.regs()) {
+                h.number(word);
+            }
+            for part in xsave_values(&tracee.xsave().map_err(level)?) {
+                h.update(part);
+            }
+            parts.push((format!("registers of thread {}", tid.0), h.finish()));
         }
-        Ok(all.finish())
+        // Each address space once: by the first thread that lives in it.
+        let mut seen = std::collections::BTreeSet::new();
+        for (tid, tracee) in &self.tracees {
+            let memory = self.kernel.process(self.kernel.thread(*tid).pid).memory;
+            if !seen.insert(memory) {
+                continue;
+            }
+            let mut regions: BTreeMap<u64, Hasher> = BTreeMap::new();
+            tracee
+                .for_each_writable_page(|addr, page| {
+                    let region = regions.entry(addr / DIGEST_REGION_BYTES).or_default();
+                    region.number(addr);
+                    region.update(page);
+                })
+                .map_err(level)?;
+            for (region, h) in regions {
+                let at = region * DIGEST_REGION_BYTES;
+                parts.push((format!("memory of process {} at {at:#x}", self.kernel.thread(*tid).pid.0), h.finish()));
+            }
+        }
+        Ok(parts)
     }
 
     fn save(&mut self, _to: &mut dyn Write) -> Result<bool> {

@@ -27,12 +27,14 @@ fn stopped_at_mark(name: &str, dir: &Path) -> (Recording, MarkAt, Host<ProcessGr
     (recording, mark, host)
 }
 
-/// The next step is the digest, and it is the one that differs.
-fn found_at_once(mark: &MarkAt, host: &mut Host<ProcessGroup>) {
+/// The next step is the digest, and it is the one that differs, in the part that was disturbed.
+fn found_at_once(mark: &MarkAt, host: &mut Host<ProcessGroup>, part: &str) {
     match host.replay_step() {
         Err(Error::Diverged(Divergence { position, seq, expected, found })) => {
             assert_eq!((position, seq), (mark.at, mark.seq.next()), "the digest behind the mark");
             assert!(expected.contains("digest") && found.contains("digest") && expected != found);
+            let named = found.split_once("; different: ").map(|(_, parts)| parts);
+            assert!(named.is_some_and(|n| n.starts_with(part) && !n.contains(", ")), "{found}");
         }
         other => panic!("not found: {other:?}"),
     }
@@ -43,14 +45,14 @@ fn equal_if_left_alone(host: &mut Host<ProcessGroup>) {
     assert!(matches!(host.replay_step(), Ok(Replayed::Sync(_))));
 }
 
-fn disturbed(name: &str, disturb: impl Fn(&mut Host<ProcessGroup>)) {
+fn disturbed(name: &str, part: &str, disturb: impl Fn(&mut Host<ProcessGroup>)) {
     let dir = tempfile::tempdir().expect("a directory");
     let (_, _, mut host) = stopped_at_mark(name, dir.path());
     equal_if_left_alone(&mut host);
     drop(host);
     let (_, mark, mut host) = stopped_at_mark(name, dir.path());
     disturb(&mut host);
-    found_at_once(&mark, &mut host);
+    found_at_once(&mark, &mut host, part);
     host.replica_mut().halt();
 }
 
@@ -75,12 +77,14 @@ fn flip_memory(host: &mut Host<ProcessGroup>, choose: impl Fn(&str) -> bool) {
 
 #[test]
 fn a_bit_of_the_stack() {
-    disturbed("stdio", |host| flip_memory(host, |name| name == "[stack]" || name.is_empty()));
+    disturbed("stdio", "memory of process 2 at 0x", |host| {
+        flip_memory(host, |name| name == "[stack]" || name.is_empty())
+    });
 }
 
 #[test]
 fn a_bit_of_a_page_that_was_never_written() {
-    disturbed("brk", |host| {
+    disturbed("brk", "memory of process 2 at 0x", |host| {
         let tracee = host.replica_mut().tracees_mut().values_mut().next().expect("a thread");
         let mut used = std::collections::BTreeSet::new();
         tracee.for_each_writable_page(|addr, _| _ = used.insert(addr)).expect("its pages");
@@ -93,7 +97,7 @@ fn a_bit_of_a_page_that_was_never_written() {
 
 #[test]
 fn a_bit_of_a_register() {
-    disturbed("stdio", |host| {
+    disturbed("stdio", "registers of thread 2", |host| {
         let tracee = host.replica_mut().tracees_mut().values_mut().next().expect("a thread");
         tracee.regs_mut().r12 ^= 1 << 40;
     });
@@ -101,7 +105,7 @@ fn a_bit_of_a_register() {
 
 #[test]
 fn a_bit_of_a_vector_register() {
-    disturbed("stdio", |host| {
+    disturbed("stdio", "registers of thread 2", |host| {
         let tracee = host.replica_mut().tracees_mut().values_mut().next().expect("a thread");
         let mut state = tracee.xsave().expect("its extended state");
         // XMM13 begins at 160 + 13 * 16; the second bit of the header says that SSE registers are in use.
@@ -113,7 +117,7 @@ fn a_bit_of_a_vector_register() {
 
 #[test]
 fn a_bit_of_a_file() {
-    disturbed("append", |host| {
+    disturbed("append", "files", |host| {
         let files = written_files(&host.replica().dir().join("files"));
         let longest = files.iter().max_by_key(|f| f.metadata().map_or(0, |m| m.len())).expect("a written file");
         let file = std::fs::File::options().read(true).write(true).open(longest).expect("the file");

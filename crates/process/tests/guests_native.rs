@@ -83,6 +83,7 @@ guests! {
     inotify
     iovec
     itimer
+    late_alarm
     links
     lock_deadlock
     locks
@@ -156,6 +157,7 @@ guests! {
     unix_stream
     vfork
     wait
+    zeroed_data
 }
 
 #[test]

@@ -179,6 +179,7 @@ guests! {
     inotify
     iovec
     itimer
+    late_alarm
     links
     lock_deadlock
     locks
@@ -252,10 +253,37 @@ guests! {
     unix_stream
     vfork
     wait
+    zeroed_data
 }
 
 #[test]
 fn no_guest_is_forgotten() {
     let found: Vec<String> = guests::all().into_iter().map(|g| g.name).collect();
     assert_eq!(found, NAMES);
+}
+
+/// A thread that is stopped while it computes has had its turn: 64 more of them would each cost the patience and all memory.
+#[test]
+fn who_is_stopped_while_it_computes_gives_the_baton_away() {
+    let recording = replay::record(&guests::find("spin_flag")).expect("recorded");
+    let entries = recording.frames.iter().flat_map(gapless_log::Frame::entries);
+    let jumps = entries.filter(|e| e.kind == gapless_process::kernel::input::STATE_JUMP).count();
+    // A head and one part each; the two threads wait for each other a handful of times.
+    assert!((2..128).contains(&jumps), "{jumps} entries of state jumps");
+}
+
+/// What a thread computed before its jump is no cost of the jump: it must not make the next signals wait ten times as long.
+#[test]
+fn a_long_computation_does_not_put_off_the_signals_behind_it() {
+    let recording = replay::record(&guests::find("late_alarm")).expect("recorded");
+    let clocks: Vec<u64> = recording
+        .frames
+        .iter()
+        .flat_map(gapless_log::Frame::entries)
+        .filter(|e| e.kind == gapless_process::kernel::input::CLOCK)
+        .map(|e| u64::from_le_bytes(e.body.as_slice().try_into().expect("8 bytes")))
+        .collect();
+    let (first, last) = (clocks[0], clocks[clocks.len() - 1]);
+    // Some 50 ms each on a quiet machine; nearly 10 s each if the second before the first one counted.
+    assert!(clocks.len() >= 3 && last - first < 8_000_000_000, "{clocks:?}");
 }

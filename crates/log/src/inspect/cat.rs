@@ -1,7 +1,7 @@
 //! Entries one by one, for a person or a pipe.
 
 use super::{Render, hex, kind_name};
-use crate::{Entry, Kind, LogReader, LogView, Mark, Position, Recovered, Result, Seq, Term};
+use crate::{Entry, Kind, LogReader, LogView, Mark, Position, Recovered, Result, Seq, SyncBody, Term};
 use serde::Serialize;
 use std::fmt;
 use std::path::Path;
@@ -108,7 +108,7 @@ fn host_body(entry: &Entry) -> Option<Body> {
             Some(Body::Mark { released, said, hash: format!("{hash:032x}") })
         }
         Kind::SYNC => {
-            let digest = u128::from_le_bytes(entry.body.as_slice().try_into().ok()?);
+            let digest = SyncBody::decode(&entry.body)?.digest;
             Some(Body::Sync { digest: format!("{digest:032x}") })
         }
         Kind::LIVE => Some(Body::Live { term: u64::from_le_bytes(entry.body.as_slice().try_into().ok()?) }),

@@ -5,7 +5,7 @@ use crate::scan::{Damage, Scan, Segment};
 use crate::segment::segment_seq;
 use crate::snapshot::{self, SnapshotReader};
 use crate::window::{Item, Window};
-use crate::{DirLock, Error, Frame, Kind, LOCK_NAME, Mark, Meta, Result, SEGMENT_HEADER_BYTES, Seq};
+use crate::{DirLock, Error, Frame, Kind, LOCK_NAME, Mark, Meta, Result, SEGMENT_HEADER_BYTES, Seq, SyncBody};
 use serde::Serialize;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -219,7 +219,7 @@ impl EntryCheck {
         for (seq, (_, kind, body)) in (frame.first_seq().0..).zip(frame.cursor()) {
             let readable = match kind {
                 Kind::MARK => Mark::decode(body).is_some(),
-                Kind::SYNC => body.len() == 16,
+                Kind::SYNC => SyncBody::decode(body).is_some(),
                 Kind::LIVE => body.len() == 8,
                 Kind::SNAPSHOT => true,
                 other => other >= Kind::FIRST_OF_LEVEL,

@@ -30,8 +30,8 @@ pub fn turn(k: &mut Kernel, cx: &mut Ctx<'_, '_>, patience: Duration, give_way: 
     }
     if next_is_jump(k, cx) {
         jump::adopt(k, cx)?;
-        k.slice = 0;
         remember(k, cx);
+        give_way_after_jump(k);
         return Ok(());
     }
     match run(k, cx, patience, give_way)? {
@@ -51,9 +51,9 @@ pub fn turn(k: &mut Kernel, cx: &mut Ctx<'_, '_>, patience: Duration, give_way: 
         }
         Stop::Interrupted => {
             remember(k, cx);
-            // It has computed for as long as others had to wait: the baton goes to them, not back to it for the rest of its slice.
-            k.slice = 0;
-            jump::record(k, cx)
+            jump::record(k, cx)?;
+            give_way_after_jump(k);
+            Ok(())
         }
         Stop::Exited(_) | Stop::Killed(_) => Err(Fail::Fatal(Error::Level(format!(
             "somebody outside killed thread {} of the program (or memory ran out)",
@@ -61,6 +61,11 @@ pub fn turn(k: &mut Kernel, cx: &mut Ctx<'_, '_>, patience: Duration, give_way: 
         )))),
         Stop::Signal { .. } => unreachable!("signals from outside are swallowed in run"),
     }
+}
+
+/// It was stopped because something else waits: another thread that can run is next, however few events this one has had.
+fn give_way_after_jump(k: &mut Kernel) {
+    k.slice = 0;
 }
 
 fn next_is_jump(k: &Kernel, cx: &Ctx<'_, '_>) -> bool {

@@ -89,7 +89,8 @@ impl Tracee {
     /// Calls `visit(address, page)` for every page of the process's writable memory that does not
     /// consist of zeros, in order of address. Left out are our scratch pages and pages of private
     /// file mappings that were never written to. (Whether a zero page is present depends on what
-    /// the kernel did around it, so it must not count.)
+    /// the kernel did around it, so it must not count.) Where a private file shows through unless
+    /// written to, written zeros are visited like anything else.
     pub fn for_each_writable_page(&self, mut visit: impl FnMut(u64, &[u8])) -> Result<()> {
         let path = format!("/proc/{}/pagemap", self.tid());
         let pagemap = File::open(path).map_err(|e| sys::os_error("open /proc/PID/pagemap", e))?;
@@ -98,8 +99,14 @@ impl Tracee {
             if mapping.write && mapping.read && !mapping.is_ours() {
                 if mapping.shared {
                     pages.add_run(mapping.start, mapping.end)?;
-                } else {
+                } else if mapping.inode == 0 {
                     pages.add_used(&pagemap, &mapping)?;
+                } else {
+                    pages.flush()?;
+                    pages.with_zeros = true;
+                    pages.add_used(&pagemap, &mapping)?;
+                    pages.flush()?;
+                    pages.with_zeros = false;
                 }
             }
         }
@@ -112,6 +119,8 @@ struct Pages<'a, F> {
     tid: i32,
     visit: &'a mut F,
     runs: Vec<(u64, usize)>,
+    /// Pages of zeros are visited too.
+    with_zeros: bool,
     pending: usize,
     buffer: Vec<u8>,
     entries: Vec<u8>,
@@ -121,7 +130,7 @@ impl<'a, F: FnMut(u64, &[u8])> Pages<'a, F> {
     fn new(tid: i32, visit: &'a mut F) -> Self {
         let buffer = vec![0; COPY_BATCH];
         let entries = vec![0; PAGEMAP_BATCH * 8];
-        Pages { tid, visit, runs: Vec::new(), pending: 0, buffer, entries }
+        Pages { tid, visit, runs: Vec::new(), with_zeros: false, pending: 0, buffer, entries }
     }
 
     /// Adds the pages of a private mapping that the process has written to.
@@ -175,10 +184,10 @@ impl<'a, F: FnMut(u64, &[u8])> Pages<'a, F> {
                     done += drop_front(&mut runs, PAGE as usize, |_, _| {});
                 }
                 Ok(len) => {
-                    let (buffer, visit) = (&self.buffer, &mut *self.visit);
+                    let (buffer, visit, with_zeros) = (&self.buffer, &mut *self.visit, self.with_zeros);
                     let mut from = 0;
                     done += drop_front(&mut runs, len, |addr, len| {
-                        visit_pages(addr, &buffer[from..from + len], visit);
+                        visit_pages(addr, &buffer[from..from + len], with_zeros, visit);
                         from += len;
                     });
                 }
@@ -212,9 +221,9 @@ fn drop_front(runs: &mut Vec<(u64, usize)>, mut len: usize, mut each: impl FnMut
     dropped
 }
 
-fn visit_pages(addr: u64, bytes: &[u8], visit: &mut impl FnMut(u64, &[u8])) {
+fn visit_pages(addr: u64, bytes: &[u8], with_zeros: bool, visit: &mut impl FnMut(u64, &[u8])) {
     for (index, page) in bytes.chunks(PAGE as usize).enumerate() {
-        if !is_zero(page) {
+        if with_zeros || !is_zero(page) {
             visit(addr + (index as u64) * PAGE, page);
         }
     }
