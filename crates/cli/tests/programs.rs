@@ -1,10 +1,11 @@
 //! Real programs, unmodified: recorded and replayed with equal digests, killed and resumed, protected and taken over.
 //!
-//! Batch programs are killed at moments spread over their whole run; what both lives wrote together must be what an undisturbed native run writes.
+//! Batch programs are killed at positions spread over their whole run; what both lives wrote together must be what an undisturbed native run writes.
 //! Servers are killed under load; the survivor must know everything that was acknowledged, and is killed again after a fresh backup has joined.
 
 mod support;
 
+use gapless_log::{Kind, LogView, Seq};
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{Read, Write};
@@ -18,9 +19,11 @@ use support::process::{self, Process, sleep_ms};
 use support::{Area, Job, assert_continues, free_port, moments, python};
 
 /// Kills of a recording that is then resumed, for each batch program.
-const RESUMES: u32 = 3;
+const RESUMES: u32 = 8;
 /// Kills of a protected primary, for each batch program.
-const TAKEOVERS: u32 = 2;
+const TAKEOVERS: u32 = 4;
+/// How often one kill may come too late, each time earlier in the run.
+const TRIES_MAX: u32 = 12;
 
 /// Everything that is asked of a program that runs to its end by itself. `fill` makes the directory it runs in, which is its state.
 fn batch(name: &str, argv: &[&str], fill: impl Fn(&Path)) {
@@ -51,69 +54,109 @@ fn batch(name: &str, argv: &[&str], fill: impl Fn(&Path)) {
     assert_eq!(area.verify(&log), 0, "{name}: log verify");
     println!("{name}: recorded in {run:.1?}; {replay}");
 
+    let last = Log::open(&log).expect("it was just replayed").position();
+
     // Killed and resumed.
-    let mut killed = 0;
-    for (i, moment) in moments(run, RESUMES).into_iter().enumerate() {
-        let what = format!("{name}, killed after {moment:.0?} of {run:.0?}");
+    for (i, part) in parts(RESUMES).into_iter().enumerate() {
         let log = area.join(&format!("killed-{i}"));
-        let first = kill_in_time(moment, || {
+        let (first, at) = kill_at(last, part, |target| {
             let _ = fs::remove_dir_all(&log);
-            Process::start(area.record(&log, &job), &area.join(&format!("life-{i}")))
+            let mut process = Process::start(area.record(&log, &job), &area.join(&format!("life-{i}")));
+            if !reaches(&log, target, &mut process) {
+                return None;
+            }
+            let first = process.destroy();
+            let at = Log::open(&log).expect("it has a position").position();
+            (at < last).then_some((first, at))
         });
-        killed += 1;
+        let what = format!("{name}, killed at position {at} of {last}");
         let mut resume = area.gapless(area.path(), ["resume"]);
         resume.arg(&log);
         let second = Process::start(resume, &area.join(&format!("resumed-{i}"))).finish();
-        if first.stdout.is_empty() && is_unbegun(&second) {
-            continue;
-        }
         assert_eq!(second.code(), native.code(), "{what}, resumed:\n{}", second.stderr_text());
         assert_continues(&native.stdout, &first.stdout, &second.stdout, &what);
+        assert_eq!(Log::open(&log).map(|l| l.lives()), Some(1), "{what}: went live");
         let replay = area.replay(&log);
         assert_eq!(replay["exit_status"], native.code(), "{what}, resumed, replayed: {replay}");
+        println!("{what}, and resumed");
     }
-    println!("{name}: killed and resumed {killed} times");
 
     // Protected and taken over.
-    let mut taken_over = 0;
-    for (i, moment) in moments(run, TAKEOVERS).into_iter().enumerate() {
-        let what = format!("{name}, protected, killed after {moment:.0?}");
-        let area = Area::new(&format!("{name}-pair-{i}"));
-        let mut pair = Pair::start(&area, &job);
-        if pair.await_protected() {
-            std::thread::sleep(moment);
-        }
-        if pair.primary.process.ended() {
-            let done = pair.finish();
-            assert_eq!(done.stdout_text(), native.stdout_text(), "{name}, protected");
-            continue;
-        }
-        let first = pair.kill_primary();
-        taken_over += 1;
-        let second = pair.finish();
-        assert_eq!(second.code(), native.code(), "{what}:\n{}", second.stderr_text());
-        assert_continues(&native.stdout, &first.stdout, &second.stdout, &what);
+    for (i, part) in parts(TAKEOVERS).into_iter().enumerate() {
+        let mut turn = 0;
+        let (done, what) = kill_at(last, part, |target| {
+            turn += 1;
+            let area = Area::new(&format!("{name}-pair-{i}-{turn}"));
+            let mut pair = Pair::start(&area, &job);
+            let log = pair.primary.log.clone();
+            let in_time = pair.await_protected() && reaches(&log, target, &mut pair.primary.process);
+            if !in_time {
+                let done = pair.finish();
+                assert_eq!(done.stdout_text(), native.stdout_text(), "{name}, protected");
+                return None;
+            }
+            let first = pair.kill_primary();
+            let at = Log::open(&log).expect("it has a position").position();
+            let what = format!("{name}, protected, killed at position {at} of {last}");
+            let survivor = pair.primary.log.clone();
+            let second = pair.finish();
+            assert_eq!(second.code(), native.code(), "{what}:\n{}", second.stderr_text());
+            assert_continues(&native.stdout, &first.stdout, &second.stdout, &what);
+            let lives = Log::open(&survivor).expect("a survivor's log").lives();
+            assert!(lives == 1 || at >= last, "{what}: {lives} went live");
+            (lives == 1).then_some((second, what))
+        });
+        println!("{what}, and taken over: status {}", done.code());
     }
-    println!("{name}: taken over {taken_over} times");
 }
 
-/// Kills what `start` starts after `moment`. If it has ended by then (the machine was busier when it was measured), once more, in half the time.
-fn kill_in_time(mut moment: Duration, start: impl Fn() -> Process) -> process::Done {
-    for _ in 0..8 {
-        let mut process = start();
-        std::thread::sleep(moment);
-        if !process.ended() {
-            return process.destroy();
+/// As many points of a run, spread over it: each somewhere in its own part, but not in the last twentieth.
+fn parts(count: u32) -> Vec<f64> {
+    moments(Duration::from_secs(1), count).into_iter().map(|m| m.as_secs_f64() * 0.95).collect()
+}
+
+/// A kill before the run is over: at `part` of it, or, each time that this was too late, a quarter earlier.
+fn kill_at<T>(last: u64, mut part: f64, mut kill: impl FnMut(u64) -> Option<T>) -> T {
+    for _ in 0..TRIES_MAX {
+        if let Some(killed) = kill((last as f64 * part) as u64) {
+            return killed;
         }
-        moment /= 2;
+        part *= 0.75;
     }
     panic!("it is over before it can be killed");
 }
 
-/// Killed before its log held a single step: nobody has seen anything of it.
-fn is_unbegun(done: &process::Done) -> bool {
-    let said = done.stderr_text();
-    done.code() == 125 && (said.contains("no whole step") || said.contains("no log") || said.contains("No such file"))
+/// Waits until a log that is being written has come to a position; `false` if the program has ended before.
+fn reaches(log: &Path, target: u64, process: &mut Process) -> bool {
+    let since = Instant::now();
+    while Log::open(log).is_none_or(|log| log.position() < target.max(1)) {
+        if process.ended() {
+            return false;
+        }
+        assert!(since.elapsed() < support::DEADLINE, "position {target} is not reached: {}", process.stderr_text());
+        sleep_ms(2);
+    }
+    !process.ended()
+}
+
+/// A log that is looked at, and may be growing.
+struct Log(LogView);
+
+impl Log {
+    /// `None` while it has not begun.
+    fn open(dir: &Path) -> Option<Self> {
+        LogView::open(dir).ok().map(|(view, _)| Self(view))
+    }
+
+    fn position(&self) -> u64 {
+        self.0.last_position().0
+    }
+
+    /// How often a replica went live by taking over or resuming.
+    fn lives(&self) -> usize {
+        let frames = self.0.reader(Seq(0)).map(|frame| frame.expect("a whole frame"));
+        frames.map(|frame| frame.entries().filter(|e| e.kind == Kind::LIVE).count()).sum()
+    }
 }
 
 /// Compiles a Rust source with the compiler that builds the tests' workspace.
@@ -324,6 +367,15 @@ impl Load {
         Ok(())
     }
 
+    /// Everything acknowledged is there, and nothing is in flight.
+    fn verify(&mut self) {
+        let n = if self.acknowledged == 0 { "(nil)".to_owned() } else { self.acknowledged.to_string() };
+        assert_eq!(self.client.call(&["GET", "n"]).expect("an answer"), n);
+        for (key, value) in &self.set {
+            assert_eq!(&self.client.call(&["GET", key]).expect("an answer"), value, "acknowledged: {key}");
+        }
+    }
+
     /// Connects again; at most the one request in flight may have been done without an answer.
     fn recheck(&mut self) {
         self.client = Redis::await_ready(self.port);
@@ -331,10 +383,8 @@ impl Load {
         let now: u64 = if answer == "(nil)" { 0 } else { answer.parse().expect("a number") };
         let was = self.acknowledged;
         assert!(now == was || now == was + 1, "acknowledged {was}, and now {now}");
-        for (key, value) in &self.set {
-            assert_eq!(&self.client.call(&["GET", key]).expect("an answer"), value, "acknowledged: {key}");
-        }
         self.acknowledged = now;
+        self.verify();
     }
 }
 
@@ -350,6 +400,7 @@ fn redis_like(name: &str, argv: impl Fn(u16) -> Vec<String>, more: impl Fn(&mut 
     let mut load = Load::new(port);
     load.run(100).expect("nothing is killed here");
     more(&mut load.client);
+    load.verify();
     process::kill(server.pid(), libc::SIGTERM);
     let done = server.finish();
     println!("{name}: ended with {}", done.code());
@@ -364,6 +415,7 @@ fn redis_like(name: &str, argv: impl Fn(u16) -> Vec<String>, more: impl Fn(&mut 
     let mut load = Load::new(port);
     load.run(20).expect("nothing is killed yet");
     more(&mut load.client);
+    load.verify();
     let killed = std::thread::scope(|scope| {
         let loading = scope.spawn(|| load.run(u64::MAX));
         sleep_ms(150);
@@ -377,6 +429,7 @@ fn redis_like(name: &str, argv: impl Fn(u16) -> Vec<String>, more: impl Fn(&mut 
     load.recheck();
     load.run(20).expect("nothing is killed here");
     more(&mut load.client);
+    load.verify();
     server.destroy();
 
     // Protected: killed under load, joined by a fresh backup, killed again.
@@ -387,6 +440,7 @@ fn redis_like(name: &str, argv: impl Fn(u16) -> Vec<String>, more: impl Fn(&mut 
         assert!(pair.await_protected(), "{name}, turn {turn}: {}", pair.words());
         load.run(20).unwrap_or_else(|e| panic!("{name}, turn {turn}: {e}; {}", pair.words()));
         more(&mut load.client);
+        load.verify();
         let killed = std::thread::scope(|scope| {
             let loading = scope.spawn(|| load.run(u64::MAX));
             sleep_ms(150);
@@ -395,9 +449,14 @@ fn redis_like(name: &str, argv: impl Fn(u16) -> Vec<String>, more: impl Fn(&mut 
         });
         assert!(killed.is_err(), "the connection broke");
         load.recheck();
+        // First of all: what more asks must hold of what the dead one has left.
+        more(&mut load.client);
+        load.verify();
         pair.rejoin();
     }
     load.run(20).expect("nothing is killed here");
+    more(&mut load.client);
+    load.verify();
     println!("{name}: {} acknowledged through two takeovers", load.acknowledged);
     assert!(pair.await_protected(), "{name}: {}", pair.words());
     process::kill(pair.primary.process.pid(), libc::SIGTERM);
@@ -435,10 +494,13 @@ fn redis_without_persistence() {
 
 #[test]
 fn redis_with_appendonly() {
-    let argv = |port| redis_server(port, &["--appendonly", "yes", "--appendfsync", "everysec"]);
+    let more = ["--appendonly", "yes", "--appendfsync", "everysec", "--enable-debug-command", "local"];
+    let argv = |port| redis_server(port, &more);
     redis_like("redis-aof", argv, |client| {
         let info = client.call(&["INFO", "persistence"]).expect("an answer");
         assert!(info.contains("aof_enabled:1") && info.contains("aof_last_write_status:ok"), "{info}");
+        // Forgets all data and loads the file; what was acknowledged must be in it.
+        assert_eq!(client.call(&["DEBUG", "LOADAOF"]).expect("an answer"), "OK");
     });
 }
 
@@ -465,6 +527,105 @@ fn redis_saving_by_fork() {
             assert_eq!(client.call(&["SAVE"]).expect("an answer"), "OK");
         },
     );
+}
+
+/// Waits for what INFO says of the save.
+fn await_save(client: &mut Redis, wanted: &str) {
+    let since = Instant::now();
+    loop {
+        let info = client.call(&["INFO", "persistence"]).expect("an answer");
+        if info.contains(wanted) {
+            return;
+        }
+        assert!(since.elapsed() < support::DEADLINE, "not {wanted}: {info}");
+        sleep_ms(5);
+    }
+}
+
+/// A server whose child saves slowly, and is killed with it in the middle.
+struct Saving {
+    load: Load,
+    /// What the file must hold: the counter and the number of keys.
+    saved: [String; 2],
+    last_save: String,
+}
+
+impl Saving {
+    /// Keys, each of which takes the child a millisecond.
+    const KEYS: &str = "1500";
+
+    fn argv(port: u16) -> Vec<String> {
+        redis_server(port, &["--rdb-key-save-delay", "1000", "--enable-debug-command", "local"])
+    }
+
+    /// Fills the server and lets it save.
+    fn start(port: u16) -> Self {
+        let mut load = Load::new(port);
+        load.run(30).expect("nothing is killed yet");
+        let client = &mut load.client;
+        let mut ask = |words: &[&str]| client.call(words).expect("an answer");
+        assert_eq!(ask(&["DEBUG", "POPULATE", Self::KEYS, "filler", "100"]), "OK");
+        let (saved, last_save) = ([ask(&["GET", "n"]), ask(&["DBSIZE"])], ask(&["LASTSAVE"]));
+        let started = ask(&["BGSAVE"]);
+        assert!(started.starts_with("Background saving"), "{started}");
+        await_save(&mut load.client, "rdb_bgsave_in_progress:1");
+        Self { load, saved, last_save }
+    }
+
+    /// Runs load until `kill` has killed the server in the middle of the save.
+    fn kill(&mut self, kill: impl FnOnce()) {
+        sleep_ms(200);
+        await_save(&mut self.load.client, "rdb_bgsave_in_progress:1");
+        let load = &mut self.load;
+        let killed = std::thread::scope(|scope| {
+            let loading = scope.spawn(|| load.run(u64::MAX));
+            sleep_ms(50);
+            kill();
+            loading.join().expect("what was counted is right")
+        });
+        assert!(killed.is_err(), "the connection broke");
+    }
+
+    /// The survivor has everything acknowledged, ends the save, and what is in the file is what was there when it began.
+    fn survive(&mut self) {
+        self.load.recheck();
+        self.load.run(10).expect("nothing is killed here");
+        let client = &mut self.load.client;
+        await_save(client, "rdb_bgsave_in_progress:0");
+        await_save(client, "rdb_last_bgsave_status:ok");
+        let mut ask = |words: &[&str]| client.call(words).expect("an answer");
+        assert_ne!(ask(&["LASTSAVE"]), self.last_save, "the save that was under way is done");
+        // Forgets all data and loads the file.
+        assert_eq!(ask(&["DEBUG", "RELOAD", "NOSAVE"]), "OK");
+        assert_eq!([ask(&["GET", "n"]), ask(&["DBSIZE"])], self.saved, "what was saved");
+        assert_eq!(ask(&["GET", "filler:7"]).len(), 100, "a value that was saved");
+    }
+}
+
+#[test]
+fn redis_killed_while_it_saves() {
+    let area = Area::new("redis-saving");
+    let job = |folder: &str, port| Job::new(&area.folder(folder), Saving::argv(port)).stateful();
+
+    let port = free_port();
+    let log = area.join("log");
+    let mut server = Process::start(area.record(&log, &job("killed", port)), &area.join("killed-run"));
+    let mut saving = Saving::start(port);
+    saving.kill(|| _ = server.destroy());
+    let mut resume = area.gapless(area.path(), ["resume"]);
+    resume.arg(&log);
+    let mut server = Process::start(resume, &area.join("resumed"));
+    saving.survive();
+    server.destroy();
+
+    let port = free_port();
+    let mut pair = Pair::start(&area, &job("protected", port));
+    assert!(pair.await_protected(), "{}", pair.words());
+    let mut saving = Saving::start(port);
+    saving.kill(|| _ = pair.kill_primary());
+    saving.survive();
+    process::kill(pair.primary.process.pid(), libc::SIGTERM);
+    assert_eq!(pair.finish().code(), 0, "ended by a signal after the takeover");
 }
 
 // ---- servers that speak HTTP ----

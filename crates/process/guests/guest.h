@@ -12,6 +12,7 @@
 //   // env: NAME=VALUE    one more variable; may be given more than once
 //   // stdin: TEXT        what it reads, with \n for line ends; nothing otherwise
 //   // status: N          its exit status when all is well; `signal N` if it must die so
+//   // outside: tcp|udp    it talks to a server or a socket of the test's, at the port OUTSIDE_PORT of the loopback
 //   // refused: CALL      gapless refuses this call by name, or has no such device; natively the guest runs
 // It runs in an empty directory of its own.
 #pragma once

@@ -27,9 +27,8 @@ fn check(name: &str) {
     );
 }
 
-macro_rules! guests {
+macro_rules! tests {
     ($($name:ident)*) => {
-        /// In the order of the files, so that a missing one is seen.
         const NAMES: &[&str] = &[$(stringify!($name)),*];
 
         mod native {
@@ -43,122 +42,7 @@ macro_rules! guests {
     };
 }
 
-guests! {
-    abort
-    alarm
-    append
-    argv_env
-    bare
-    brk
-    cat
-    clock_gettime
-    cloexec
-    compute
-    compute_alarm
-    condvar
-    cwd
-    deep_stack
-    dev_files
-    dlopen
-    dup_fcntl
-    eintr
-    epoll_edge
-    epoll_level
-    epoll_pwait
-    epoll_threads
-    errno
-    eventfd
-    exec
-    exec_script
-    exec_signals
-    exit_codes
-    fifo
-    flock
-    fork
-    ftruncate
-    futex
-    futex_shared
-    getdents
-    getrandom
-    inotify
-    iovec
-    itimer
-    late_alarm
-    links
-    lock_deadlock
-    locks
-    lseek
-    memfd
-    mkdir
-    mmap_file
-    mmap_private
-    mmap_shared
-    modes
-    monotone
-    mprotect
-    mremap
-    nanosleep
-    nonblock
-    open_flags
-    orphan
-    pgroups
-    pipe_full
-    pipes
-    poll
-    popen
-    posix_locks
-    posix_spawn
-    posix_timer
-    ppoll
-    prctl
-    proc_self
-    proc_system
-    pty
-    rdrand
-    rdtsc
-    rename
-    robust_mutex
-    rusage
-    scm_rights
-    segv
-    select
-    self_modify
-    sendfile
-    setjmp
-    shm_open
-    sigaltstack
-    sigchld
-    signal_fpu
-    signal_parent
-    signalfd
-    signals
-    sigpipe
-    sigqueue
-    sigsuspend
-    spin_flag
-    static_libc
-    static_pie
-    stdio
-    stop_cont
-    sysinfo
-    sysv_sem
-    sysv_shm
-    tcp_loopback
-    thread_cancel
-    thread_exit
-    thread_fork
-    thread_signals
-    threads
-    timerfd
-    times_stat
-    trapped_blocked
-    udp_loopback
-    unix_dgram
-    unix_stream
-    vfork
-    wait
-    zeroed_data
-}
+guests::each_guest!(tests);
 
 #[test]
 fn no_guest_is_forgotten() {

@@ -5,20 +5,24 @@
 //! whether a replay is the same run, not merely a similar one.
 //!
 //! Takeovers: after the mark, outputs that no earlier mark reports as released may have left or not. The survivor says them again; so the test takes
-//! the world at both extremes: none of them left, and all of them did (then the survivor must repeat exactly those bytes).
+//! the world at both extremes: none of them left, and all of them did (then the survivor must repeat exactly those bytes). Where the world answers, because
+//! it is a server outside of the group, that takes two takeovers: one in a world that the dead primary had told, one in a world that it had not.
 //!
-//! `GAPLESS_GUEST_MARKS` (24): how many marks of a longer log are tried: the first and last ones and a seeded choice of the others.
+//! Every mark of every log is tried, some 740 in all. `GAPLESS_GUEST_MARKS=N` tries only N of a longer log: the first and last ones and a seeded choice
+//! of the others.
 
 mod guests;
 mod replay;
 
 use gapless_log::Error;
 use gapless_process::syscalls::table::{Class, TABLE};
+use guests::outside::answer;
+use guests::{Contact, Protocol};
 use replay::{Load, MarkAt, Recording};
 use std::time::Instant;
 
 fn marks_max() -> usize {
-    std::env::var("GAPLESS_GUEST_MARKS").ok().and_then(|v| v.parse().ok()).unwrap_or(24)
+    std::env::var("GAPLESS_GUEST_MARKS").ok().and_then(|v| v.parse().ok()).unwrap_or(usize::MAX)
 }
 
 /// All marks, or the first, the last, and a choice of the others that is the same in every run.
@@ -74,15 +78,30 @@ fn check(name: &str) {
         assert!(recording.stdout.lines().any(|line| line.starts_with("ok ")), "{name} verified nothing");
     }
     let recorded = started.elapsed();
+    let world = guest.outside.as_ref().map(|outside| outside.take()).unwrap_or_default();
     replays(name, &recording);
+    if let Some(outside) = &guest.outside {
+        assert!(!world.is_empty(), "{name} tells nobody anything");
+        assert_eq!(outside.take(), [], "{name}: a replay has no outside");
+    }
     let replayed = started.elapsed();
     let marks = recording.marks();
     let chosen = choose(name, &marks, marks_max());
+    let mut takeovers = 0;
     for mark in &chosen {
-        takeover(name, &guest, &recording, mark);
+        let doubtful = mark.mark.released..mark.mark.said;
+        takeover(name, &guest, &recording, mark, &world, mark.mark.released);
+        takeovers += 1;
+        if guest.outside.is_some() && recording.tells_outside(doubtful) {
+            takeover(name, &guest, &recording, mark, &world, mark.mark.said);
+            takeovers += 1;
+        }
+    }
+    if guest.outside.is_some() {
+        assert!(takeovers > chosen.len(), "{name}: nothing was ever in doubt");
     }
     println!(
-        "{name}: {} marks, {} takeovers; recorded in {recorded:.1?}, replayed in {:.1?}, all in {:.1?}",
+        "{name}: {} marks, {} of them chosen, {takeovers} takeovers; recorded in {recorded:.1?}, replayed in {:.1?}, all in {:.1?}",
         marks.len(),
         chosen.len(),
         replayed - recorded,
@@ -103,9 +122,27 @@ fn replays(name: &str, recording: &Recording) {
     }
 }
 
-fn takeover(name: &str, guest: &guests::Guest, recording: &Recording, mark: &MarkAt) {
-    let at = format!("{name}, taken over after mark {} at position {}", mark.seq, mark.at);
+/// The primary dies after the mark, when `told` of its outputs have left. `world` is what an undisturbed run tells the outside.
+fn takeover(name: &str, guest: &guests::Guest, recording: &Recording, mark: &MarkAt, world: &[Contact], told: u64) {
+    let doubt = mark.mark.said - mark.mark.released;
+    let at = format!(
+        "{name}, taken over after mark {} at position {}, {} of {doubt} doubtful outputs done",
+        mark.seq,
+        mark.at,
+        told - mark.mark.released
+    );
+    let before = guest.outside.as_ref().map(|outside| {
+        replay::tell_outside(recording, 0..told);
+        outside.take()
+    });
     let after = replay::take_over(guest, recording, mark).unwrap_or_else(|e: Error| panic!("{at}: {e}"));
+    if let (Some(outside), Some(before)) = (&guest.outside, before) {
+        let after = outside.take();
+        match outside.protocol {
+            Protocol::Tcp => connections(&at, recording, mark, told, world, &before, &after),
+            Protocol::Udp => datagrams(&at, recording, mark, told, world, &before, &after),
+        }
+    }
     let what = |stream: usize| format!("{at}: {}", ["standard output", "standard error"][stream]);
     for (stream, undisturbed) in [&recording.stdout, &recording.stderr].into_iter().enumerate() {
         // None of what is in doubt has left: the survivor says it.
@@ -123,9 +160,51 @@ fn takeover(name: &str, guest: &guests::Guest, recording: &Recording, mark: &Mar
     assert_eq!(after.status, recording.status, "{at}");
 }
 
-macro_rules! guests {
+/// Connections that were closed are not made again. The one that was open is reset: its request is made again unless the answer is in the log.
+fn connections(
+    at: &str,
+    recording: &Recording,
+    mark: &MarkAt,
+    told: u64,
+    world: &[Contact],
+    before: &[Contact],
+    after: &[Contact],
+) {
+    let done = recording.told(told);
+    assert_eq!(before.len(), done.connects, "{at}: the dead one's connections");
+    assert_eq!(before[..done.closes], world[..done.closes], "{at}: its whole connections");
+    let open = &before[done.closes..];
+    assert!(open.len() <= 1 && open.iter().all(|c| world[done.closes].bytes.starts_with(&c.bytes)), "{at}: {open:?}");
+    let is_answered = open.iter().any(|c| answer(&c.bytes).is_some_and(|a| recording.has_heard(mark.frames, &a)));
+    let rest = &world[done.closes + usize::from(is_answered)..];
+    assert_eq!(after, rest, "{at}: the survivor's connections, after {before:?}");
+}
+
+/// What is certain to have left is not sent again, but a question without an answer; what is in doubt is.
+fn datagrams(
+    at: &str,
+    recording: &Recording,
+    mark: &MarkAt,
+    told: u64,
+    world: &[Contact],
+    before: &[Contact],
+    after: &[Contact],
+) {
+    assert_eq!(before, &world[..recording.told(told).datagrams], "{at}: the dead one's datagrams");
+    let certain = recording.told(mark.mark.released).datagrams;
+    let is_unanswered = |c: &Contact| answer(&c.bytes).is_some_and(|a| !recording.has_heard(mark.frames, &a));
+    let again = usize::from(world[..certain].last().is_some_and(is_unanswered));
+    // Whoever waits too long for an answer asks once more, on a busy machine also in an undisturbed run.
+    let once = |contacts: &[Contact]| {
+        let mut contacts = contacts.to_vec();
+        contacts.dedup_by(|a, b| a == b && answer(&a.bytes).is_some());
+        contacts
+    };
+    assert_eq!(once(after), once(&world[certain - again..]), "{at}: the survivor's datagrams, after {before:?}");
+}
+
+macro_rules! tests {
     ($($name:ident)*) => {
-        /// In the order of the files, so that a missing one is seen.
         const NAMES: &[&str] = &[$(stringify!($name)),*];
 
         mod replayed {
@@ -139,122 +218,7 @@ macro_rules! guests {
     };
 }
 
-guests! {
-    abort
-    alarm
-    append
-    argv_env
-    bare
-    brk
-    cat
-    clock_gettime
-    cloexec
-    compute
-    compute_alarm
-    condvar
-    cwd
-    deep_stack
-    dev_files
-    dlopen
-    dup_fcntl
-    eintr
-    epoll_edge
-    epoll_level
-    epoll_pwait
-    epoll_threads
-    errno
-    eventfd
-    exec
-    exec_script
-    exec_signals
-    exit_codes
-    fifo
-    flock
-    fork
-    ftruncate
-    futex
-    futex_shared
-    getdents
-    getrandom
-    inotify
-    iovec
-    itimer
-    late_alarm
-    links
-    lock_deadlock
-    locks
-    lseek
-    memfd
-    mkdir
-    mmap_file
-    mmap_private
-    mmap_shared
-    modes
-    monotone
-    mprotect
-    mremap
-    nanosleep
-    nonblock
-    open_flags
-    orphan
-    pgroups
-    pipe_full
-    pipes
-    poll
-    popen
-    posix_locks
-    posix_spawn
-    posix_timer
-    ppoll
-    prctl
-    proc_self
-    proc_system
-    pty
-    rdrand
-    rdtsc
-    rename
-    robust_mutex
-    rusage
-    scm_rights
-    segv
-    select
-    self_modify
-    sendfile
-    setjmp
-    shm_open
-    sigaltstack
-    sigchld
-    signal_fpu
-    signal_parent
-    signalfd
-    signals
-    sigpipe
-    sigqueue
-    sigsuspend
-    spin_flag
-    static_libc
-    static_pie
-    stdio
-    stop_cont
-    sysinfo
-    sysv_sem
-    sysv_shm
-    tcp_loopback
-    thread_cancel
-    thread_exit
-    thread_fork
-    thread_signals
-    threads
-    timerfd
-    times_stat
-    trapped_blocked
-    udp_loopback
-    unix_dgram
-    unix_stream
-    vfork
-    wait
-    zeroed_data
-}
+guests::each_guest!(tests);
 
 #[test]
 fn no_guest_is_forgotten() {

@@ -5,13 +5,18 @@
 //! [`stable_lines`] between runs, whole outputs between a recording and its replay.
 
 // Each test binary uses its own part of this.
-#![allow(dead_code)]
+#![allow(dead_code, unused_imports, unused_macros)]
+
+pub mod outside;
+
+pub use outside::{Contact, Outside, Protocol};
 
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -52,6 +57,8 @@ pub struct Guest {
     pub end: End,
     /// The call that gapless refuses by name, if there is one.
     pub refused: Option<String>,
+    /// Whom it talks to beyond the group: running from now on, and named in its environment.
+    pub outside: Option<Arc<Outside>>,
 }
 
 /// What a guest did.
@@ -61,6 +68,131 @@ pub struct Outcome {
     pub stdout: String,
     pub stderr: String,
 }
+
+/// Hands all names to a macro, in the order of the files, so that a missing one is seen.
+macro_rules! each_guest {
+    ($with:ident) => {
+        $with! {
+            abort
+            alarm
+            append
+            argv_env
+            bare
+            brk
+            cat
+            clock_gettime
+            cloexec
+            compute
+            compute_alarm
+            condvar
+            cwd
+            deep_stack
+            dev_files
+            dlopen
+            dup_fcntl
+            eintr
+            epoll_edge
+            epoll_level
+            epoll_pwait
+            epoll_threads
+            errno
+            eventfd
+            exec
+            exec_script
+            exec_signals
+            exit_codes
+            fifo
+            flock
+            fork
+            ftruncate
+            futex
+            futex_shared
+            getdents
+            getrandom
+            inotify
+            iovec
+            itimer
+            late_alarm
+            links
+            lock_deadlock
+            locks
+            lseek
+            memfd
+            mkdir
+            mmap_file
+            mmap_private
+            mmap_shared
+            modes
+            monotone
+            mprotect
+            mremap
+            nanosleep
+            nonblock
+            open_flags
+            orphan
+            outside_tcp
+            outside_udp
+            pgroups
+            pipe_full
+            pipes
+            poll
+            popen
+            posix_locks
+            posix_spawn
+            posix_timer
+            ppoll
+            prctl
+            proc_self
+            proc_system
+            pty
+            rdrand
+            rdtsc
+            rename
+            robust_mutex
+            rusage
+            scm_rights
+            segv
+            select
+            self_modify
+            sendfile
+            setjmp
+            shm_open
+            sigaltstack
+            sigchld
+            signal_fpu
+            signal_parent
+            signalfd
+            signals
+            sigpipe
+            sigqueue
+            sigsuspend
+            spin_flag
+            static_libc
+            static_pie
+            stdio
+            stop_cont
+            sysinfo
+            sysv_sem
+            sysv_shm
+            tcp_loopback
+            thread_cancel
+            thread_exit
+            thread_fork
+            thread_signals
+            threads
+            timerfd
+            times_stat
+            trapped_blocked
+            udp_loopback
+            unix_dgram
+            unix_stream
+            vfork
+            wait
+            zeroed_data
+        }
+    };
+}
+pub(crate) use each_guest;
 
 fn folder() -> PathBuf {
     // Another crate's tests run them too.
@@ -102,6 +234,7 @@ impl Guest {
             stdin: String::new(),
             end: End::Exit(0),
             refused: None,
+            outside: None,
         };
         let words = |value: &str| value.split_whitespace().map(str::to_owned).collect();
         let header = text.lines().map_while(|line| line.strip_prefix("// "));
@@ -121,6 +254,15 @@ impl Guest {
                     };
                 }
                 "refused" => guest.refused = Some(value.to_owned()),
+                "outside" => {
+                    let outside = Outside::start(match value {
+                        "tcp" => Protocol::Tcp,
+                        "udp" => Protocol::Udp,
+                        _ => panic!("{name}: nobody outside speaks {value}"),
+                    });
+                    guest.env.push(("OUTSIDE_PORT".to_owned(), outside.port().to_string()));
+                    guest.outside = Some(Arc::new(outside));
+                }
                 // Prose with a colon in it.
                 _ => {}
             }

@@ -9,10 +9,12 @@ use gapless_log::{
     Result, Seq, Store, Term, Waker,
 };
 use gapless_process::kernel::input;
-use gapless_process::{Command, ProcessGroup};
+use gapless_process::world::Output;
+use gapless_process::{Command, EXIT_CHANNEL, ProcessGroup};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{Seek, SeekFrom};
+use std::io::{Seek, SeekFrom, Write};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpStream, UdpSocket};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -130,6 +132,33 @@ impl Recording {
         text.map(|t| String::from_utf8_lossy(&t).into_owned())
     }
 
+    /// Something that it tells the outside, beyond its standard streams, is among outputs with these numbers.
+    pub fn tells_outside(&self, numbers: std::ops::Range<u64>) -> bool {
+        let outputs = &self.outputs[numbers.start as usize..numbers.end as usize];
+        outputs.iter().any(|(channel, _)| *channel != EXIT_CHANNEL.0 && !self.stdio.contains_key(channel))
+    }
+
+    /// How often the outputs up to this number connect to the outside, close a connection, or send a datagram.
+    pub fn told(&self, until: u64) -> Told {
+        let mut told = Told::default();
+        for (_, raw) in &self.outputs[..until as usize] {
+            match postcard::from_bytes(raw).expect("an output") {
+                Output::Connect(_) => told.connects += 1,
+                Output::Close | Output::Reset => told.closes += 1,
+                Output::Datagram(..) => told.datagrams += 1,
+                _ => {}
+            }
+        }
+        told
+    }
+
+    /// These bytes came from the outside by one of the first frames of the log.
+    pub fn has_heard(&self, frames: usize, bytes: &[u8]) -> bool {
+        let entries = self.frames[..frames].iter().flat_map(Frame::entries);
+        let mut heard = entries.filter(|e| [input::ARRIVED, input::DATAGRAM].contains(&e.kind));
+        heard.any(|e| e.body.windows(bytes.len()).any(|w| w == bytes))
+    }
+
     /// Bytes of standard input that the first frames of the log bring.
     fn input_taken(&self, frames: usize) -> u64 {
         let stdin = self.stdio.iter().find(|(_, number)| **number == 0).map(|(channel, _)| *channel);
@@ -140,6 +169,42 @@ impl Recording {
         let entries = self.frames[..frames].iter().flat_map(Frame::entries);
         entries.filter(|e| e.kind == input::ARRIVED).map(|e| arrived(&e.body)).sum()
     }
+}
+
+/// What the dead primary told the outside before it died, told by real sockets that are gone when this returns.
+pub fn tell_outside(recording: &Recording, numbers: std::ops::Range<u64>) {
+    let (mut connections, mut sockets) = (BTreeMap::new(), BTreeMap::new());
+    for (channel, raw) in &recording.outputs[numbers.start as usize..numbers.end as usize] {
+        match postcard::from_bytes(raw).expect("an output") {
+            Output::Connect(to) => {
+                let to: SocketAddr = postcard::from_bytes(&to).expect("an address");
+                connections.insert(*channel, TcpStream::connect(to).expect("it was reachable"));
+            }
+            Output::Bytes(bytes) => {
+                // Nobody tells standard output again.
+                if let Some(mut connection) = connections.get(channel) {
+                    connection.write_all(&bytes).expect("it took them");
+                }
+            }
+            Output::Shutdown => connections[channel].shutdown(Shutdown::Write).expect("it was connected"),
+            Output::Close | Output::Reset => _ = connections.remove(channel),
+            Output::Datagram(to, bytes) => {
+                let to: SocketAddr = postcard::from_bytes(&to).expect("an address");
+                let any = || UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
+                let sent = sockets.entry(*channel).or_insert_with(any).send_to(&bytes, to);
+                assert_eq!(sent.expect("it was sent"), bytes.len());
+            }
+            Output::Exit(_) => {}
+        }
+    }
+}
+
+/// What the outside was told, counted.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Told {
+    pub connects: usize,
+    pub closes: usize,
+    pub datagrams: usize,
 }
 
 /// The bytes of an output of a stream: a zero, their number, they themselves.
