@@ -27,6 +27,8 @@ pub enum Command {
     Record(RecordArgs),
     /// Run a program again from its log alone
     Replay(ReplayArgs),
+    /// Copy the files that the program wrote out of a log
+    Export(ExportArgs),
     /// Replay a log to its end, then go live there
     Resume(ResumeArgs),
     /// Show what the node on a log directory is doing
@@ -46,9 +48,9 @@ pub enum Command {
 
 #[derive(Subcommand, Debug)]
 pub enum LogCommand {
-    /// Print entries, one a line
+    /// Print entries, one a line (exit status 0 fine, 1 corrupt, 3 torn tail only)
     Cat(CatArgs),
-    /// Summarise a log
+    /// Summarise a log (exit status 0 fine, 1 corrupt, 3 torn tail only)
     Stat(LookArgs),
     /// Check every byte of a log (exit status 0 fine, 1 corrupt, 3 torn tail only)
     Verify(LookArgs),
@@ -99,12 +101,34 @@ impl CheckArgs {
 pub struct ReplayArgs {
     /// The log directory
     pub dir: PathBuf,
-    /// Stop at this position
+    /// Stop exactly at this position (exit status 4 if the log ends before it)
     #[arg(long, value_name = "POSITION")]
     pub until: Option<u64>,
-    /// Compare every digest in the log and print the last one; exit status 1 at the first that differs
+    /// Print the digest of where the replay ends. Every digest in the log is compared in any case; exit status 1 at the first that differs
     #[arg(long)]
     pub digest: bool,
+    /// Print a summary as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// The log is executed to its end, and the files that the program made or changed are written as real files: contents, modes, times, symbolic and hard
+/// links. Nothing goes live, and the log is only read. Exit status 1 if the replay differs from the log, 4 if the log ends before the position; then
+/// nothing is written.
+#[derive(ClapArgs, Debug)]
+pub struct ExportArgs {
+    /// The log directory
+    pub dir: PathBuf,
+    /// Only this directory, as the program knew it (one given with --state, or any other in which it wrote); its contents go directly into OUT. Without
+    /// it everything that the program made or changed is written, each file under OUT and its whole path
+    #[arg(long, value_name = "PATH")]
+    pub state: Option<PathBuf>,
+    /// Directory for the files: new or empty
+    #[arg(long, value_name = "OUT")]
+    pub to: PathBuf,
+    /// The files as they were at this position instead of at the end
+    #[arg(long, value_name = "POSITION")]
+    pub until: Option<u64>,
     /// Print a summary as JSON
     #[arg(long)]
     pub json: bool,

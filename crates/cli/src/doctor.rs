@@ -9,10 +9,9 @@ mod disk;
 mod judge;
 mod probe;
 
-use std::io::{self, Write};
 use std::path::PathBuf;
-use std::process::ExitCode;
 
+use crate::Outcome;
 use serde::Serialize;
 
 pub use disk::Disk;
@@ -72,10 +71,6 @@ pub struct Facts {
     pub cpu: Cpu,
     /// Processors that this process may use.
     pub cpus: usize,
-    /// userfaultfd with asynchronous write protection.
-    pub userfaultfd: Probed<()>,
-    /// The ioctl that finds written pages.
-    pub pagemap_scan: Probed<()>,
     /// A user namespace was made.
     pub user_namespace: Probed<()>,
     /// Soft and hard limit on descriptors, processes and core size; `None` is unlimited.
@@ -95,8 +90,6 @@ pub struct Facts {
 pub struct Cpu {
     /// The brand string.
     pub brand: String,
-    /// It has `rdrand` or `rdseed`.
-    pub random: bool,
     /// It has AVX-512.
     pub avx512: bool,
     /// It has restricted transactional memory.
@@ -120,17 +113,12 @@ pub struct Limits {
 }
 
 /// Runs all checks, prints the table (or JSON) to stdout, and fails if any row does.
-pub fn run(json: bool, log: Option<PathBuf>) -> ExitCode {
+pub fn run(json: bool, log: Option<PathBuf>) -> Outcome {
     let facts = Facts { log: log.as_deref().map(disk::probe), ..probe::facts() };
     let rows = rows(&facts);
     let text = if json { as_json(&rows) } else { as_table(&rows) };
-    if let Err(error) = io::stdout().write_all(text.as_bytes()) {
-        // A closed pipe is the reader's business; the verdict stays the exit status.
-        if error.kind() != io::ErrorKind::BrokenPipe {
-            eprintln!("gapless doctor: stdout: {error}");
-        }
-    }
-    if worst(&rows) == Status::Fail { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+    crate::out::data(&text)?;
+    Ok(u8::from(worst(&rows) == Status::Fail))
 }
 
 fn count(rows: &[Row], status: Status) -> usize {

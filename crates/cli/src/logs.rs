@@ -1,9 +1,10 @@
 //! `log cat|stat|verify`.
 
 use crate::args::{CatArgs, LookArgs};
+use crate::out::{self, talk};
 use crate::{Outcome, text};
 use gapless_log::inspect::{Range, Render};
-use gapless_log::{Entry, Kind, Position, inspect};
+use gapless_log::{Entry, Error, Kind, Position, inspect};
 use std::io::{BufWriter, Write};
 
 /// Shows the process level's entries.
@@ -19,36 +20,51 @@ impl Render for ProcessEntries {
     }
 }
 
-/// A reader that has gone away (`| head`) is no error.
-fn finish(written: std::io::Result<()>, status: i32) -> Outcome {
-    match written {
-        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(text(e)),
-        _ => Ok(status as u8),
+/// What went wrong with a log: that it is corrupt is an answer, with an exit status of its own.
+fn failed(e: Error) -> Outcome {
+    match e {
+        Error::Corrupt { .. } => {
+            talk!("gapless: {e}");
+            Ok(inspect::EXIT_CORRUPT as u8)
+        }
+        other => Err(text(other)),
     }
 }
 
 /// `gapless log cat`.
 pub fn cat(args: &CatArgs) -> Outcome {
     let range = Range { from_position: Position(args.from), until_position: Position(args.until), ..Range::default() };
+    let mut lines = match inspect::cat(&args.dir, range, &ProcessEntries) {
+        Ok(lines) => lines,
+        Err(e) => return failed(e),
+    };
     let mut out = BufWriter::new(std::io::stdout().lock());
-    for line in inspect::cat(&args.dir, range, &ProcessEntries).map_err(text)? {
-        let line = line.map_err(text)?;
-        let written = if args.json {
-            writeln!(out, "{}", serde_json::to_string(&line).map_err(text)?)
-        } else {
-            writeln!(out, "{line}")
+    for line in &mut lines {
+        let line = match line {
+            Ok(line) => line,
+            Err(e) => {
+                out::written(out.flush())?;
+                return failed(e);
+            }
         };
-        if written.is_err() {
-            return finish(written, 0);
+        let shown = if args.json { serde_json::to_string(&line).map_err(text)? } else { line.to_string() };
+        if !out::written(writeln!(out, "{shown}"))? {
+            break;
         }
     }
-    finish(out.flush(), 0)
+    out::written(out.flush())?;
+    if let (inspect::EXIT_TORN_TAIL, Some(torn)) = (lines.exit_status(), &lines.recovered().truncated) {
+        talk!("gapless: {torn}");
+    }
+    Ok(lines.exit_status() as u8)
 }
 
 /// `gapless log stat`.
 pub fn stat(args: &LookArgs) -> Outcome {
-    let stat = inspect::stat(&args.dir, &ProcessEntries).map_err(text)?;
-    show(&stat, args.json, stat.exit_status())
+    match inspect::stat(&args.dir, &ProcessEntries) {
+        Ok(stat) => show(&stat, args.json, stat.exit_status()),
+        Err(e) => failed(e),
+    }
 }
 
 /// `gapless log verify`.
@@ -58,7 +74,7 @@ pub fn verify(args: &LookArgs) -> Outcome {
 }
 
 fn show<T: serde::Serialize + std::fmt::Display>(value: &T, json: bool, status: i32) -> Outcome {
-    let mut out = std::io::stdout().lock();
     let shown = if json { serde_json::to_string(value).map_err(text)? } else { value.to_string() };
-    finish(writeln!(out, "{}", shown.trim_end()), status)
+    out::data(&format!("{}\n", shown.trim_end()))?;
+    Ok(status as u8)
 }

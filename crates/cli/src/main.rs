@@ -1,13 +1,18 @@
 //! Keeps a program running when the machine under it dies: the command line.
 //!
-//! Each command is a module with a `run` that returns the exit status. stdout is data, stderr is talk.
+//! Each command is a module with a `run` that returns the exit status. stdout is data, stderr is talk; both go through [`out`].
+#![deny(clippy::print_stdout, clippy::print_stderr)]
 
 mod args;
 mod demo;
 mod doctor;
+mod export;
 mod logs;
+mod out;
 mod pair;
+mod place;
 mod program;
+mod progress;
 
 use args::{Command, LogCommand};
 use clap::Parser;
@@ -30,12 +35,13 @@ fn main() -> ExitCode {
         Command::Log(LogCommand::Stat(a)) => logs::stat(&a),
         Command::Log(LogCommand::Verify(a)) => logs::verify(&a),
         Command::Demo(a) => demo::run(&a),
-        Command::Doctor(a) => return doctor::run(a.json, a.log),
+        Command::Export(a) => export::run(&a),
+        Command::Doctor(a) => doctor::run(a.json, a.log),
     };
     match result {
         Ok(status) => ExitCode::from(status),
         Err(e) => {
-            eprintln!("gapless: {e}");
+            out::talk!("gapless: {e}");
             ExitCode::from(EXIT_FAILED)
         }
     }
@@ -43,6 +49,10 @@ fn main() -> ExitCode {
 
 /// Exit status when gapless itself failed, as env(1) and timeout(1) have it, so that it is not taken for the program's.
 const EXIT_FAILED: u8 = 125;
+/// Exit status of `replay` and `export` when the replay differs from the log.
+const EXIT_DIVERGED: u8 = 1;
+/// Exit status of `replay` and `export` when the log ends before the position that was asked for.
+const EXIT_NOT_REACHED: u8 = 4;
 
 /// What a command comes to: an exit status, or why there is none.
 type Outcome = Result<u8, String>;

@@ -1,8 +1,9 @@
 //! `run`, `backup`, `witness` and what looks at them: two machines, one history.
 
 use crate::args::{BackupArgs, DirArgs, PairArgs, ResumeArgs, RunArgs, StatusArgs, WitnessArgs};
+use crate::out::{self, talk};
 use crate::program::command;
-use crate::{EXIT_FAILED, Outcome, text};
+use crate::{EXIT_FAILED, Outcome, place, text};
 use gapless_pair::driver::{Node, NodeConfig, NodeEnd};
 use gapless_pair::{Commit, Halt, Start, Status, arbiter, status as control, witness::Witness};
 use gapless_process::{Command, ProcessGroup};
@@ -32,10 +33,14 @@ fn config(args: &PairArgs, start: Start, listen: String) -> NodeConfig {
 fn node(config: NodeConfig, arbiter_name: &str, mut command: Option<Command>) -> Outcome {
     gapless_process::world::take_over_signals();
     let dir = config.dir.clone();
+    match config.start {
+        Start::Resume => place::log(&dir)?,
+        Start::Fresh | Start::Join | Start::Auto => place::fresh_or_log(&dir)?,
+    }
     std::fs::create_dir_all(&dir).map_err(|e| format!("--log {}: {e}", dir.display()))?;
     let arbiter = arbiter::parse(arbiter_name)?;
     let node = Node::new(config, arbiter, Box::new(tell)).map_err(text)?;
-    eprintln!("gapless: listening at {}; `gapless status {}` tells more", node.address(), dir.display());
+    talk!("gapless: listening at {}; `gapless status {}` tells more", node.address(), dir.display());
     let end = node
         .run(|| match command.take() {
             Some(command) => ProcessGroup::new(command, &dir),
@@ -48,7 +53,7 @@ fn node(config: NodeConfig, arbiter_name: &str, mut command: Option<Command>) ->
 /// One line for a person whenever the state changes.
 fn tell(status: &Status) {
     let mode = format!("{:?}", status.mode).to_lowercase();
-    eprintln!("gapless: {mode} in term {} ({})", status.term, status.why);
+    talk!("gapless: {mode} in term {} ({})", status.term, status.why);
 }
 
 fn exit_status(end: &NodeEnd) -> u8 {
@@ -56,7 +61,7 @@ fn exit_status(end: &NodeEnd) -> u8 {
         Halt::Ended(status) => *status as u8,
         Halt::HandedOver | Halt::Stopped => 0,
         other => {
-            eprintln!("gapless: {other}");
+            talk!("gapless: {other}");
             EXIT_FAILED
         }
     }
@@ -67,7 +72,7 @@ pub fn run(args: RunArgs) -> Outcome {
     let mut config = config(&args.pair, Start::Fresh, args.listen);
     config.peer = args.backup;
     config.hold = !args.unprotected_start;
-    let command = command(&args.program)?;
+    let command = command(&args.program, &args.pair.log)?;
     node(config, &args.pair.arbiter, Some(command))
 }
 
@@ -83,7 +88,7 @@ pub fn resume(args: ResumeArgs) -> Outcome {
     config.listen = Some(args.pair.listen);
     config.accept_loss = args.pair.accept_loss.is_some();
     if let Some(machine) = &args.pair.accept_loss {
-        eprintln!("gapless: going on although acknowledged work may be lost; you say that {machine} is switched off");
+        talk!("gapless: going on although acknowledged work may be lost; you say that {machine} is switched off");
     }
     node(config, &args.pair.arbiter.expect("checked by the caller"), None)
 }
@@ -91,7 +96,7 @@ pub fn resume(args: ResumeArgs) -> Outcome {
 /// `gapless witness`.
 pub fn witness(args: &WitnessArgs) -> Outcome {
     let witness = Witness::start(&args.listen, &args.log)?;
-    eprintln!("gapless: witness at {}", witness.address());
+    talk!("gapless: witness at {}", witness.address());
     witness.wait();
     Ok(0)
 }
@@ -100,7 +105,7 @@ pub fn witness(args: &WitnessArgs) -> Outcome {
 pub fn status(args: &StatusArgs) -> Outcome {
     let now = control::query(&args.dir).map_err(text)?;
     if args.json {
-        println!("{}", serde_json::to_string(&now).map_err(text)?);
+        out::data(&format!("{}\n", serde_json::to_string(&now).map_err(text)?))?;
         return Ok(0);
     }
     let rows = [
@@ -130,16 +135,14 @@ pub fn status(args: &StatusArgs) -> Outcome {
         ("unprotected", format!("{:.1} s of {:.1} s", now.unprotected_ms / 1e3, now.uptime_ms / 1e3)),
         ("supervisor", format!("pid {}", now.supervisor_pid)),
     ];
-    for (name, value) in rows {
-        println!("{name:>15}  {value}");
-    }
+    out::data(&rows.map(|(name, value)| format!("{name:>15}  {value}\n")).concat())?;
     Ok(0)
 }
 
 /// `gapless handover`.
 pub fn handover(args: &DirArgs) -> Outcome {
     control::handover(&args.dir, HANDOVER_MAX).map_err(text)?;
-    eprintln!("gapless: handed over");
+    talk!("gapless: handed over");
     Ok(0)
 }
 

@@ -1,21 +1,32 @@
 //! `record`, `replay`, `resume`: one machine, one log.
 
 use crate::args::{ProgramArgs, RecordArgs, ReplayArgs, ResumeArgs};
-use crate::{Outcome, text};
-use gapless_log::{CommitLevel, Error, Options, Position};
-use gapless_pair::driver::alone;
+use crate::out::{self, talk};
+use crate::place::{self, Scratch};
+use crate::progress::Progress;
+use crate::{EXIT_DIVERGED, EXIT_NOT_REACHED, Outcome, text};
+use gapless_log::{CommitLevel, Error, Options, Position, Seq};
+use gapless_pair::driver::alone::{self, Extent, Replay};
 use gapless_process::{Command, ProcessGroup};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
 
-/// The program as the replica wants it: arguments, environment, directory, state directories with absolute names.
-pub fn command(args: &ProgramArgs) -> Result<Command, String> {
+/// The program as the replica wants it: arguments, environment, directory, state directories with absolute names. `log` must lie in none of these.
+pub fn command(args: &ProgramArgs, log: &Path) -> Result<Command, String> {
+    let log_at = whole_path(log)?;
     let states = args.states.iter().map(|dir| {
-        let found = dir.canonicalize().map_err(|e| format!("--state {}: {e}", dir.display()))?;
-        if found.is_dir() {
-            Ok(found.into_os_string().into_vec())
-        } else {
-            Err(format!("--state {} is not a directory", dir.display()))
+        let found = dir.canonicalize().map_err(|e| format!("--state {}: {e}; name a directory that exists", dir.display()))?;
+        if !found.is_dir() {
+            return Err(format!("--state {} is not a directory; name the directory that it is in", dir.display()));
         }
+        if log_at.starts_with(&found) {
+            return Err(format!(
+                "--log {} lies in --state {}, so the log would be taken into itself; name a log directory outside of it",
+                log.display(),
+                dir.display()
+            ));
+        }
+        Ok(found.into_os_string().into_vec())
     });
     let cwd = std::env::current_dir().map_err(|e| format!("the current directory cannot be named: {e}"))?;
     Ok(Command {
@@ -26,39 +37,83 @@ pub fn command(args: &ProgramArgs) -> Result<Command, String> {
     })
 }
 
+/// The real path of something of which not everything needs to exist yet.
+pub fn whole_path(path: &Path) -> Result<PathBuf, String> {
+    let path = std::path::absolute(path).map_err(|e| format!("{}: {e}", path.display()))?;
+    let real = path.ancestors().find_map(|above| {
+        let rest = path.strip_prefix(above).expect("it is above");
+        above.canonicalize().ok().map(|above| above.join(rest))
+    });
+    Ok(real.unwrap_or(path))
+}
+
 /// `gapless record`.
 pub fn record(args: RecordArgs) -> Outcome {
     gapless_process::world::take_over_signals();
     let level = if args.durable { CommitLevel::Durable } else { CommitLevel::Received };
+    let command = command(&args.program, &args.log)?;
+    place::fresh(&args.log)?;
     std::fs::create_dir_all(&args.log).map_err(|e| format!("--log {}: {e}", args.log.display()))?;
-    let replica = ProcessGroup::new(command(&args.program)?, &args.log).map_err(text)?;
+    let replica = ProcessGroup::new(command, &args.log).map_err(text)?;
     let status = alone::record(&args.log, replica, level, args.checks.options()).map_err(text)?;
     Ok(status as u8)
 }
 
-/// `gapless replay`. Exit status 1 if the replay differs from the log.
-pub fn replay(args: &ReplayArgs) -> Outcome {
-    let replica = ProcessGroup::backup(&args.dir).map_err(text)?;
-    let done = match alone::replay(&args.dir, replica, args.until.map(Position), args.digest) {
-        Ok(done) => done,
+/// A replay that was carried out: what it came to, or the exit status that says why it did not.
+pub enum Executed<T> {
+    Done(Replay, T),
+    Not(u8),
+}
+
+/// Executes a log in a place of its own, so that the log may be one that can only be read; then `then`.
+pub fn execute<T>(
+    dir: &Path,
+    extent: Extent,
+    then: impl FnOnce(&mut ProcessGroup, &Replay) -> Result<T, Error>,
+) -> Result<Executed<T>, String> {
+    place::log(dir)?;
+    let scratch = Scratch::new()?;
+    let mut progress = Progress::new();
+    let mut show = |done: &Replay, end: Seq| {
+        progress.show(|| format!("{} of {end} entries, position {}", done.entries, done.position));
+    };
+    let replica = ProcessGroup::backup(scratch.path()).map_err(|e| scratch.explain(e))?;
+    let result = alone::replay_then(dir, replica, extent, &mut show, then);
+    drop(progress);
+    match result {
+        Ok((done, value)) => Ok(Executed::Done(done, value)),
         Err(Error::Diverged(d)) => {
-            eprintln!("gapless: {d}");
-            return Ok(1);
+            talk!("gapless: {d}");
+            Ok(Executed::Not(EXIT_DIVERGED))
         }
-        Err(e) => return Err(text(e)),
+        Err(e) => Err(scratch.explain(e)),
+    }
+}
+
+/// What a replay came to, for `--json`.
+pub fn summary(done: &Replay) -> serde_json::Value {
+    serde_json::json!({
+        "entries": done.entries,
+        "steps": done.steps,
+        "digests": done.digests,
+        "position": done.position.0,
+        "reached": done.reached,
+        "exit_status": done.ended,
+        "digest": done.digest.map(|d| format!("{d:032x}")),
+    })
+}
+
+/// `gapless replay`. Exit status 1 if the replay differs from the log, 4 if the log ends before the position.
+pub fn replay(args: &ReplayArgs) -> Outcome {
+    let extent = Extent { until: args.until.map(Position), digest: args.digest };
+    let done = match execute(&args.dir, extent, |_, _| Ok(()))? {
+        Executed::Done(done, ()) => done,
+        Executed::Not(status) => return Ok(status),
     };
     if args.json {
-        let summary = serde_json::json!({
-            "entries": done.entries,
-            "steps": done.steps,
-            "digests": done.digests,
-            "position": done.position.0,
-            "exit_status": done.ended,
-            "digest": done.digest.map(|d| format!("{d:032x}")),
-        });
-        println!("{summary}");
+        out::data(&format!("{}\n", summary(&done)))?;
     } else {
-        eprintln!(
+        talk!(
             "replayed {} entries in {} steps to position {}; {} digests equal{}",
             done.entries,
             done.steps,
@@ -67,10 +122,24 @@ pub fn replay(args: &ReplayArgs) -> Outcome {
             done.ended.map_or(String::new(), |s| format!("; the program ended with status {s}"))
         );
         if let Some(digest) = done.digest {
-            println!("{digest:032x}");
+            out::data(&format!("{digest:032x}\n"))?;
         }
     }
-    Ok(0)
+    if args.digest && done.digests == 0 {
+        talk!("gapless: no digest was compared: the log has none up to position {}", done.position);
+    }
+    Ok(reached(&done, extent.until))
+}
+
+/// The exit status of a replay that differed nowhere; says so if it did not get to where it was to go.
+pub fn reached(done: &Replay, until: Option<Position>) -> u8 {
+    match until {
+        Some(until) if !done.reached => {
+            talk!("gapless: position {until} was not reached: the log ends at position {}", done.position);
+            EXIT_NOT_REACHED
+        }
+        _ => 0,
+    }
 }
 
 /// `gapless resume`.
@@ -79,6 +148,7 @@ pub fn resume(args: ResumeArgs) -> Outcome {
         return crate::pair::resume(args);
     }
     gapless_process::world::take_over_signals();
+    place::log(&args.dir)?;
     let replica = ProcessGroup::backup(&args.dir).map_err(text)?;
     let status =
         alone::resume(&args.dir, replica, args.pair.accept_loss.is_some(), Options::default()).map_err(text)?;

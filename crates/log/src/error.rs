@@ -87,6 +87,11 @@ impl Error {
     pub fn io(what: &'static str, path: impl Into<PathBuf>, source: std::io::Error) -> Self {
         Self::Io { what, path: path.into(), source }
     }
+
+    /// An error of the disk that holds a log or what belongs to it, with the space left and the next step to take.
+    pub fn disk(what: &'static str, path: impl Into<PathBuf>, source: std::io::Error) -> Self {
+        disk_error(what, path, source)
+    }
 }
 
 /// An error of the log's own disk, with the space left and the next step to take.

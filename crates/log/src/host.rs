@@ -165,25 +165,35 @@ impl<R: Replica> Host<R> {
 
     /// Executes one step, or compares one digest, if all of it is held.
     pub fn replay_step(&mut self) -> Result<Replayed> {
+        Ok(self.replay_step_until(None)?.expect("nothing stops it inside a step"))
+    }
+
+    /// The same, and not beyond `stop`. `None` if that lies inside the step: the replica stands there, and nothing more can be replayed.
+    pub fn replay_step_until(&mut self, stop: Option<Position>) -> Result<Option<Replayed>> {
         match self.backlog.front().map(|e| e.kind) {
-            Some(Kind::SYNC) => return self.compare_digest().map(Replayed::Sync),
+            Some(Kind::SYNC) => return self.compare_digest().map(|seq| Some(Replayed::Sync(seq))),
             Some(Kind::LIVE) if self.backlog.next_mark().is_some() => {
                 self.backlog.pop();
             }
             _ => {}
         }
         if self.backlog.next_mark().is_none() {
-            return Ok(self.ended.map_or(Replayed::Starved, Replayed::Ended));
+            return Ok(Some(self.ended.map_or(Replayed::Starved, Replayed::Ended)));
         }
         // After its end a replica only goes live, so that its last outputs leave; the mark that says that they have is no step of its own.
         let closing = self.ended.is_some() && self.backlog.front().is_some_and(|e| e.kind == Kind::MARK);
         if !closing {
-            let mut player = Player { backlog: &mut self.backlog, outbox: &mut self.outbox };
-            if let Progress::Ended(status) = self.replica.replay(&mut player)? {
+            let mut player = Player { backlog: &mut self.backlog, outbox: &mut self.outbox, stop };
+            let inside = player.stop().is_some().then(|| player.limit());
+            let progress = self.replica.replay(&mut player)?;
+            if inside.is_some_and(|limit| self.replica.position() < limit) {
+                return Ok(None);
+            }
+            if let Progress::Ended(status) = progress {
                 self.ended = Some(status);
             }
         }
-        self.take_mark().map(Replayed::Step)
+        self.take_mark().map(|seq| Some(Replayed::Step(seq)))
     }
 
     /// The step is over: the log must have its mark here, and the mark must describe what was done.
@@ -305,8 +315,10 @@ impl<R: Replica> Host<R> {
         self.last_mark = Some(seq);
     }
 
-    /// After the end of the replica: the log's last mark says that everything has left, so that nobody offers it again.
+    /// After the end of the replica: a last digest, so that a program that ended before the first one was due is compared too; then the log's last mark
+    /// says that everything has left, so that nobody offers it again.
     fn close(&mut self, sink: &mut dyn Sink) -> Result<()> {
+        self.record_digest()?;
         self.end_step();
         self.seal(sink.synced()).into_iter().try_for_each(|frame| sink.append(frame))
     }

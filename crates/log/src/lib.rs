@@ -45,7 +45,7 @@ pub use frame::{Entries, Frame, FrameBuilder, FrameError, HEADER_BYTES, Level, P
 pub use hash::{Digest, Hasher, chain, hash};
 pub use host::{End, Host, Options, Replayed};
 pub use inspect::{cat, stat, verify};
-pub use lock::{DirLock, LOCK_NAME};
+pub use lock::{DirLock, LOCK_NAME, not_empty};
 pub use meta::{Base, CommitLevel, META_BYTES_MAX, META_NAME, Meta, boot_id, random_u128};
 pub use outbox::{Outbox, Output};
 pub use player::{Backlog, Player};

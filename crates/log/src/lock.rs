@@ -3,12 +3,22 @@
 //! The kernel drops the lock with the process that holds it, so there is no stale lock to clear. The file is empty and stays.
 //! A child that inherits the descriptor would keep the lock alive: it is close-on-exec, and whoever forks without exec must close it.
 
+use crate::meta::{META_NAME, META_NEW_NAME};
 use crate::{Error, Result};
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 
 /// Name of the file in a log directory.
 pub const LOCK_NAME: &str = "LOCK";
+
+/// The error for a directory in which something stands that is no part of a log.
+pub fn not_empty(dir: &Path, what: &Path) -> Error {
+    Error::Refused(format!(
+        "{} holds no log but other things ({}), which a log must not be mixed with; name an empty directory",
+        dir.display(),
+        what.display()
+    ))
+}
 
 /// Holding one proves that no other process writes this directory.
 #[derive(Debug)]
@@ -31,6 +41,34 @@ impl DirLock {
                 dir.display()
             ))),
             Err(TryLockError::Error(e)) => Err(Error::io("locking", path, e)),
+        }
+    }
+
+    /// May a new log be made in `dir`? Only if it does not exist, is empty, or holds nothing but what an end before the first entry leaves:
+    /// the lock, half a `meta`, and names in `others`. Changes nothing.
+    pub fn check_fresh(dir: &Path, others: &[&str]) -> Result<()> {
+        let list = match std::fs::read_dir(dir) {
+            Ok(list) => list,
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+            Err(e) => return Err(Error::io("listing", dir, e)),
+        };
+        let mut names = Vec::new();
+        for entry in list {
+            names.push(entry.map_err(|e| Error::io("listing", dir, e))?.file_name());
+        }
+        if names.iter().any(|name| name == META_NAME) {
+            return Err(Error::Refused(format!(
+                "{} already holds a log; name an empty directory, or continue this log with `gapless resume DIR`",
+                dir.display()
+            )));
+        }
+        names.sort();
+        let ours = |name: &std::ffi::OsStr| {
+            name == LOCK_NAME || name == META_NEW_NAME || others.iter().any(|other| name == *other)
+        };
+        match names.iter().find(|name| !ours(name)) {
+            None => Ok(()),
+            Some(name) => Err(not_empty(dir, Path::new(name))),
         }
     }
 

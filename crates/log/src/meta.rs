@@ -25,7 +25,7 @@ use std::path::{Path, PathBuf};
 
 /// Name of the file in a log directory.
 pub const META_NAME: &str = "meta";
-const META_NEW_NAME: &str = "meta.new";
+pub(crate) const META_NEW_NAME: &str = "meta.new";
 /// Longest `meta` that is read.
 pub const META_BYTES_MAX: usize = 1 << 20;
 const META_HEADER_BYTES: usize = 144;
@@ -110,6 +110,16 @@ impl Meta {
                 Err(Error::Corrupt { file: path, offset: offset as u64, what: what.to_owned(), advice: ADVICE })
             }
         }
+    }
+
+    /// Reads `dir/meta`, which must be there: whoever is to execute or continue a log asks this before anything is made.
+    pub fn require(dir: &Path) -> Result<Self> {
+        Self::load(dir)?.ok_or_else(|| {
+            Error::Refused(format!(
+                "{} holds no log (it has no `meta` file); check the path, or record one first",
+                dir.display()
+            ))
+        })
     }
 
     /// Replaces `dir/meta`; durable when this returns. Only the holder of the directory's [`crate::DirLock`] may call it.

@@ -88,6 +88,7 @@ impl Backlog {
 pub struct Player<'a> {
     pub(crate) backlog: &'a mut Backlog,
     pub(crate) outbox: &'a mut Outbox,
+    pub(crate) stop: Option<Position>,
 }
 
 impl Player<'_> {
@@ -95,6 +96,12 @@ impl Player<'_> {
     /// [`Player::peek`] is `None`.
     pub fn limit(&self) -> Position {
         self.backlog.next_mark().expect("a step is only replayed when its mark is held").1
+    }
+
+    /// A position inside this step at which a person wants to stand. A replica stops there exactly, before the inputs that stand at it; one that
+    /// cannot goes on to the mark.
+    pub fn stop(&self) -> Option<Position> {
+        self.stop.filter(|&stop| stop < self.limit())
     }
 
     /// The next input of this step.

@@ -148,16 +148,6 @@ pub(crate) fn list_segments(dir: &Path) -> Result<Vec<(Seq, PathBuf)>> {
     Ok(found)
 }
 
-/// Reads the directory's meta; its absence is an error.
-pub(crate) fn load_meta(dir: &Path) -> Result<Meta> {
-    Meta::load(dir)?.ok_or_else(|| {
-        Error::Refused(format!(
-            "{} holds no log (it has no `meta` file); check the path, or record one first",
-            dir.display()
-        ))
-    })
-}
-
 type See<'a> = dyn FnMut(&Segment, u64, &Frame) + 'a;
 
 impl Scan {
@@ -181,7 +171,7 @@ impl Scan {
     }
 
     fn run(dir: &Path, full_from: usize, see: &mut See<'_>) -> Result<Self> {
-        let meta = load_meta(dir)?;
+        let meta = Meta::require(dir)?;
         if snapshot::is_needed(meta.base) {
             SnapshotReader::open(dir, &meta)?;
         }

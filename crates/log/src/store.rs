@@ -77,7 +77,7 @@ impl Store {
 
     /// Opens the log in `dir` to continue it: takes the lock, cuts off a torn tail, refuses any other damage.
     pub fn open(dir: &Path) -> Result<(Self, Recovered)> {
-        crate::scan::load_meta(dir)?; // before anything is made in a directory that holds no log
+        Meta::require(dir)?; // before anything is made in a directory that holds no log
         Self::open_with(DirLock::take(dir)?, StoreOptions::default())
     }
 

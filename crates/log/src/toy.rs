@@ -333,7 +333,7 @@ impl Replica for Toy {
     }
 
     fn replay(&mut self, log: &mut Player<'_>) -> Result<Progress> {
-        let mut limit = log.limit().0;
+        let mut limit = log.stop().unwrap_or(log.limit()).0;
         if let Flaw::RunsPastMark(ticks) = self.flaw {
             limit += ticks;
         }

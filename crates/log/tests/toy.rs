@@ -288,6 +288,8 @@ fn the_live_loop_records_into_a_store_and_resumes_from_it() {
         assert_eq!(replay(&mut again, &frames).unwrap(), Replayed::Ended(status));
         assert_eq!(again.replica_mut().digest().unwrap(), host.replica_mut().digest().unwrap());
         assert_eq!(again.outbox().waiting().count(), 0, "the last mark says that everything has left");
+        let kinds: Vec<_> = frames.iter().flat_map(|f| f.entries().map(|e| e.kind).collect::<Vec<_>>()).collect();
+        assert!(kinds.ends_with(&[Kind::MARK, Kind::SYNC, Kind::MARK]), "the end is compared: {kinds:?}");
     }
 }
 
@@ -340,4 +342,16 @@ fn a_resumed_log_replays_as_one() {
     let mut again = Host::new(Toy::new(World::new(0)), Options::default());
     assert_eq!(replay(&mut again, &common::frames(&store)).unwrap(), Replayed::Ended(status));
     assert_eq!(again.replica_mut().digest().unwrap(), host.replica_mut().digest().unwrap());
+}
+
+#[test]
+fn a_replay_stops_inside_a_step_exactly() {
+    let run = record(5, 20, 3);
+    let last = run.entries().last().unwrap().at;
+    for stop in (1..=last.0).map(gapless_log::Position) {
+        let mut host = Host::new(Toy::new(World::new(0)), Options::default());
+        run.frames.iter().for_each(|f| host.feed(f).unwrap());
+        while host.replica().position() < stop && host.replay_step_until(Some(stop)).unwrap().is_some() {}
+        assert_eq!(host.replica().position(), stop);
+    }
 }

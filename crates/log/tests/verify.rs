@@ -221,8 +221,13 @@ fn cat_and_stat_show_what_is_there() {
         assert_eq!((line.seq, line.position, line.bytes), (Seq(n as u64), entry.at, entry.body.len()));
         let fits = match &line.body {
             Body::Mark { said, .. } => entry.kind == Kind::MARK && *said == entry.at.0 && line.kind == "mark",
-            Body::Text(text) => line.kind == "noise" && text == "short" && entry.body.len() < 10,
-            Body::Hex(_) => line.kind == "noise" && entry.body.len() >= 10,
+            Body::Own(own) => {
+                let whole: String = entry.body.iter().map(|b| format!("{b:02x}")).collect();
+                let short = entry.body.len() < 10;
+                line.kind == "noise"
+                    && own.text.as_deref() == short.then_some("short")
+                    && (own.hex == Some(whole), &own.hex_head, own.truncated) == (true, &None, false)
+            }
             _ => false,
         };
         assert!(fits, "{line}");

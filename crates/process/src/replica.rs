@@ -1,5 +1,6 @@
 //! The process level as a replica: launch, step, replay, go live, digest.
 
+use crate::fs::Exported;
 use crate::kernel::{Ctx, Errno, Fail, Io, Kernel, Tid, Tracees, input};
 use crate::run::event::{self, PATIENCE};
 use crate::run::launch::{self, Command};
@@ -104,6 +105,17 @@ impl ProcessGroup {
         &self.dir
     }
 
+    /// Is there something under this absolute path in what the program has seen?
+    pub fn knows(&self, path: &[u8]) -> bool {
+        self.kernel.fs.knows(path)
+    }
+
+    /// Copies what the program made or changed out to the host's directory `to`, which must not exist or be empty: all of it, or what is below
+    /// `from` in the program's eyes.
+    pub fn export(&mut self, from: Option<&[u8]>, to: &Path) -> Result<Exported> {
+        self.kernel.fs.export(from.unwrap_or(b"/"), to)
+    }
+
     fn launch(&mut self, io: Io<'_, '_>) -> Result<()> {
         // Shipping the first contents may take long; nothing runs meanwhile.
         self.place = Place::take();
@@ -143,6 +155,7 @@ impl ProcessGroup {
             jump_began.is_some()
         })
         .map_err(|fail| match fail {
+            Fail::Fatal(Error::Refused(why)) => Error::Refused(format!("{}: {why}", name_of(&self.kernel, pid))),
             Fail::Fatal(e) => e,
             Fail::Errno(Errno(n)) => Error::Level(format!("unexpected errno {n} outside a call")),
         })?;
@@ -216,6 +229,12 @@ fn apply(k: &mut Kernel, kind: gapless_log::Kind, body: &[u8]) -> Result<()> {
         }
         _ => crate::world::apply(k, kind, body),
     }
+}
+
+/// A process in words, for an error.
+fn name_of(k: &Kernel, pid: crate::kernel::Pid) -> String {
+    let exe = k.processes.get(&pid).map(|p| String::from_utf8_lossy(&p.exe).into_owned()).unwrap_or_default();
+    format!("program {exe} (process {})", pid.0)
 }
 
 fn level(e: crate::tracee::Error) -> Error {
@@ -292,6 +311,9 @@ impl Replica for ProcessGroup {
                 if self.turn(Io::Replay { log })?.is_none() {
                     let expected = format!("events up to position {}", log.limit());
                     return Err(log.diverged(self.kernel.position, expected, "no thread can run"));
+                }
+                if log.stop().is_some_and(|stop| self.kernel.position >= stop) {
+                    break;
                 }
             }
         }

@@ -359,6 +359,10 @@ impl Sim {
                 return self.fail(format!("n{node} has no digest"));
             }
         }
+        // As the host loop does when the replica has ended.
+        if run.host.ended().is_some() && !run.end_reported && run.host.record_digest().is_err() {
+            return self.fail(format!("n{node} has no digest at its end"));
+        }
         self.seal(node);
         let Some(run) = &mut self.nodes[node].run else { return };
         if run.stopping == Some(false) {

@@ -9,20 +9,20 @@ mod ledger;
 mod options;
 mod pair;
 mod processes;
-mod progress;
 mod report;
 mod resp;
 
 pub use options::DemoArgs;
 
 use crate::Outcome;
+use crate::out::{self, talk};
+use crate::progress::Progress;
 use clients::{Clients, Pace};
 use interrupt::interrupted;
 use ledger::{Ledger, Wrong};
 use options::Plan;
 use pair::Pair;
 use processes::{Process, how};
-use progress::Progress;
 use report::{Report, Throughput, thousands};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -49,13 +49,13 @@ pub fn run(args: &DemoArgs) -> Outcome {
     let path = std::path::absolute(dir.path()).map_err(crate::text)?;
     let result = demonstrate(&plan, &path, args.arbiter.as_deref());
     if args.keep {
-        eprintln!("gapless: logs and last words are in {}", dir.keep().display());
+        talk!("gapless: logs and last words are in {}", dir.keep().display());
     }
     let report = result?;
     if args.json {
-        println!("{}", report.json());
+        out::data(&format!("{}\n", report.json()))?;
     } else {
-        print!("{report}");
+        out::data(&report.to_string())?;
     }
     Ok(u8::from(!report.is_clean()))
 }

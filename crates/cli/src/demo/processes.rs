@@ -116,7 +116,7 @@ fn all_gone(pids: &BTreeSet<u32>) -> Result<(), Vec<u32>> {
 impl Drop for Process {
     fn drop(&mut self) {
         if let Err(e) = self.kill() {
-            eprintln!("gapless: {e}");
+            crate::out::talk!("gapless: {e}");
         }
     }
 }

@@ -52,23 +52,9 @@ pub fn rows(facts: &Facts) -> Vec<Row> {
             "the program must lie at the same addresses on both hosts",
             "allow personality(ADDR_NO_RANDOMIZE): in a container add --security-opt seccomp=unconfined",
         ),
-        cpuid(facts),
+        processor(facts),
         xsave(facts),
         cpus(facts.cpus),
-        wanted(
-            "userfaultfd",
-            &facts.userfaultfd,
-            "asynchronous write protection works",
-            "finds written memory cheaply for digests and snapshots; without it all of it is read",
-            "Linux 6.7 or newer, and sysctl vm.unprivileged_userfaultfd=1 unless root",
-        ),
-        wanted(
-            "PAGEMAP_SCAN",
-            &facts.pagemap_scan,
-            "the ioctl works",
-            "finds written memory cheaply for digests and snapshots; without it all of it is read",
-            "Linux 6.7 or newer",
-        ),
         user_namespace(&facts.user_namespace),
     ];
     rows.extend(limits(&facts.limits));
@@ -87,11 +73,6 @@ fn row(name: &'static str, status: Status, found: impl Into<String>, why: &'stat
 /// A row that is ok or ends it all.
 fn needed(name: &'static str, fact: &Probed<()>, good: &str, why: &'static str, fix: &str) -> Row {
     judged(name, fact, good, Status::Fail, why, fix)
-}
-
-/// A row that is ok or a restriction.
-fn wanted(name: &'static str, fact: &Probed<()>, good: &str, why: &'static str, fix: &str) -> Row {
-    judged(name, fact, good, Status::Warn, why, fix)
 }
 
 fn judged(name: &'static str, fact: &Probed<()>, good: &str, bad: Status, why: &'static str, fix: &str) -> Row {
@@ -135,29 +116,21 @@ fn ptrace_scope(scope: Option<u32>) -> Row {
     )
 }
 
-/// `rdrand` and `cpuid` answer the program directly unless the processor can trap `cpuid`.
-fn cpuid(facts: &Facts) -> Row {
+/// Instructions that answer the program directly (`cpuid`, `rdrand`, `rdseed`) are replaced when code is mapped, so only transactions are left: they
+/// abort differently from run to run, and where `cpuid` is trapped or replaced a program does not learn that it could use them.
+fn processor(facts: &Facts) -> Row {
     let cpu = &facts.cpu;
-    let mut has = Vec::new();
-    if cpu.random {
-        has.push("rdrand");
-    }
-    if cpu.rtm {
-        has.push("rtm");
-    }
-    let has = if has.is_empty() { "no rdrand".to_owned() } else { has.join(", ") };
-    let (status, found) = match &facts.cpuid_fault {
-        Ok(()) => (Status::Ok, format!("{}: {has}, cpuid can be trapped", cpu.brand)),
-        Err(_) => (warn_if(cpu.random || cpu.rtm), format!("{}: {has}, cpuid cannot be trapped", cpu.brand)),
+    let trap = match &facts.cpuid_fault {
+        Ok(()) => "cpuid can be trapped",
+        Err(_) => "cpuid is replaced in the program's code",
     };
     row(
         "processor",
-        status,
-        found,
-        "rdrand and transactions differ from run to run and cannot be hidden from a program where \
-         cpuid is not trapped; code that uses them must be found and patched",
-        "nothing for programs that take random bytes from the kernel, as most do; otherwise choose a host with \
-         CPUID faulting. Both hosts of a pair need processors with equal features",
+        warn_if(cpu.rtm && facts.cpuid_fault.is_err()),
+        format!("{}{}, {trap}", cpu.brand, if cpu.rtm { ", transactional memory" } else { "" }),
+        "transactional memory differs from run to run; a program that uses it without asking cpuid diverges. Both hosts of a \
+         pair need processors with equal features",
+        "boot with tsx=off, or make sure that the program does not use it without asking cpuid (hardly any does)",
     )
 }
 
@@ -308,10 +281,8 @@ mod tests {
             tsc_trap: Ok(()),
             no_randomize: Ok(()),
             cpuid_fault: Ok(()),
-            cpu: Cpu { brand: "A processor".into(), random: true, avx512: false, rtm: false, xsave_bytes: 832 },
+            cpu: Cpu { brand: "A processor".into(), avx512: false, rtm: false, xsave_bytes: 832 },
             cpus: 4,
-            userfaultfd: Ok(()),
-            pagemap_scan: Ok(()),
             user_namespace: Ok(()),
             limits: Limits { files: (Some(1024), Some(1 << 20)), processes: None, core: Some(0) },
             memory: Some((8 << 30, 4 << 30)),
@@ -354,10 +325,8 @@ mod tests {
         check("process_vm_readv", Fail, |f| f.vm_read = no());
         check("rdtsc trap", Fail, |f| f.tsc_trap = no());
         check("address layout", Fail, |f| f.no_randomize = no());
-        check("processor", Warn, |f| f.cpuid_fault = no());
+        check("processor", Warn, |f| (f.cpu.rtm, f.cpuid_fault) = (true, no()));
         check("processors", Warn, |f| f.cpus = 1);
-        check("userfaultfd", Warn, |f| f.userfaultfd = no());
-        check("PAGEMAP_SCAN", Warn, |f| f.pagemap_scan = no());
         check("open files", Warn, |f| f.limits.files = (Some(256), Some(256)));
         check("processes", Warn, |f| f.limits.processes = Some(100));
         check("memory", Warn, |f| f.memory = Some((8 << 30, 1 << 20)));
@@ -376,7 +345,8 @@ mod tests {
         for facts in [
             Facts { ptrace_scope: None, ..good() },
             Facts { user_namespace: Err("No space left on device".into()), ..good() },
-            Facts { cpuid_fault: Err("No such device".into()), cpu: Cpu { random: false, ..good().cpu }, ..good() },
+            Facts { cpuid_fault: Err("No such device".into()), ..good() },
+            Facts { cpu: Cpu { rtm: true, ..good().cpu }, ..good() },
             Facts { kernel: ("5.3.0".into(), "x86_64".into()), ..good() },
         ] {
             assert!(rows(&facts).iter().all(|row| row.status == Status::Ok));

@@ -9,7 +9,7 @@ use std::arch::x86_64::{__cpuid, __cpuid_count, _rdtsc};
 use std::ffi::{c_int, c_long, c_void};
 use std::fs;
 use std::io;
-use std::mem::{MaybeUninit, size_of};
+use std::mem::MaybeUninit;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -23,11 +23,6 @@ const ANSWER: c_long = 4711;
 const EXIT_ERRNO: c_int = 100;
 const ADDR_NO_RANDOMIZE: libc::c_ulong = 0x004_0000;
 const ARCH_SET_CPUID: c_int = 0x1012;
-const UFFD_API: u64 = 0xaa;
-const UFFD_USER_MODE_ONLY: c_int = 1;
-const UFFD_FEATURE_WP_ASYNC: u64 = 1 << 15;
-const UFFDIO_API: libc::c_ulong = 0xc018_aa3f;
-const PAGEMAP_SCAN: libc::c_ulong = 0xc060_6610;
 
 /// Everything but the log directory.
 pub fn facts() -> Facts {
@@ -45,8 +40,6 @@ pub fn facts() -> Facts {
         }),
         cpu: cpu(),
         cpus: thread::available_parallelism().map_or(1, usize::from),
-        userfaultfd: userfaultfd(),
-        pagemap_scan: pagemap_scan(),
         user_namespace: in_child(|| {
             // SAFETY: changes only this child.
             status(c_long::from(unsafe { libc::unshare(libc::CLONE_NEWUSER) }))
@@ -298,75 +291,13 @@ fn no_randomize() -> Probed<()> {
     })
 }
 
-fn userfaultfd() -> Probed<()> {
-    #[repr(C)]
-    struct Api {
-        api: u64,
-        features: u64,
-        ioctls: u64,
-    }
-    in_child(|| {
-        // SAFETY: the structure is the kernel's uffdio_api and outlives the call.
-        unsafe {
-            let fd = libc::syscall(libc::SYS_userfaultfd, libc::O_CLOEXEC | UFFD_USER_MODE_ONLY);
-            if fd == -1 {
-                return status(-1);
-            }
-            let mut api = Api { api: UFFD_API, features: UFFD_FEATURE_WP_ASYNC, ioctls: 0 };
-            status(libc::ioctl(fd as c_int, UFFDIO_API, &raw mut api).into())
-        }
-    })
-}
-
-fn pagemap_scan() -> Probed<()> {
-    /// The kernel's pm_scan_arg.
-    #[repr(C)]
-    #[derive(Default)]
-    struct Scan {
-        size: u64,
-        flags: u64,
-        start: u64,
-        end: u64,
-        walk_end: u64,
-        vec: u64,
-        vec_len: u64,
-        max_pages: u64,
-        category_inverted: u64,
-        category_mask: u64,
-        category_anyof_mask: u64,
-        return_mask: u64,
-    }
-    const PAGE_IS_PRESENT: u64 = 1 << 3;
-    let file = fs::File::open("/proc/self/pagemap").map_err(|error| format!("/proc/self/pagemap: {error}"))?;
-    let page = vec![1_u8; 8192];
-    let start = page.as_ptr().addr().next_multiple_of(4096) as u64;
-    let mut regions = [0_u64; 3];
-    let mut scan = Scan {
-        size: size_of::<Scan>() as u64,
-        start,
-        end: start + 4096,
-        vec: (&raw mut regions) as u64,
-        vec_len: 1,
-        category_mask: PAGE_IS_PRESENT,
-        return_mask: PAGE_IS_PRESENT,
-        ..Scan::default()
-    };
-    // SAFETY: the structure is the kernel's, and its vector has room for the one region it names.
-    let found = unsafe { libc::ioctl(std::os::fd::AsRawFd::as_raw_fd(&file), PAGEMAP_SCAN, &raw mut scan) };
-    match called("PAGEMAP_SCAN", found.into())? {
-        1 => Ok(()),
-        n => Err(format!("PAGEMAP_SCAN found {n} regions where there is one")),
-    }
-}
-
 fn cpu() -> Cpu {
     let highest = __cpuid(0).eax;
     let leaf = |leaf| (leaf <= highest).then(|| __cpuid_count(leaf, 0));
     let has = |register: Option<u32>, bit: u32| register.is_some_and(|r| r >> bit & 1 == 1);
-    let (one, seven) = (leaf(1).map(|l| l.ecx), leaf(7).map(|l| l.ebx));
+    let seven = leaf(7).map(|l| l.ebx);
     Cpu {
         brand: brand(),
-        random: has(one, 30) || has(seven, 18),
         avx512: has(seven, 16),
         rtm: has(seven, 11),
         // Without XSAVE there is the 512-byte area of FXSAVE.

@@ -1,13 +1,15 @@
 //! Entries one by one, for a person or a pipe.
 
-use super::{Render, hex, kind_name};
-use crate::{Entry, Kind, LogReader, LogView, Mark, Position, Recovered, Result, Seq, SyncBody, Term};
+use super::{EXIT_FINE, EXIT_TORN_TAIL, Render, hex, kind_name};
+use crate::{DirLock, Entry, Kind, LogReader, LogView, Mark, Position, Recovered, Result, Seq, SyncBody, Term};
 use serde::Serialize;
 use std::fmt;
 use std::path::Path;
 
-/// Longest body that is shown in hexadecimal.
+/// Bytes of a body that a line for a person shows in hexadecimal; as many are in `hex_head`.
 const BODY_BYTES_SHOWN: usize = 32;
+/// A longer body of a level's own entry is not given whole: contents of files would make lines of a megabyte.
+const BODY_BYTES_WHOLE_MAX: usize = 64 << 10;
 
 /// Which entries are wanted; everything by default.
 #[derive(Clone, Copy, Debug)]
@@ -68,10 +70,46 @@ pub enum Body {
         /// Its term.
         term: u64,
     },
-    /// The level's own words.
-    Text(String),
-    /// Hexadecimal, shortened.
-    Hex(String),
+    /// An entry of the level's own.
+    #[serde(untagged)]
+    Own(Own),
+}
+
+/// The body of an entry of the level's own: its bytes, and what they say if the level has words for them.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize)]
+pub struct Own {
+    /// The level's own words, for a person.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+    /// All bytes in hexadecimal, unless there are too many.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hex: Option<String>,
+    /// The first bytes in hexadecimal, if there are too many.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hex_head: Option<String>,
+    /// Only the first bytes are here.
+    pub truncated: bool,
+}
+
+impl Own {
+    fn new(body: &[u8], text: Option<String>) -> Self {
+        let truncated = body.len() > BODY_BYTES_WHOLE_MAX;
+        let head = truncated.then(|| hex(&body[..BODY_BYTES_SHOWN]));
+        Self { text, hex: (!truncated).then(|| hex(body)), hex_head: head, truncated }
+    }
+}
+
+impl fmt::Display for Own {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(text) = &self.text {
+            return f.write_str(text);
+        }
+        match self.hex.as_ref().or(self.hex_head.as_ref()) {
+            Some(all) if all.len() <= 2 * BODY_BYTES_SHOWN && !self.truncated => f.write_str(all),
+            Some(long) => write!(f, "{}...", &long[..2 * BODY_BYTES_SHOWN]),
+            None => Ok(()),
+        }
+    }
 }
 
 impl fmt::Display for Body {
@@ -80,22 +118,27 @@ impl fmt::Display for Body {
             Body::Mark { released, said, hash } => write!(f, "released {released} of {said} outputs, hash {hash}"),
             Body::Sync { digest } => write!(f, "digest {digest}"),
             Body::Live { term } => write!(f, "term {term}"),
-            Body::Text(text) | Body::Hex(text) => f.write_str(text),
+            Body::Own(own) => own.fmt(f),
         }
     }
 }
 
 impl fmt::Display for CatLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:>8} @{:<10} {:<12} {}", self.seq, self.position, self.kind, self.body)
+        write!(f, "{:>8} @{:<10} {:<12} {}", self.seq, self.position, self.kind, self.body)?;
+        match &self.body {
+            Body::Own(own) if own.text.is_none() && self.bytes > BODY_BYTES_SHOWN => {
+                write!(f, " ({} bytes)", self.bytes)
+            }
+            _ => Ok(()),
+        }
     }
 }
 
 impl CatLine {
     fn new(seq: Seq, term: Term, entry: &Entry, render: &dyn Render) -> Self {
         let kind = kind_name(entry.kind, render);
-        let body = host_body(entry).or_else(|| render.body(entry).map(Body::Text));
-        let body = body.unwrap_or_else(|| Body::Hex(shortened(&entry.body)));
+        let body = host_body(entry).unwrap_or_else(|| Body::Own(Own::new(&entry.body, render.body(entry))));
         Self { seq, position: entry.at, term, kind, bytes: entry.body.len(), body }
     }
 }
@@ -116,17 +159,11 @@ fn host_body(entry: &Entry) -> Option<Body> {
     }
 }
 
-fn shortened(body: &[u8]) -> String {
-    match body.len() {
-        0..=BODY_BYTES_SHOWN => hex(body),
-        n => format!("{}... ({n} bytes)", hex(&body[..BODY_BYTES_SHOWN])),
-    }
-}
-
 /// Iterator over the entries of a log as lines. It ends at a torn tail, which [`Cat::recovered`] tells of.
 pub struct Cat<'a> {
     reader: LogReader,
     recovered: Recovered,
+    in_use: bool,
     range: Range,
     render: &'a dyn Render,
     lines: std::vec::IntoIter<CatLine>,
@@ -137,10 +174,16 @@ pub struct Cat<'a> {
 pub fn cat<'a>(dir: &Path, range: Range, render: &'a dyn Render) -> Result<Cat<'a>> {
     let (view, recovered) = LogView::open(dir)?;
     let from = range.from.max(view.seq_before(range.from_position));
-    Ok(Cat { reader: view.reader(from), recovered, range, render, lines: Vec::new().into_iter(), done: false })
+    let in_use = DirLock::is_held(dir);
+    Ok(Cat { reader: view.reader(from), recovered, in_use, range, render, lines: Vec::new().into_iter(), done: false })
 }
 
 impl Cat<'_> {
+    /// [`EXIT_FINE`] or [`EXIT_TORN_TAIL`], as it was when the log was opened; a corrupt log is an error.
+    pub fn exit_status(&self) -> i32 {
+        if self.recovered.truncated.is_some() && !self.in_use { EXIT_TORN_TAIL } else { EXIT_FINE }
+    }
+
     /// What opening the log found.
     pub fn recovered(&self) -> &Recovered {
         &self.recovered

@@ -7,7 +7,7 @@ mod cat;
 mod stat;
 mod verify;
 
-pub use cat::{Body, Cat, CatLine, Range, cat};
+pub use cat::{Body, Cat, CatLine, Own, Range, cat};
 pub use stat::{KindStat, SegmentStat, Stat, stat};
 pub use verify::{Finding, Report, verify};
 

@@ -167,8 +167,9 @@ impl fmt::Display for Stat {
         if self.entries_after_last_step > 0 {
             writeln!(f, "{} entries of an unfinished step follow it", self.entries_after_last_step)?;
         }
+        let width = self.kinds.iter().map(|kind| kind.name.len()).max().unwrap_or(0);
         for KindStat { name, entries, body_bytes, .. } in &self.kinds {
-            writeln!(f, "  {name:<16} {entries:>10} entries {body_bytes:>12} bytes")?;
+            writeln!(f, "  {name:<width$} {entries:>10} entries {body_bytes:>12} bytes")?;
         }
         for SegmentStat { name, first, position, bytes, sealed } in &self.segments {
             let state = if *sealed { "sealed" } else { "open" };

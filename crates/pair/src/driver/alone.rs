@@ -24,6 +24,17 @@ pub struct Replay {
     pub ended: Option<i32>,
     /// The digest at the end, if it was asked for.
     pub digest: Option<u128>,
+    /// The position that was asked for was reached. False if the log ends before it.
+    pub reached: bool,
+}
+
+/// How much of a log is executed, and what is done on the way.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Extent {
+    /// Stop here, inside a step if need be (a replica that cannot stops at the step's end); the log's end if absent.
+    pub until: Option<Position>,
+    /// Take one more digest at the end.
+    pub digest: bool,
 }
 
 /// Runs `replica` live from its beginning, with a new log in `dir`; returns the program's status.
@@ -115,40 +126,66 @@ fn run<R: Replica>(mut host: Host<R>, store: Store, commit: CommitLevel) -> Resu
     }
 }
 
-/// Executes the log in `dir` without going live: to its end, or up to the first step that ends at or beyond `until`. Digests in the log are always
-/// compared; `digest` asks for one more at the end.
+/// Executes the log in `dir` without going live: to its end, or up to the position `until`. Digests in the log are always compared; `digest` asks for
+/// one more at the end.
 pub fn replay<R: Replica>(dir: &Path, replica: R, until: Option<Position>, digest: bool) -> Result<Replay> {
+    Ok(replay_then(dir, replica, Extent { until, digest }, &mut |_, _| {}, |_, _| Ok(()))?.0)
+}
+
+/// The same, and then `then` with the replica as it stands. `progress` hears from time to time what was executed and where the log ends.
+pub fn replay_then<R: Replica, T>(
+    dir: &Path,
+    replica: R,
+    extent: Extent,
+    progress: &mut dyn FnMut(&Replay, Seq),
+    then: impl FnOnce(&mut R, &Replay) -> Result<T>,
+) -> Result<(Replay, T)> {
     let (view, _) = LogView::open(dir)?;
     refuse_other_identity(view.meta(), &replica)?;
     let mut host = Host::new(replica, Options::default());
+    let result = execute(&view, &mut host, extent, progress).and_then(|done| {
+        let value = then(host.replica_mut(), &done)?;
+        Ok((done, value))
+    });
+    host.replica_mut().halt();
+    result
+}
+
+fn execute<R: Replica>(
+    view: &LogView,
+    host: &mut Host<R>,
+    Extent { until, digest }: Extent,
+    progress: &mut dyn FnMut(&Replay, Seq),
+) -> Result<Replay> {
     let mut done = Replay::default();
-    let reached = |host: &Host<R>| until.is_some_and(|until| host.replica().position() >= until);
-    let result = (|| {
-        let base = load_base(&view, &mut host)?;
-        'frames: for frame in view.reader(base.seq) {
-            host.feed(&frame?)?;
-            loop {
-                if reached(&host) {
-                    break 'frames;
+    let reached = |host: &Host<R>| until.is_none_or(|until| host.replica().position() >= until);
+    let base = load_base(view, host)?;
+    'frames: for frame in view.reader(base.seq) {
+        host.feed(&frame?)?;
+        loop {
+            if until.is_some() && reached(host) {
+                break 'frames;
+            }
+            match host.replay_step_until(until)? {
+                Some(Replayed::Step(_)) => done.steps += 1,
+                Some(Replayed::Sync(_)) => done.digests += 1,
+                Some(Replayed::Starved) => break,
+                Some(Replayed::Ended(status)) => {
+                    done.ended = Some(status);
+                    break;
                 }
-                match host.replay_step()? {
-                    Replayed::Step(_) => done.steps += 1,
-                    Replayed::Sync(_) => done.digests += 1,
-                    Replayed::Starved => break,
-                    Replayed::Ended(status) => {
-                        done.ended = Some(status);
-                        break;
-                    }
-                }
+                None => break 'frames,
             }
         }
         done.entries = host.next_seq().0 - base.seq.0;
         done.position = host.replica().position();
-        done.digest = if digest && done.ended.is_none() { Some(host.replica_mut().digest()?) } else { None };
-        Ok(done)
-    })();
-    host.replica_mut().halt();
-    result
+        progress(&done, view.end().0);
+    }
+    done.entries = host.next_seq().0 - base.seq.0;
+    done.position = host.replica().position();
+    done.reached = reached(host);
+    done.digest = if digest { Some(host.replica_mut().digest()?) } else { None };
+    Ok(done)
 }
 
 fn refuse_other_identity<R: Replica>(meta: &Meta, replica: &R) -> Result<()> {

@@ -32,12 +32,15 @@ pub enum Look {
     Found(Seen),
 }
 
+/// In [`Seen::mode`], above the permission bits: the file has capabilities (`security.capability`), which exec would grant.
+pub const CAPABLE: u32 = 1 << 16;
+
 /// Attributes of a host file.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct Seen {
     /// Type.
     pub kind: Kind,
-    /// Permission bits.
+    /// Permission bits, and [`CAPABLE`].
     pub mode: u32,
     /// Owner.
     pub uid: u32,
@@ -71,6 +74,35 @@ enum Head {
     Whole(u128, u64),
 }
 
+/// What was found at a path of the host, for a person.
+pub fn look_in_words(look: &Look) -> String {
+    match look {
+        Look::Missing => "nothing there".to_owned(),
+        Look::Failed(e) => std::io::Error::from_raw_os_error(*e).to_string(),
+        Look::Found(Seen { kind, mode, uid, gid, size, target, .. }) => {
+            let what = match kind {
+                Kind::Regular => format!("file of {size} bytes"),
+                Kind::Directory => "directory".to_owned(),
+                Kind::Symlink => return format!("link to \"{}\"", target.escape_ascii()),
+                Kind::Fifo => "FIFO".to_owned(),
+                Kind::Socket => "socket".to_owned(),
+                Kind::Character | Kind::Block => "device".to_owned(),
+            };
+            format!("{what}, mode {mode:04o}, owner {uid}:{gid}", mode = mode & 0o7777)
+        }
+    }
+}
+
+/// An entry of a shipped content, for a person: its head if the bytes are exactly one (few contents look like that), else a piece of it.
+pub fn content_in_words(body: &[u8]) -> String {
+    match postcard::take_from_bytes(body) {
+        Ok((Head::Failed(e), [])) => format!("cannot be read: {}", std::io::Error::from_raw_os_error(e)),
+        Ok((Head::Large(size), [])) => format!("too large to be shipped: {size} bytes"),
+        Ok((Head::Whole(hash, size), [])) => format!("hash {hash:032x}, {size} bytes"),
+        _ => format!("{} bytes of it", body.len()),
+    }
+}
+
 /// A host path as the standard library takes it.
 pub fn path(bytes: &[u8]) -> &Path {
     Path::new(OsStr::from_bytes(bytes))
@@ -88,6 +120,14 @@ pub fn join(dir: &[u8], name: &[u8]) -> Vec<u8> {
 
 fn errno(e: &std::io::Error) -> i32 {
     e.raw_os_error().unwrap_or(libc::EIO)
+}
+
+/// Would exec of this file give capabilities?
+fn is_capable(at: &[u8], mode: u32) -> bool {
+    let Ok(name) = std::ffi::CString::new(at) else { return false };
+    // SAFETY: two NUL-terminated names; with a size of 0 nothing is written.
+    mode & 0o111 != 0
+        && unsafe { libc::lgetxattr(name.as_ptr(), c"security.capability".as_ptr(), std::ptr::null_mut(), 0) } > 0
 }
 
 fn look_live(at: &[u8]) -> Look {
@@ -110,7 +150,7 @@ fn look_live(at: &[u8]) -> Look {
     let time = |sec: i64, nsec: i64| sec.saturating_mul(1_000_000_000).saturating_add(nsec);
     Look::Found(Seen {
         kind,
-        mode: meta.mode() & 0o7777,
+        mode: meta.mode() & 0o7777 | if kind == Kind::Regular && is_capable(at, meta.mode()) { CAPABLE } else { 0 },
         uid: meta.uid(),
         gid: meta.gid(),
         nlink: u32::try_from(meta.nlink()).unwrap_or(u32::MAX),
@@ -165,7 +205,7 @@ fn adopt(k: &mut Kernel, dir: InodeId, name: &[u8], at: Vec<u8>, seen: Seen, res
     let id = reserved.unwrap_or_else(|| InodeId(k.fresh_id()));
     let inode = Inode {
         node,
-        mode: seen.mode,
+        mode: seen.mode & 0o7777,
         uid: seen.uid,
         gid: seen.gid,
         nlink: seen.nlink,
@@ -178,6 +218,9 @@ fn adopt(k: &mut Kernel, dir: InodeId, name: &[u8], at: Vec<u8>, seen: Seen, res
         place: Some((dir, name.to_vec())),
     };
     k.fs.inodes.insert(id, inode);
+    if seen.mode & CAPABLE != 0 {
+        k.fs.capable.insert(id);
+    }
     if linked {
         k.fs.twins.insert(twin, id);
     }

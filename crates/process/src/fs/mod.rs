@@ -12,6 +12,7 @@
 pub mod create;
 mod dev;
 mod digest;
+mod export;
 mod file;
 mod host;
 mod inode;
@@ -29,7 +30,9 @@ pub(crate) mod tests;
 
 pub use create::{bind_socket_name, lookup_socket, unbind_socket};
 pub use dev::{add_slave, remove_slave};
+pub use export::{Exported, LeftOut};
 pub use file::{allocate, fd_for_map, inode_of, read, read_at, seek, size, truncate, write, write_at, write_file_at};
+pub use host::{content_in_words, look_in_words};
 pub use inode::{Body, Child, Dir, Inode, InodeId, Kind, Node, ROOT, Slot, Time};
 pub use list::{Entry, entries};
 pub use lock::{drop_process_locks, fcntl, flock};
@@ -37,6 +40,7 @@ pub use open::{Executable, Opened, add_seals, close, content_for_exec, get_seals
 pub use path::{Found, Last, link_text, path_of, resolve};
 pub use stat::{stat, stat_file, statx, statx_file};
 pub use state::load_state;
+pub use store::{STORE_NAMES, foreign};
 
 use crate::kernel::{Kernel, Pid};
 use std::collections::{BTreeMap, BTreeSet};
@@ -66,6 +70,8 @@ pub struct Fs {
     linkable: BTreeSet<InodeId>,
     /// Directories that cannot be moved or removed, as if something were mounted there.
     fixed: BTreeSet<InodeId>,
+    /// Host files whose exec would give capabilities.
+    capable: BTreeSet<InodeId>,
     fifo_openers: BTreeMap<InodeId, Vec<open::FifoOpener>>,
 }
 
@@ -84,6 +90,7 @@ impl Fs {
             seals: BTreeMap::new(),
             linkable: BTreeSet::new(),
             fixed: BTreeSet::new(),
+            capable: BTreeSet::new(),
             fifo_openers: BTreeMap::new(),
         };
         let root = Inode { nlink: 2, ..Inode::new(Node::Directory(Dir::new(Some(b"/".to_vec()))), 0o755) };

@@ -322,6 +322,8 @@ pub struct Executable {
     pub size: u64,
     /// Permission bits, with set-user-id and set-group-id.
     pub mode: u32,
+    /// It is as it was on the host, and there it has capabilities.
+    pub capable: bool,
     /// Owner and group, for set-id programs.
     pub owner: (u32, u32),
     /// The content, to read or to map.
@@ -352,7 +354,9 @@ pub fn content_for_exec(
     let head = super::read_at(k, cx, id, 0, HEAD_BYTES)?;
     let inode = k.fs.inode(id);
     let (mode, owner) = (inode.mode, (inode.uid, inode.gid));
-    Ok(Executable { inode: id, path: path_of(k, id), head, size: super::size(k, id), mode, owner, fd })
+    // A write takes the capabilities away.
+    let capable = k.fs.capable.contains(&id) && !matches!(inode.node, Node::Regular(Body::Private { .. }));
+    Ok(Executable { inode: id, path: path_of(k, id), head, size: super::size(k, id), mode, capable, owner, fd })
 }
 
 /// memfd_create(2).

@@ -4,17 +4,27 @@
 //! `files/<instance>/<number>` holds what this replica's program has written; every start of a replica gets an empty directory of its own (a
 //! replay rebuilds everything), locked while it lives and removed when it ends. Directories of dead replicas are swept at the next start.
 //!
+//! The rule it keeps: **nothing is removed that it did not make.** A directory is its own only if its name has the form of one, and it holds
+//! an empty file [`LOCK`], which gets that name when the lock on it is held; in such a directory only names of its own are removed.
+//!
 //! Errors here are this side's own (disk full, directory gone): they stop it, and the program never sees them.
 
 use gapless_log::{Error, Result};
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+/// Name of the empty file that tells whose a directory is and, by the lock on it, whether its owner lives.
+const LOCK: &str = "gapless-replica-lock";
+/// Contents and private files, below the directory that the store is given.
+const CONTENT: &str = "content";
+const FILES: &str = "files";
+/// A content that is not whole yet has this before its hash.
+const INCOMING: &str = "incoming-";
 /// Files kept open between reads and writes.
 const OPEN_MAX: usize = 128;
 
@@ -48,26 +58,35 @@ fn lock_exclusively(file: &File) -> bool {
 }
 
 impl Store {
-    /// Makes the directories and sweeps what dead replicas left.
-    pub fn new(log_dir: &Path) -> Result<Self> {
-        let content = log_dir.join("content");
-        let files = log_dir.join("files");
+    /// Makes the directories below `dir`, which is this store's own or a log's, and sweeps what dead replicas left.
+    pub fn new(dir: &Path) -> Result<Self> {
+        let (content, files) = (dir.join(CONTENT), dir.join(FILES));
         for dir in [&content, &files] {
-            fs::create_dir_all(dir).map_err(|e| Error::io("create directory", dir, e))?;
+            fs::create_dir_all(dir).map_err(|e| disk("creating the directory", dir, e))?;
         }
         sweep(&files);
-        let name = format!("{}-{}", std::process::id(), INSTANCES.fetch_add(1, Ordering::Relaxed));
-        // Locked before it gets its final name, so that no sweeper takes it for a dead one.
-        let (fresh, private) = (files.join(format!("new-{name}")), files.join(&name));
-        let _ = fs::remove_dir_all(&private);
-        let _ = fs::remove_dir_all(&fresh);
-        fs::create_dir(&fresh).map_err(|e| Error::io("create directory", &fresh, e))?;
-        let lock_path = fresh.join("lock");
-        let lock = File::create(&lock_path).map_err(|e| Error::io("create", &lock_path, e))?;
-        if !lock_exclusively(&lock) {
-            return Err(Error::io("lock", lock_path, std::io::Error::last_os_error()));
-        }
-        fs::rename(&fresh, &private).map_err(|e| Error::io("rename", &fresh, e))?;
+        let private = loop {
+            let name = format!("{}-{}", std::process::id(), INSTANCES.fetch_add(1, Ordering::Relaxed));
+            let private = files.join(name);
+            match fs::create_dir(&private) {
+                Ok(()) => break private,
+                // Of a process in another namespace, or one whose directory could not be swept.
+                Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
+                Err(e) => return Err(disk("creating the directory", &private, e)),
+            }
+        };
+        // Locked before it gets its name, so that no sweeper takes this one for a dead one.
+        let (fresh, path) = (private.join("0"), private.join(LOCK));
+        let lock = File::create_new(&fresh).and_then(|lock| {
+            if !lock_exclusively(&lock) {
+                return Err(std::io::Error::last_os_error());
+            }
+            fs::rename(&fresh, &path).map(|()| lock)
+        });
+        let lock = lock.map_err(|e| {
+            clear(&private);
+            disk("creating", &path, e)
+        })?;
         Ok(Self { content, private, _lock: lock, open: BTreeMap::new(), uses: 0, last_number: 0 })
     }
 
@@ -88,7 +107,7 @@ impl Store {
             .write(true)
             .create_new(true)
             .open(&path)
-            .map_err(|e| Error::io("create", &path, e))?;
+            .map_err(|e| disk("creating", &path, e))?;
         self.keep(Name::Private(number), file);
         Ok(number)
     }
@@ -97,7 +116,7 @@ impl Store {
     pub fn remove(&mut self, number: u64) -> Result<()> {
         self.open.remove(&Name::Private(number));
         let path = self.path(Name::Private(number));
-        fs::remove_file(&path).map_err(|e| Error::io("remove", &path, e))
+        fs::remove_file(&path).map_err(|e| disk("removing", &path, e))
     }
 
     fn keep(&mut self, name: Name, file: File) {
@@ -112,7 +131,7 @@ impl Store {
     /// A descriptor of its own, writable if asked (only private files can be).
     pub fn open(&self, name: Name, writable: bool) -> Result<File> {
         let path = self.path(name);
-        OpenOptions::new().read(true).write(writable).open(&path).map_err(|e| Error::io("open", &path, e))
+        OpenOptions::new().read(true).write(writable).open(&path).map_err(|e| disk("opening", &path, e))
     }
 
     fn file(&mut self, name: Name) -> Result<&File> {
@@ -137,7 +156,7 @@ impl Store {
                 Ok(0) => break,
                 Ok(n) => done += n,
                 Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(e) => return Err(Error::io("read", path, e)),
+                Err(e) => return Err(disk("reading", path, e)),
             }
         }
         Ok(done)
@@ -147,14 +166,14 @@ impl Store {
     pub fn write(&mut self, number: u64, offset: u64, bytes: &[u8]) -> Result<()> {
         let path = self.path(Name::Private(number));
         let file = self.file(Name::Private(number))?;
-        file.write_all_at(bytes, offset).map_err(|e| Error::io("write", path, e))
+        file.write_all_at(bytes, offset).map_err(|e| disk("writing", path, e))
     }
 
     /// Sets the length.
     pub fn truncate(&mut self, number: u64, size: u64) -> Result<()> {
         let path = self.path(Name::Private(number));
         let file = self.file(Name::Private(number))?;
-        file.set_len(size).map_err(|e| Error::io("truncate", path, e))
+        file.set_len(size).map_err(|e| disk("cutting", path, e))
     }
 
     /// Zeroes a range without changing the length.
@@ -170,7 +189,7 @@ impl Store {
         let mut at = 0;
         while at < len {
             let n = (zeroes.len() as u64).min(len - at);
-            file.write_all_at(&zeroes[..n as usize], offset + at).map_err(|e| Error::io("write", &path, e))?;
+            file.write_all_at(&zeroes[..n as usize], offset + at).map_err(|e| disk("writing", &path, e))?;
             at += n;
         }
         Ok(())
@@ -183,7 +202,7 @@ impl Store {
         let path = self.path(Name::Private(number));
         let mut to = self.open(Name::Private(number), true)?;
         // `io::copy` uses copy_file_range, which shares blocks where the file system can.
-        std::io::copy(&mut &source, &mut to).map_err(|e| Error::io("copy to", path, e))?;
+        std::io::copy(&mut &source, &mut to).map_err(|e| disk("copying to", path, e))?;
         Ok(number)
     }
 
@@ -197,9 +216,9 @@ impl Store {
         if self.has(hash, size) {
             return Ok(Receiving { to: None, path: self.path(Name::Content(hash)), left: size });
         }
-        let name = format!(".{hash:032x}-{}-{}", std::process::id(), INSTANCES.fetch_add(1, Ordering::Relaxed));
-        let temporary = self.content.join(name);
-        let file = File::create(&temporary).map_err(|e| Error::io("create", &temporary, e))?;
+        // In the directory that is swept, so that no half of a content outlives a crash.
+        let temporary = self.private.join(format!("{INCOMING}{hash:032x}"));
+        let file = File::create(&temporary).map_err(|e| disk("creating", &temporary, e))?;
         Ok(Receiving { to: Some((file, temporary)), path: self.path(Name::Content(hash)), left: size })
     }
 
@@ -240,25 +259,75 @@ impl Store {
 impl Drop for Store {
     fn drop(&mut self) {
         self.open.clear();
-        let _ = fs::remove_dir_all(&self.private);
+        clear(&self.private);
     }
 }
 
-/// Removes the directories of replicas that are gone: those whose lock is free.
-fn sweep(files: &Path) {
-    let Ok(list) = fs::read_dir(files) else { return };
-    for entry in list.flatten() {
-        if entry.file_name().as_encoded_bytes().starts_with(b"new-") {
-            continue;
-        }
-        let dead = match File::open(entry.path().join("lock")) {
-            Ok(file) => lock_exclusively(&file),
-            Err(_) => true,
-        };
-        if dead {
-            let _ = fs::remove_dir_all(entry.path());
+/// Is this the name of a content or of a file in a replica's directory?
+fn is_own_file(name: &str) -> bool {
+    let digits = |s: &str| !s.is_empty() && s.bytes().all(|b| b.is_ascii_digit());
+    name == LOCK || digits(name) || name.strip_prefix(INCOMING).is_some_and(is_hash)
+}
+
+fn is_hash(name: &str) -> bool {
+    name.len() == 32 && name.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
+/// Is this the name of a replica's directory?
+fn is_instance(name: &str) -> bool {
+    let digits = |s: &str| !s.is_empty() && s.bytes().all(|b| b.is_ascii_digit());
+    name.split_once('-').is_some_and(|(pid, count)| digits(pid) && digits(count))
+}
+
+/// Removes a replica's directory: the files of the store's own making, and it if nothing else is left.
+fn clear(dir: &Path) {
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        // The lock last: without it nobody could tell whose the rest is.
+        if entry.file_name().to_str().is_some_and(|name| name != LOCK && is_own_file(name)) {
+            let _ = fs::remove_file(entry.path());
         }
     }
+    let _ = fs::remove_file(dir.join(LOCK));
+    let _ = fs::remove_dir(dir);
+}
+
+/// Removes the directories of replicas that are gone: those of ours whose lock is free.
+fn sweep(files: &Path) {
+    for entry in fs::read_dir(files).into_iter().flatten().flatten() {
+        let ours = entry.file_type().is_ok_and(|t| t.is_dir()) && entry.file_name().to_str().is_some_and(is_instance);
+        let Some(lock) = ours.then(|| marked_lock(&entry.path())).flatten() else { continue };
+        if lock_exclusively(&lock) {
+            clear(&entry.path());
+        }
+    }
+}
+
+/// The lock of a replica's directory, if that is what this is.
+fn marked_lock(dir: &Path) -> Option<File> {
+    let flags = libc::O_NOFOLLOW | libc::O_NONBLOCK;
+    let lock = OpenOptions::new().read(true).custom_flags(flags).open(dir.join(LOCK)).ok()?;
+    lock.metadata().is_ok_and(|m| m.is_file() && m.len() == 0).then_some(lock)
+}
+
+/// Names that [`Store::new`] makes in its directory.
+pub const STORE_NAMES: [&str; 2] = [CONTENT, FILES];
+
+/// The first thing below `dir` that stands where a store keeps its files and is none of them; `None` if a store may use the directory.
+pub fn foreign(dir: &Path) -> Option<PathBuf> {
+    let other = |dir: PathBuf, ours: fn(&Path, &str) -> bool| {
+        if fs::symlink_metadata(&dir).is_ok_and(|m| !m.is_dir()) {
+            return Some(dir);
+        }
+        let list = fs::read_dir(dir).into_iter().flatten().flatten();
+        list.map(|e| e.path()).find(|p| !p.file_name().and_then(|n| n.to_str()).is_some_and(|name| ours(p, name)))
+    };
+    other(dir.join(CONTENT), |_, name| is_hash(name))
+        .or_else(|| other(dir.join(FILES), |path, name| is_instance(name) && marked_lock(path).is_some()))
+}
+
+/// An error of the disk below a store, which is this side's own.
+fn disk(what: &'static str, path: impl Into<PathBuf>, e: std::io::Error) -> Error {
+    Error::disk(what, path, e)
 }
 
 /// A content on its way into the store. It gets its name only when it is whole.
@@ -267,6 +336,15 @@ pub struct Receiving {
     to: Option<(File, PathBuf)>,
     path: PathBuf,
     left: u64,
+}
+
+impl Drop for Receiving {
+    fn drop(&mut self) {
+        // Not finished: a full disk gets its room back.
+        if let Some((_, temporary)) = self.to.take() {
+            let _ = fs::remove_file(temporary);
+        }
+    }
 }
 
 impl Receiving {
@@ -284,19 +362,23 @@ impl Receiving {
             ))
         })?;
         if let Some((file, path)) = &mut self.to {
-            file.write_all(bytes).map_err(|e| Error::io("write", &*path, e))?;
+            file.write_all(bytes).map_err(|e| disk("writing", &*path, e))?;
         }
         Ok(())
     }
 
     /// All is there: it gets its name.
-    pub fn finish(self) -> Result<()> {
+    pub fn finish(mut self) -> Result<()> {
         assert_eq!(self.left, 0, "a content is finished when all its bytes have come");
-        if let Some((_, temporary)) = self.to {
-            let mut permissions = fs::metadata(&temporary).map_err(|e| Error::io("stat", &temporary, e))?.permissions();
-            permissions.set_readonly(true);
-            fs::set_permissions(&temporary, permissions).map_err(|e| Error::io("chmod", &temporary, e))?;
-            fs::rename(&temporary, &self.path).map_err(|e| Error::io("rename", &temporary, e))?;
+        if let Some((_, temporary)) = &self.to {
+            let named = fs::metadata(temporary).and_then(|m| {
+                let mut permissions = m.permissions();
+                permissions.set_readonly(true);
+                fs::set_permissions(temporary, permissions)?;
+                fs::rename(temporary, &self.path)
+            });
+            named.map_err(|e| disk("naming", temporary, e))?;
+            self.to = None;
         }
         Ok(())
     }

@@ -68,6 +68,10 @@ pub fn replace(k: &mut Kernel, cx: &mut Ctx<'_, '_>, program: Program, envp: Vec
         let path = String::from_utf8_lossy(&program.main.path).into_owned();
         return Err(crate::syscalls::fd::refuse(&format!("exec of the set-user-id file {path}")));
     }
+    if program.main.capable && creds.uid[1] != 0 {
+        let path = String::from_utf8_lossy(&program.main.path).into_owned();
+        return Err(crate::syscalls::fd::refuse(&format!("exec of {path}, which has file capabilities")));
+    }
     let main_elf = Elf::read(program.main.fd.as_fd())?;
     let interp_elf = match &program.interpreter {
         Some(found) => Some(Elf::read_interp(found.fd.as_fd())?),

@@ -203,7 +203,8 @@ fn install_one(k: &mut Kernel, cx: &mut Ctx<'_, '_>, object: Object, flags: i32)
 /// Ends the replica with an error that names what the program wanted.
 pub fn refuse(what: &str) -> Fail {
     Fail::Fatal(gapless_log::Error::Refused(format!(
-        "the program uses {what}, which gapless does not support; see docs/limits.md"
+        "the program uses {what}, which gapless does not support: it was ended before anything was lost; configure it not to use that, \
+         or run it without gapless (docs/limits.md lists what is refused)"
     )))
 }
 

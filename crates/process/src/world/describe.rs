@@ -1,7 +1,9 @@
 //! Inputs in words, for `log cat`.
 
+use crate::fs::{content_in_words, look_in_words};
 use crate::kernel::{ObjectId, input};
 use crate::net::{Accepted, Connected, Datagram};
+use crate::object::stdio::Description;
 use gapless_log::{Kind, Reader};
 use std::net::SocketAddr;
 
@@ -49,8 +51,64 @@ pub fn describe(kind: Kind, body: &[u8]) -> Option<String> {
             let nanos = u64::from_le_bytes(body.try_into().ok()?);
             format!("{}.{:09} s", nanos / 1_000_000_000, nanos % 1_000_000_000)
         }
+        input::LAUNCH => launch(&postcard::from_bytes(body).ok()?),
+        input::CONTENT => content_in_words(body),
+        input::HOST_PATH => look_in_words(&postcard::from_bytes(body).ok()?),
+        input::HOST_READ => match exactly::<Result<Vec<u8>, i32>>(body) {
+            Some(Ok(bytes)) => shown(&bytes),
+            Some(Err(errno)) => error(errno),
+            // A file of /proc or /sys says whether more follows.
+            None => shown(&exactly::<Result<(Vec<u8>, bool), i32>>(body)?.ok()?.0),
+        },
+        input::HOST_DIR => match postcard::from_bytes::<Result<(Vec<(Vec<u8>, u8)>, bool), i32>>(body).ok()? {
+            Ok((names, more)) => format!("{} names{}", names.len(), if more { ", more follow" } else { "" }),
+            Err(errno) => error(errno),
+        },
+        input::OPTION if body.len() == size_of::<libc::sysinfo>() => "sysinfo".to_owned(),
+        input::OPTION => {
+            let streams = exactly::<Vec<Description>>(body)?;
+            let streams: Vec<_> =
+                streams.iter().enumerate().map(|(n, stream)| format!("{n} {}", stand(stream))).collect();
+            format!("standard streams: {}", streams.join(", "))
+        }
         _ => return None,
     })
+}
+
+/// Decodes what must be all of it.
+fn exactly<T: serde::de::DeserializeOwned>(body: &[u8]) -> Option<T> {
+    postcard::take_from_bytes(body).ok().filter(|(_, rest)| rest.is_empty()).map(|(value, _)| value)
+}
+
+/// What stands behind a standard stream.
+fn stand(stream: &Description) -> &'static str {
+    match stream.mode & libc::S_IFMT {
+        _ if !stream.open => "closed",
+        libc::S_IFREG => "file",
+        libc::S_IFIFO => "pipe",
+        libc::S_IFSOCK => "socket",
+        libc::S_IFCHR if stream.termios.is_some() => "terminal",
+        libc::S_IFCHR => "device",
+        _ => "something else",
+    }
+}
+
+fn launch(launch: &crate::run::launch::Launch) -> String {
+    let words = |list: &[Vec<u8>]| {
+        let words: Vec<_> = list.iter().map(|word| format!("\"{}\"", word.escape_ascii())).collect();
+        words.join(" ")
+    };
+    let states = match launch.states.len() {
+        0 => String::new(),
+        _ => format!(", state {}", words(&launch.states)),
+    };
+    format!(
+        "{} in \"{}\" as user {}{states}; {} variables",
+        words(&launch.argv),
+        launch.cwd.escape_ascii(),
+        launch.creds.uid[0],
+        launch.env.len()
+    )
 }
 
 fn error(errno: i32) -> String {
@@ -92,6 +150,33 @@ mod tests {
         assert_eq!(said(input::BOUND, &encode(&Ok::<_, i32>(to))), "127.0.0.1:6390");
         assert_eq!(said(input::BOUND, &encode(&Ok::<(), i32>(()))), "listening");
         assert_eq!(said(input::CLOCK, &1_500_000_001u64.to_le_bytes()), "1.500000001 s");
+        let launch = crate::run::launch::Launch {
+            argv: vec![b"redis-server".to_vec(), b"--dir=a b".to_vec()],
+            env: vec![b"A=1".to_vec()],
+            cwd: b"/srv".to_vec(),
+            states: vec![b"/srv/data".to_vec()],
+            seed: [0; 32],
+            now: 0,
+            realtime_offset: 0,
+            creds: Default::default(),
+            umask: 0o022,
+            limits: Vec::new(),
+            hardware: Default::default(),
+            hostname: Vec::new(),
+        };
+        assert_eq!(
+            said(input::LAUNCH, &encode(&launch)),
+            "\"redis-server\" \"--dir=a b\" in \"/srv\" as user 0, state \"/srv/data\"; 1 variables"
+        );
+        assert_eq!(said(input::CONTENT, b"#!/bin/sh\necho some text"), "24 bytes of it");
+        assert_eq!(said(input::HOST_PATH, &[0]), "nothing there");
+        assert_eq!(said(input::HOST_READ, &encode(&Ok::<_, i32>(b"1 2".to_vec()))), "3 bytes \"1 2\"");
+        assert_eq!(said(input::HOST_READ, &encode(&Ok::<_, i32>((b"1 2".to_vec(), false)))), "3 bytes \"1 2\"");
+        let names = vec![(b"a".to_vec(), 8u8), (b"b".to_vec(), 8)];
+        assert_eq!(said(input::HOST_DIR, &encode(&Ok::<_, i32>((names, true)))), "2 names, more follow");
+        let pipe = Description { open: true, mode: libc::S_IFIFO, ..Description::default() };
+        let streams = vec![Description::default(), pipe];
+        assert_eq!(said(input::OPTION, &encode(&streams)), "standard streams: 0 closed, 1 pipe");
         assert_eq!(describe(input::ARRIVED, &[0xff]), None);
         assert_eq!(describe(input::ACCEPTED, b"junk"), None);
     }

@@ -1,5 +1,6 @@
 //! What a person sees while it runs: a line that changes on a terminal, plain lines otherwise. All of it on stderr.
 
+use crate::out::talk;
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
@@ -24,7 +25,7 @@ impl Progress {
     /// A line that stays.
     pub fn say(&mut self, text: &str) {
         self.clear();
-        eprintln!("{:>6.1} s  {text}", self.began.elapsed().as_secs_f64());
+        talk!("{:>6.1} s  {text}", self.began.elapsed().as_secs_f64());
     }
 
     /// A line that is written over by the next one; on a terminal only.
@@ -43,7 +44,7 @@ impl Progress {
     /// Removes the line that changes.
     pub fn clear(&mut self) {
         if self.drawn.take().is_some() {
-            eprint!("\r\x1b[K");
+            let _ = write!(std::io::stderr().lock(), "\r\x1b[K");
         }
     }
 }
