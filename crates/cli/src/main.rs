@@ -44,6 +44,11 @@ fn main() -> ExitCode {
 /// Exit status when gapless itself failed, as env(1) and timeout(1) have it, so that it is not taken for the program's.
 const EXIT_FAILED: u8 = 125;
 
+/// Exit status when the program is there and cannot be executed.
+const EXIT_NOT_EXECUTABLE: u8 = 126;
+/// Exit status when the program, or the interpreter that it names, is not there.
+const EXIT_NOT_FOUND: u8 = 127;
+
 /// What a command comes to: an exit status, or why there is none.
 type Outcome = Result<u8, String>;
 

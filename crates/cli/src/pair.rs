@@ -1,12 +1,14 @@
 //! `run`, `backup`, `witness` and what looks at them: two machines, one history.
 
 use crate::args::{BackupArgs, DirArgs, PairArgs, ResumeArgs, RunArgs, StatusArgs, WitnessArgs};
-use crate::program::command;
+use crate::program::{command, unfit};
 use crate::{EXIT_FAILED, Outcome, text};
-use gapless_pair::driver::{Node, NodeConfig, NodeEnd};
-use gapless_pair::{Commit, Halt, Start, Status, arbiter, status as control, witness::Witness};
+use gapless_pair::driver::{Node, NodeConfig, NodeEnd, Notice};
+use gapless_pair::{Commit, Halt, Mode, Start, arbiter, status as control, witness::Witness};
+use gapless_process::world::{signals_are_for_the_node, signals_are_for_the_program};
 use gapless_process::{Command, ProcessGroup};
 use std::path::Path;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// Longest wait for a planned takeover.
@@ -32,9 +34,18 @@ fn config(args: &PairArgs, start: Start, listen: String) -> NodeConfig {
 fn node(config: NodeConfig, arbiter_name: &str, mut command: Option<Command>) -> Outcome {
     gapless_process::world::take_over_signals();
     let dir = config.dir.clone();
+    let mut arbiter = arbiter::parse(arbiter_name)?;
+    arbiter.check().map_err(text)?;
     std::fs::create_dir_all(&dir).map_err(|e| format!("--log {}: {e}", dir.display()))?;
-    let arbiter = arbiter::parse(arbiter_name)?;
-    let node = Node::new(config, arbiter, Box::new(tell)).map_err(text)?;
+    let mut last = String::new();
+    let node = Node::new(config, arbiter, Box::new(move |notice| tell(notice, &mut last))).map_err(text)?;
+    let stopped = Arc::new(OnceLock::new());
+    let (control, by) = (node.control(), Arc::clone(&stopped));
+    signals_are_for_the_node(move |signal| {
+        by.get_or_init(|| (signal, control.status().held));
+        control.stop();
+    })
+    .map_err(text)?;
     eprintln!("gapless: listening at {}; `gapless status {}` tells more", node.address(), dir.display());
     let end = node
         .run(|| match command.take() {
@@ -42,23 +53,49 @@ fn node(config: NodeConfig, arbiter_name: &str, mut command: Option<Command>) ->
             None => ProcessGroup::backup(&dir),
         })
         .map_err(text)?;
-    Ok(exit_status(&end))
+    match stopped.get() {
+        Some((signal, held)) if end.halt == Halt::Stopped => {
+            let advice = match held {
+                true => format!("; nothing had left yet, `gapless resume {}` goes on from here", dir.display()),
+                false => String::new(),
+            };
+            eprintln!("gapless: stopped by signal {signal}{advice}");
+            Ok((128 + signal) as u8)
+        }
+        _ => {
+            eprintln!("gapless: {}", end.halt);
+            Ok(exit_status(&end))
+        }
+    }
 }
 
-/// One line for a person whenever the state changes.
-fn tell(status: &Status) {
-    let mode = format!("{:?}", status.mode).to_lowercase();
-    eprintln!("gapless: {mode} in term {} ({})", status.term, status.why);
+/// One line for a person whenever the state changes, or does not although it should.
+fn tell(notice: &Notice, last: &mut String) {
+    let line = match notice {
+        Notice::Changed(status) => {
+            let live = matches!(status.mode, Mode::Solo | Mode::Closing | Mode::Protected);
+            signals_are_for_the_program(live && !status.held);
+            if status.mode == Mode::Halted {
+                // The end is told once, by whoever has waited for it.
+                return;
+            }
+            let mode = if status.held { "holding".into() } else { format!("{:?}", status.mode).to_lowercase() };
+            format!("{mode} in term {} ({})", status.term, status.why)
+        }
+        Notice::Trouble(what) => what.clone(),
+    };
+    // What happens over and over is one event to a person; what fails on and on is repeated by the driver, at its pace.
+    if line != *last || matches!(notice, Notice::Trouble(_)) {
+        eprintln!("gapless: {line}");
+        *last = line;
+    }
 }
 
 fn exit_status(end: &NodeEnd) -> u8 {
     match &end.halt {
         Halt::Ended(status) => *status as u8,
         Halt::HandedOver | Halt::Stopped => 0,
-        other => {
-            eprintln!("gapless: {other}");
-            EXIT_FAILED
-        }
+        _ => EXIT_FAILED,
     }
 }
 
@@ -68,6 +105,9 @@ pub fn run(args: RunArgs) -> Outcome {
     config.peer = args.backup;
     config.hold = !args.unprotected_start;
     let command = command(&args.program)?;
+    if let Some(status) = unfit(&command) {
+        return Ok(status);
+    }
     node(config, &args.pair.arbiter, Some(command))
 }
 
@@ -104,7 +144,16 @@ pub fn status(args: &StatusArgs) -> Outcome {
         return Ok(0);
     }
     let rows = [
-        ("role", format!("{}, {}{}", now.role, now.mode, if now.asking { ", asking the arbiter" } else { "" })),
+        (
+            "role",
+            format!(
+                "{}, {}{}{}",
+                now.role,
+                if now.held { "holding all output until a backup joins" } else { &now.mode },
+                if now.role == "backup" && now.in_sync { ", in sync" } else { "" },
+                if now.asking { ", asking the arbiter" } else { "" }
+            ),
+        ),
         ("because", now.why),
         ("term", now.term.to_string()),
         ("address", now.address),
@@ -130,7 +179,9 @@ pub fn status(args: &StatusArgs) -> Outcome {
         ("unprotected", format!("{:.1} s of {:.1} s", now.unprotected_ms / 1e3, now.uptime_ms / 1e3)),
         ("supervisor", format!("pid {}", now.supervisor_pid)),
     ];
-    for (name, value) in rows {
+    let troubles = [("arbiter", now.arbiter_error), ("dialling", now.dial_error)];
+    let troubles = troubles.into_iter().filter_map(|(name, what)| Some((name, what?)));
+    for (name, value) in rows.into_iter().chain(troubles) {
         println!("{name:>15}  {value}");
     }
     Ok(0)

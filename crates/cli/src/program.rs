@@ -1,10 +1,10 @@
 //! `record`, `replay`, `resume`: one machine, one log.
 
 use crate::args::{ProgramArgs, RecordArgs, ReplayArgs, ResumeArgs};
-use crate::{Outcome, text};
+use crate::{EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, Outcome, text};
 use gapless_log::{CommitLevel, Error, Options, Position};
 use gapless_pair::driver::alone;
-use gapless_process::{Command, ProcessGroup};
+use gapless_process::{Command, ProcessGroup, Unfit};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 /// The program as the replica wants it: arguments, environment, directory, state directories with absolute names.
@@ -26,12 +26,26 @@ pub fn command(args: &ProgramArgs) -> Result<Command, String> {
     })
 }
 
+/// Looks for the program before anything is put down for it; the exit status, as env(1) has it, if it cannot be started.
+pub fn unfit(command: &Command) -> Option<u8> {
+    let why = command.check().err()?;
+    eprintln!("gapless: {why}");
+    Some(match why {
+        Unfit::NotFound(_) => EXIT_NOT_FOUND,
+        Unfit::NotExecutable(_) => EXIT_NOT_EXECUTABLE,
+    })
+}
+
 /// `gapless record`.
 pub fn record(args: RecordArgs) -> Outcome {
     gapless_process::world::take_over_signals();
+    let command = command(&args.program)?;
+    if let Some(status) = unfit(&command) {
+        return Ok(status);
+    }
     let level = if args.durable { CommitLevel::Durable } else { CommitLevel::Received };
     std::fs::create_dir_all(&args.log).map_err(|e| format!("--log {}: {e}", args.log.display()))?;
-    let replica = ProcessGroup::new(command(&args.program)?, &args.log).map_err(text)?;
+    let replica = ProcessGroup::new(command, &args.log).map_err(text)?;
     let status = alone::record(&args.log, replica, level, args.checks.options()).map_err(text)?;
     Ok(status as u8)
 }
@@ -78,7 +92,7 @@ pub fn resume(args: ResumeArgs) -> Outcome {
     if args.pair.arbiter.is_some() {
         return crate::pair::resume(args);
     }
-    gapless_process::world::take_over_signals();
+    // Until it is live, signals end it as they end any process; from then on they are the program's.
     let replica = ProcessGroup::backup(&args.dir).map_err(text)?;
     let status =
         alone::resume(&args.dir, replica, args.pair.accept_loss.is_some(), Options::default()).map_err(text)?;

@@ -4,12 +4,13 @@
 //! the next. Nothing here blocks: what can (disk, arbiter, dialling, the replica) is handed to its thread, and sockets are non-blocking.
 //! After every batch, what waits for a socket is written by whoever holds the lock, so the commit path has no hop for sending.
 
+use super::Notice;
 use super::link::Link;
 use super::mailbox::{Command, Mailbox};
 use super::pace::{Following, Pace};
 use super::stats::Stats;
 use super::workers::{ArbiterJob, DiskJob};
-use crate::{Action, Commit, ConnId, Engine, Event, Halt, Micros, Mode, Packet, Point, Status};
+use crate::{Action, Commit, ConnId, Engine, Event, Halt, Micros, Mode, Packet, Point};
 use gapless_log::{Frame, LogView, Seq, Store, Waker};
 use std::collections::{BTreeMap, VecDeque};
 use std::net::TcpStream;
@@ -61,7 +62,9 @@ pub(super) struct Core {
     disk: Sender<DiskJob>,
     dial: Sender<String>,
     /// Tells a person, who may read slowly.
-    notify: Sender<Status>,
+    notify: Sender<Notice>,
+    /// Whom this side dials as owner.
+    peer: Option<String>,
 }
 
 /// What a core is made of.
@@ -73,7 +76,8 @@ pub(super) struct Parts {
     pub arbiter: Sender<ArbiterJob>,
     pub disk: Sender<DiskJob>,
     pub dial: Sender<String>,
-    pub notify: Sender<Status>,
+    pub notify: Sender<Notice>,
+    pub peer: Option<String>,
     pub lag_entries_max: u64,
     pub stats: Stats,
 }
@@ -136,6 +140,7 @@ impl Core {
             disk: parts.disk,
             dial: parts.dial,
             notify: parts.notify,
+            peer: parts.peer,
         }
     }
 
@@ -224,7 +229,7 @@ impl Core {
             Action::Status(status) => {
                 self.stats.changed(&status);
                 // If nobody listens any more the node is over.
-                let _ = self.notify.send(status);
+                let _ = self.notify.send(Notice::Changed(status));
             }
         }
     }
@@ -269,6 +274,7 @@ impl Core {
     /// Time has passed.
     pub fn tick(&mut self) {
         self.handle(Event::Tick);
+        self.complain();
         let following = match self.mode() {
             Mode::Closing | Mode::Protected => Following::Backup(self.stats.lag().1),
             Mode::Solo if self.links.values().any(Link::streams) => {
@@ -278,6 +284,37 @@ impl Core {
             _ => Following::Nobody,
         };
         self.mail.rest(self.pace.rests(following, Instant::now(), self.clock));
+    }
+
+    /// Tells a person what fails again and again, and what this side waits for.
+    fn complain(&mut self) {
+        let now = Instant::now();
+        let mut lines: Vec<String> = self.stats.arbiter.due(now).into_iter().collect();
+        let dialled = self.stats.dial.what().map(str::to_owned);
+        let held = self.engine.is_held() && self.mode() == Mode::Solo && !self.links.values().any(Link::streams);
+        if held {
+            let why = match (&self.peer, &dialled) {
+                (None, _) => "start `gapless backup` with the same --arbiter".to_owned(),
+                (Some(peer), None) => format!("dialling {peer}; start `gapless backup` there, or correct --backup"),
+                (Some(peer), Some(e)) => {
+                    format!("dialling {peer} fails: {e}; start `gapless backup` there, or correct --backup")
+                }
+            };
+            let what = format!(
+                "all output is held until a backup joins: {why} (--unprotected-start lets output leave before)"
+            );
+            self.stats.held.failed(what, now);
+        } else {
+            self.stats.held.over();
+        }
+        lines.extend(self.stats.held.due(now));
+        if self.mode() == Mode::Joining {
+            lines.extend(self.stats.dial.due(now).map(|e| format!("cannot reach the owner: {e}; trying again")));
+        }
+        for line in lines {
+            // If nobody listens any more the node is over.
+            let _ = self.notify.send(Notice::Trouble(line));
+        }
     }
 
     /// The live host has sealed a frame and written it to the own log.

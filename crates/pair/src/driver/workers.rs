@@ -4,14 +4,14 @@
 //! (an arbiter that does not answer) delays only its own kind of job.
 
 use super::core::Shared;
-use crate::arbiter::{Arbiter, PutOutcome};
+use crate::arbiter::{Arbiter, ArbiterError, PutOutcome};
 use crate::{ConnId, Event, Life, Meta, Point, Put, Ticket};
 use gapless_log::{CommitLevel, LogView, Syncer};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Longest attempt to connect.
 const DIAL_TIME_MAX: Duration = Duration::from_secs(1);
@@ -39,19 +39,31 @@ pub(super) enum DiskJob {
 pub(super) fn arbitrate(arbiter: &Mutex<Box<dyn Arbiter>>, jobs: &Receiver<ArbiterJob>, shared: &Weak<Shared>) {
     for job in jobs {
         let mut arbiter = arbiter.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut error = None;
+        let mut failed = |e: ArbiterError, event| {
+            error =
+                Some(format!("{e}; trying again, and nothing that needs the register can happen before it answers"));
+            event
+        };
         let event = match job {
             ArbiterJob::Read(ticket) => match arbiter.read() {
                 Ok(register) => Event::ReadDone(ticket, register),
-                Err(_) => Event::ReadFailed(ticket),
+                Err(e) => failed(e, Event::ReadFailed(ticket)),
             },
             ArbiterJob::Put(ticket, put) => match arbiter.put(&put) {
                 Ok(PutOutcome::Won) => Event::PutDone(ticket, Some(put.new)),
                 Ok(PutOutcome::Lost(standing)) => Event::PutDone(ticket, standing),
-                Err(_) => Event::PutUnknown(ticket),
+                Err(e) => failed(e, Event::PutUnknown(ticket)),
             },
         };
         drop(arbiter);
         let Some(shared) = shared.upgrade() else { return };
+        let mut core = shared.lock();
+        match error {
+            Some(what) => core.stats.arbiter.failed(what, Instant::now()),
+            None => core.stats.arbiter.over(),
+        }
+        drop(core);
         shared.tell([event]);
     }
 }
@@ -167,16 +179,33 @@ fn find_common(view: &LogView, points: &[Point]) -> gapless_log::Result<Point> {
 pub(super) fn dial(addresses: &Receiver<String>, shared: &Weak<Shared>) {
     while let Ok(address) = addresses.recv() {
         let address = addresses.try_iter().last().unwrap_or(address);
-        let found = address.to_socket_addrs().ok().into_iter().flatten();
-        let socket = found.into_iter().find_map(|a| TcpStream::connect_timeout(&a, DIAL_TIME_MAX).ok());
+        let dialled = connect(&address);
         let Some(shared) = shared.upgrade() else { return };
-        let Some(socket) = socket else { continue };
         let mut core = shared.lock();
+        let socket = match dialled {
+            Ok(socket) => socket,
+            Err(e) => {
+                core.stats.dial.failed(format!("{address}: {e}"), Instant::now());
+                continue;
+            }
+        };
+        core.stats.dial.over();
         core.connected(socket);
         core.finish();
         drop(core);
         shared.io.wake();
     }
+}
+
+fn connect(address: &str) -> std::io::Result<TcpStream> {
+    let mut last = std::io::Error::other("the name has no address");
+    for address in address.to_socket_addrs()? {
+        match TcpStream::connect_timeout(&address, DIAL_TIME_MAX) {
+            Ok(socket) => return Ok(socket),
+            Err(e) => last = e,
+        }
+    }
+    Err(last)
 }
 
 /// Holds a piece of what several threads share; named for its use in thread arguments.
