@@ -262,7 +262,7 @@ impl Replica for ProcessGroup {
     fn identity(&self) -> Identity {
         Identity {
             level: "process".into(),
-            code: concat!("gapless-process ", env!("CARGO_PKG_VERSION")).into(),
+            code: concat!("gapless-process ", env!("CARGO_PKG_VERSION"), " build ", env!("GAPLESS_BUILD")).into(),
             features: crate::world::cpu_features(),
         }
     }

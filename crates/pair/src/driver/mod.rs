@@ -358,6 +358,12 @@ fn open(lock: DirLock, level: Level, identity: &Identity, commit: Commit) -> Res
     if store.meta().level != level {
         return Err(Error::Refused(format!("{} holds a log of another level; name another directory", dir.display())));
     }
+    if let Some(why) = store.meta().identity.as_ref().and_then(|theirs| identity.differs(theirs)) {
+        return Err(Error::Refused(format!(
+            "the log in {} was written elsewhere: {why}; or use an empty --log directory to join as a backup",
+            dir.display()
+        )));
+    }
     let (mut points, mut whole) = (Points::default(), Point::ZERO);
     for frame in store.reader(gapless_log::Seq(0)) {
         let frame = frame?;
