@@ -1,6 +1,6 @@
 //! `run`, `backup`, `witness` and what looks at them: two machines, one history.
 
-use crate::args::{BackupArgs, DirArgs, PairArgs, ResumeArgs, RunArgs, StatusArgs, WitnessArgs};
+use crate::args::{BackupArgs, DirArgs, NodeArgs, PairArgs, ResumeArgs, RunArgs, StatusArgs, WitnessArgs};
 use crate::program::{command, unfit};
 use crate::{EXIT_FAILED, Outcome, text};
 use gapless_pair::driver::{Node, NodeConfig, NodeEnd, Notice};
@@ -18,16 +18,19 @@ const HANDOVER_MAX: Duration = Duration::from_secs(60);
 /// takeover has no more than some tenths of a second left to execute.
 const LAG_ENTRIES_MAX: u64 = 4096;
 
-fn config(args: &PairArgs, start: Start, listen: String) -> NodeConfig {
-    let mut config = NodeConfig::new(&args.log, start);
+fn config(dir: &Path, args: &NodeArgs, start: Start, listen: String) -> NodeConfig {
+    let mut config = NodeConfig::new(dir, start);
     config.listen = Some(listen);
     config.advertise.clone_from(&args.advertise);
-    config.commit = if args.durable { Commit::Durable } else { Commit::Received };
     config.detect = Duration::from_millis(args.detect);
     config.heartbeat = config.detect / 4;
     config.host = args.checks.options();
     config.lag_entries_max = LAG_ENTRIES_MAX;
     config
+}
+
+fn commit(args: &PairArgs) -> Commit {
+    if args.durable { Commit::Durable } else { Commit::Received }
 }
 
 /// Runs a node to its end. `command` is what a fresh history starts with; every later life takes everything from the log.
@@ -101,7 +104,8 @@ fn exit_status(end: &NodeEnd) -> u8 {
 
 /// `gapless run`.
 pub fn run(args: RunArgs) -> Outcome {
-    let mut config = config(&args.pair, Start::Fresh, args.listen);
+    let mut config = config(&args.pair.log, &args.pair.node, Start::Fresh, args.listen);
+    config.commit = commit(&args.pair);
     config.peer = args.backup;
     config.hold = !args.unprotected_start;
     let command = command(&args.program)?;
@@ -113,14 +117,14 @@ pub fn run(args: RunArgs) -> Outcome {
 
 /// `gapless backup`.
 pub fn backup(args: BackupArgs) -> Outcome {
-    let config = config(&args.pair, Start::Join, args.listen);
+    let mut config = config(&args.pair.log, &args.pair.node, Start::Join, args.listen);
+    config.commit = commit(&args.pair);
     node(config, &args.pair.arbiter, None)
 }
 
 /// `gapless resume --arbiter`.
 pub fn resume(args: ResumeArgs) -> Outcome {
-    let mut config = NodeConfig::new(&args.dir, Start::Resume);
-    config.listen = Some(args.pair.listen);
+    let mut config = config(&args.dir, &args.pair.node, Start::Resume, args.pair.listen);
     config.accept_loss = args.pair.accept_loss.is_some();
     if let Some(machine) = &args.pair.accept_loss {
         eprintln!("gapless: going on although acknowledged work may be lost; you say that {machine} is switched off");

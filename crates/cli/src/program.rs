@@ -2,7 +2,7 @@
 
 use crate::args::{ProgramArgs, RecordArgs, ReplayArgs, ResumeArgs};
 use crate::{EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, Outcome, text};
-use gapless_log::{CommitLevel, Error, Options, Position};
+use gapless_log::{CommitLevel, Error, Position};
 use gapless_pair::driver::alone;
 use gapless_process::{Command, ProcessGroup, Unfit};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -94,7 +94,7 @@ pub fn resume(args: ResumeArgs) -> Outcome {
     }
     // Until it is live, signals end it as they end any process; from then on they are the program's.
     let replica = ProcessGroup::backup(&args.dir).map_err(text)?;
-    let status =
-        alone::resume(&args.dir, replica, args.pair.accept_loss.is_some(), Options::default()).map_err(text)?;
+    let status = alone::resume(&args.dir, replica, args.pair.accept_loss.is_some(), args.pair.node.checks.options())
+        .map_err(text)?;
     Ok(status as u8)
 }

@@ -254,3 +254,228 @@ fn a_history_that_never_began_is_begun_again() {
     let done = nodes.run("log", &["--unprotected-start"], "echo right; exit 7").finish();
     assert_eq!((done.code(), done.stdout_text().as_str()), (7, "right\n"), "{}", done.stderr_text());
 }
+
+/// Waits until it has said a line with all of these.
+fn until_says_all(node: &Process, words: &[&str]) {
+    let since = Instant::now();
+    while !node.stderr_text().lines().any(|line| words.iter().all(|w| line.contains(w))) {
+        assert!(since.elapsed() < DEADLINE, "no line with {words:?}: {}", node.stderr_text());
+        sleep_ms(5);
+    }
+}
+
+#[test]
+fn an_arbiter_that_does_not_answer_is_named() {
+    let nodes = Nodes::new("arbiter");
+    let arbiter = format!("127.0.0.1:{}", free_port());
+    let silent = Nodes { area: Area::new("arbiter-silent"), arbiter: arbiter.clone() };
+    let mut node = silent.run("log", &[], "true");
+    until_says_all(&node, &["arbiter", &arbiter, "refused", "gapless witness"]);
+    let now = silent.until("log", &mut node, "error", |s| s.arbiter_error.is_some());
+    assert!(now.arbiter_error.expect("just seen").contains(&arbiter));
+    sleep_ms(2000);
+    let lines = node.stderr_text().lines().filter(|l| l.contains("refused")).count();
+    assert_eq!(lines, 1, "not again and again: {}", node.stderr_text());
+    // What waiting cannot mend is refused at once, and nothing is made.
+    for (arbiter, words) in [
+        ("file:/nonexistent/dir/reg".to_owned(), "/nonexistent/dir does not exist"),
+        (format!("file:{}", nodes.area.path().display()), "is a directory"),
+        ("elsewhere".to_owned(), "not understood"),
+    ] {
+        for verb in ["run", "backup"] {
+            let mut command = nodes.gapless(&[verb, "--listen", "127.0.0.1:0", "--arbiter", &arbiter, "--log"]);
+            command.arg(nodes.log("log"));
+            if verb == "run" {
+                command.args(["--", "true"]);
+            }
+            let done = ends_at_once(nodes.start("refused", command));
+            assert_eq!(done.code(), 125, "{verb} {arbiter}");
+            assert!(done.stderr_text().contains(words), "{}", done.stderr_text());
+            assert!(!nodes.log("log").exists());
+        }
+    }
+}
+
+#[test]
+fn two_registers_are_noticed_by_both_sides() {
+    let nodes = Nodes::new("registers");
+    let backup = nodes.backup("backup");
+    until_says(&backup, "joining");
+    let address = query(&nodes.log("backup")).expect("it runs").address;
+    let other = Nodes { area: Area::new("registers-other"), arbiter: String::new() };
+    let other = Nodes { arbiter: format!("file:{}", other.area.join("register").display()), ..other };
+    let primary = other.run("primary", &["--backup", &address], "true");
+    for node in [&backup, &primary] {
+        until_says_all(node, &["different registers", "--arbiter"]);
+    }
+    // The same when both registers have a history.
+    let mut third = nodes.run("third", &["--unprotected-start"], "sleep 60");
+    nodes.until("third", &mut third, "solo", |s| s.mode == "solo");
+    let late = nodes.backup("late");
+    nodes.until("third", &mut third, "protection", |s| s.mode == "protected");
+    let address = query(&nodes.log("late")).expect("it runs").address;
+    let fourth = other.run("fourth", &["--backup", &address], "true");
+    assert_eq!(fourth.finish().code(), 125, "its register names another owner");
+    let apart = Nodes { area: Area::new("registers-apart"), arbiter: String::new() };
+    let apart = Nodes { arbiter: format!("file:{}", apart.area.join("register").display()), ..apart };
+    let fifth = apart.run("fifth", &["--backup", &address], "true");
+    until_says_all(&fifth, &["different registers", "--arbiter"]);
+    until_says_all(&late, &["different registers", "--arbiter"]);
+    assert_eq!(query(&nodes.log("third")).expect("it runs").mode, "protected", "nobody else is disturbed");
+}
+
+#[test]
+fn a_hold_says_what_it_waits_for() {
+    let nodes = Nodes::new("hold");
+    let address = format!("127.0.0.1:{}", free_port());
+    let mut node = nodes.run("log", &["--backup", &address], "echo held");
+    until_says_all(&node, &["held until a backup joins", &address, "refused", "--backup", "--unprotected-start"]);
+    until_says(&node, "holding in term 1");
+    let now = nodes.until("log", &mut node, "hold", |s| s.held);
+    assert!(now.mode == "solo" && now.dial_error.expect("it fails").contains(&address));
+    let mut status = nodes.gapless(&["status"]);
+    status.arg(nodes.log("log"));
+    let shown = nodes.start("status", status).finish().stdout_text();
+    assert!(shown.contains("holding all output") && shown.contains(&address), "{shown}");
+    for bad in ["nowhere", "host:", ":7400", "host:0", "host:port", "host:99999"] {
+        let mut command = nodes.gapless(&["run", "--backup", bad, "--arbiter", &nodes.arbiter, "--log"]);
+        command.arg(nodes.log("bad")).args(["--", "true"]);
+        let done = ends_at_once(nodes.start("bad-run", command));
+        assert_eq!(done.code(), 2, "{bad}: {}", done.stderr_text());
+        assert!(done.stderr_text().contains("HOST:PORT"), "{}", done.stderr_text());
+    }
+}
+
+/// A call that gapless refuses ends one side and then, after its takeover, the other; each says what is true of it.
+#[test]
+fn a_side_that_fails_says_who_goes_on() {
+    let nodes = Nodes::new("refused");
+    // At a signal, a call that is refused by name.
+    let script = "import ctypes, signal, time\n\
+                  signal.signal(signal.SIGUSR1, lambda *_: ctypes.CDLL(None).ptrace(16, 1, 0, 0))\n\
+                  print('ready', flush=True)\n\
+                  while True: time.sleep(0.02)\n";
+    let log = nodes.log("primary");
+    let mut command = nodes.gapless(&["run", "--arbiter", &nodes.arbiter, "--log"]);
+    command.arg(&log).args(["--", &support::python(), "-c", script]);
+    let mut primary = Process::start(command, &log);
+    let mut backup = nodes.backup("backup");
+    nodes.until("primary", &mut primary, "protection", |s| s.mode == "protected");
+    let now = nodes.until("backup", &mut backup, "sync", |s| s.in_sync);
+    assert_eq!((now.role.as_str(), now.mode.as_str()), ("backup", "acking"));
+    assert!(now.backup.is_some(), "{now:?}");
+    assert!(now.why.starts_with("a session continues"), "for a person: {}", now.why);
+    until_stdout(&primary, "ready");
+    process::kill(primary.pid(), libc::SIGUSR1);
+    let done = primary.finish();
+    assert_eq!(done.code(), 125, "{}", done.stderr_text());
+    let said = done.stderr_text();
+    assert!(said.contains("this side has stopped; its backup") && said.contains("takes over"), "{said}");
+    assert!(!said.contains("halted in term"), "{said}");
+    // The signal may have been lost with the step that it came in; before the takeover it means nothing.
+    while !backup.ended() {
+        process::kill(backup.pid(), libc::SIGUSR1);
+        sleep_ms(50);
+    }
+    let done = backup.finish();
+    assert_eq!(done.code(), 125);
+    let said = done.stderr_text();
+    assert!(said.contains("no backup: the program runs nowhere now") && said.contains("gapless resume"), "{said}");
+}
+
+/// A log goes on only under the build that wrote it.
+#[test]
+fn another_builds_log_is_not_resumed() {
+    let nodes = Nodes::new("build");
+    let mut node = nodes.run("log", &["--unprotected-start"], "echo ready; exec sleep 60");
+    until_stdout(&node, "ready");
+    node.destroy();
+    let log = nodes.log("log");
+    let mut meta = gapless_log::Meta::load(&log).expect("a log").expect("a log");
+    let ours = meta.identity.clone().expect("an identity");
+    assert!(ours.code.starts_with("gapless-process ") && ours.code.contains(" build "), "{}", ours.code);
+    for (field, words) in [("code", "code is"), ("feature", "hardware features differ")] {
+        let mut other = ours.clone();
+        match field {
+            "code" => other.code += "-other",
+            _ => other.features.push("zzz".into()),
+        }
+        meta.identity = Some(other);
+        meta.store(&log).expect("stored");
+        for verb in ["resume", "backup", "replay"] {
+            let mut command = nodes.gapless(&[verb]);
+            match verb {
+                "backup" => command.args(["--listen", "127.0.0.1:0", "--log"]).arg(&log),
+                _ => command.arg(&log),
+            };
+            if verb != "replay" {
+                command.args(["--arbiter", &nodes.arbiter]);
+            }
+            let done = ends_at_once(nodes.start("other-build", command));
+            assert_eq!(done.code(), 125, "{verb}: {}", done.stderr_text());
+            assert!(done.stderr_text().contains(words), "{verb}: {}", done.stderr_text());
+        }
+    }
+    meta.identity = Some(ours);
+    meta.store(&log).expect("stored");
+    let mut node = nodes.resume("log", &["--arbiter", &nodes.arbiter, "--detect", "300", "--digest-every", "500"]);
+    nodes.until("log", &mut node, "solo", |s| s.mode == "solo");
+}
+
+/// One witness keeps the registers of many programs.
+#[test]
+fn one_witness_serves_many_programs() {
+    let nodes = Nodes::new("witness");
+    for bad in ["foo", "host:99999"] {
+        let mut command = nodes.gapless(&["witness", "--listen", bad, "--log"]);
+        command.arg(nodes.log("registers"));
+        let done = ends_at_once(nodes.start("bad-witness", command));
+        assert_eq!(done.code(), 2);
+        assert!(done.stderr_text().contains("HOST:PORT"), "{}", done.stderr_text());
+        assert!(!nodes.log("registers").exists());
+    }
+    let address = format!("127.0.0.1:{}", free_port());
+    let witness = |name: &str| {
+        let mut command = nodes.gapless(&["witness", "--listen", &address, "--log"]);
+        command.arg(nodes.log(name));
+        nodes.start(name, command)
+    };
+    let first = witness("registers");
+    until_says(&first, "witness at");
+    let second = ends_at_once(witness("second"));
+    assert!(second.stderr_text().contains("is another witness running there?"), "{}", second.stderr_text());
+    assert!(!nodes.log("second").exists());
+    for pair in ["one", "two"] {
+        let on_pair = Nodes { area: Area::new("witness-pair"), arbiter: format!("{address}/{pair}") };
+        let done = on_pair.run("log", &["--unprotected-start"], "echo served").finish();
+        assert_eq!((done.code(), done.stdout_text().as_str()), (0, "served\n"), "{}", done.stderr_text());
+    }
+}
+
+/// A newcomer copies from `--help`.
+#[test]
+fn every_command_shows_an_example() {
+    let nodes = Nodes::new("help");
+    let help = |args: &[&str]| {
+        let done = nodes.start("help", nodes.gapless(args)).finish();
+        assert_eq!(done.code(), 0, "{args:?}");
+        done.stdout_text()
+    };
+    let commands =
+        ["run", "backup", "witness", "record", "replay", "resume", "status", "handover", "stop", "demo", "doctor"];
+    let commands = commands.iter().map(|c| vec![*c]).chain(["cat", "stat", "verify"].map(|c| vec!["log", c]));
+    for command in commands {
+        let shown = help(&[&command[..], &["--help"]].concat());
+        let call = format!("gapless {}", command.join(" "));
+        let (before, examples) =
+            shown.split_once("Examples:").or_else(|| shown.split_once("Example:")).unwrap_or_else(|| panic!("{shown}"));
+        assert!(examples.contains(&call), "{call}: {shown}");
+        if before.contains("PROGRAM") {
+            assert!(before.contains("-- <PROGRAM>") || before.contains("-- PROGRAM"), "{before}");
+        }
+        if before.contains("--arbiter") && command != ["demo"] {
+            assert!(before.contains("HOST:PORT[/PAIR]"), "{before}");
+        }
+    }
+    assert!(help(&["--help"]).contains("127"), "exit statuses");
+}
