@@ -141,11 +141,8 @@ impl<'a, R: Replica> Runner<'a, R> {
             self.fed = frame.end_seq();
         }
         let mut reported = Instant::now();
-        loop {
-            match self.host.replay_step()? {
-                Replayed::Step(seq) | Replayed::Sync(seq) => self.executed = seq.next(),
-                Replayed::Starved | Replayed::Ended(_) => break,
-            }
+        while let Replayed::Step(seq) | Replayed::Sync(seq) = self.host.replay_step()? {
+            self.executed = seq.next();
             if reported.elapsed() >= REPORT_EVERY {
                 reported = Instant::now();
                 self.report();
