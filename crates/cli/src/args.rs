@@ -9,38 +9,110 @@ use std::path::PathBuf;
 /// A primary runs the program and logs every input it could not have computed itself; a backup runs the same program from that log;
 /// no output leaves before the backup holds the log that explains it.
 #[derive(Parser, Debug)]
-#[command(name = "gapless", version, disable_help_subcommand = true)]
+#[command(name = "gapless", version, disable_help_subcommand = true, after_help = EXIT_STATUSES)]
 pub struct Args {
     #[command(subcommand)]
     pub command: Command,
 }
 
+const EXIT_STATUSES: &str = "Exit status of run, record, resume and backup: that of the program (128 + signal if it was killed); \
+127 if the program was not found, 126 if it cannot be executed, 125 if gapless itself failed, 2 if the command line is wrong; \
+128 + signal if SIGINT or SIGTERM ended a side that was not live. While the program is live here, signals go to it.";
+
+/// The form of an address: `HOST:PORT`. Names are resolved when they are used.
+fn address(text: &str, any_port: bool) -> Result<String, String> {
+    let port =
+        text.rsplit_once(':').filter(|(host, _)| !host.is_empty()).and_then(|(_, port)| port.parse::<u16>().ok());
+    match port {
+        Some(0) if !any_port => Err("port 0 cannot be dialled; use HOST:PORT".into()),
+        Some(_) => Ok(text.to_owned()),
+        None => Err("not of the form HOST:PORT".into()),
+    }
+}
+
+fn dialled(text: &str) -> Result<String, String> {
+    address(text, false)
+}
+
+fn listened(text: &str) -> Result<String, String> {
+    address(text, true)
+}
+
 #[derive(Subcommand, Debug)]
 pub enum Command {
     /// Run a program protected by a backup
+    #[command(
+        override_usage = "gapless run [OPTIONS] --arbiter <ARBITER> --log <DIR> -- <PROGRAM> [ARGS]...",
+        after_help = "\
+Examples:
+  gapless run --backup 10.0.0.2:7400 --listen 10.0.0.1:7400 --arbiter 10.0.0.3:7300/redis --log DIR -- redis-server --port 6390
+  gapless run --unprotected-start --arbiter file:/tmp/register --log DIR -- python3 -m http.server"
+    )]
     Run(RunArgs),
     /// Stand by for a primary; take over when it dies
+    #[command(after_help = "\
+Examples:
+  gapless backup --listen 10.0.0.2:7400 --arbiter 10.0.0.3:7300/redis --log DIR
+  gapless backup --listen 127.0.0.1:0 --arbiter file:/tmp/register --log DIR    (one machine)")]
     Backup(BackupArgs),
     /// Hold the register that decides who may go live (a small third process)
+    #[command(after_help = "\
+Examples: one witness for two programs
+  gapless witness --listen 10.0.0.3:7300 --log DIR
+  gapless run --arbiter 10.0.0.3:7300/redis ...
+  gapless run --arbiter 10.0.0.3:7300/web ...")]
     Witness(WitnessArgs),
     /// Run a program and log to disk only
+    #[command(
+        override_usage = "gapless record [OPTIONS] --log <DIR> -- <PROGRAM> [ARGS]...",
+        after_help = "\
+Examples:
+  gapless record --log DIR -- sh -c 'date; echo hello'
+  gapless record --log DIR --state /srv/data -- redis-server --dir /srv/data"
+    )]
     Record(RecordArgs),
     /// Run a program again from its log alone
+    #[command(after_help = "\
+Examples:
+  gapless replay DIR --digest
+  gapless replay DIR --until 1000 --json")]
     Replay(ReplayArgs),
     /// Copy the files that the program wrote out of a log
+    #[command(after_help = "\
+Examples:
+  gapless export DIR --to OUT
+  gapless export DIR --state /srv/data --until 1000 --to OUT")]
     Export(ExportArgs),
     /// Replay a log to its end, then go live there
+    #[command(after_help = "\
+Examples:
+  gapless resume DIR    (what `gapless record` began)
+  gapless resume DIR --arbiter 10.0.0.3:7300/redis --listen 10.0.0.1:7400    (what a pair began)")]
     Resume(ResumeArgs),
     /// Show what the node on a log directory is doing
+    #[command(after_help = "\
+Examples:
+  gapless status DIR
+  gapless status DIR --json")]
     Status(StatusArgs),
     /// Hand the program over to the backup, as planned and without loss
+    #[command(after_help = "\
+Example: on the primary's log directory
+  gapless handover DIR")]
     Handover(DirArgs),
     /// Stop the node on a log directory
+    #[command(after_help = "\
+Example: if the node is live, its backup takes over
+  gapless stop DIR")]
     Stop(DirArgs),
     /// Look into a log
     #[command(subcommand)]
     Log(LogCommand),
     /// Tell what this host offers and how to fix each lack
+    #[command(after_help = "\
+Examples:
+  gapless doctor
+  gapless doctor --log DIR --json")]
     Doctor(DoctorArgs),
     /// Kill the primary under load, again and again, and count what its clients lose
     Demo(crate::demo::DemoArgs),
@@ -49,10 +121,20 @@ pub enum Command {
 #[derive(Subcommand, Debug)]
 pub enum LogCommand {
     /// Print entries, one a line (exit status 0 fine, 1 corrupt, 3 torn tail only)
+    #[command(after_help = "\
+Examples:
+  gapless log cat DIR | head
+  gapless log cat DIR --from 100 --until 200 --json")]
     Cat(CatArgs),
     /// Summarise a log (exit status 0 fine, 1 corrupt, 3 torn tail only)
+    #[command(after_help = "\
+Example:
+  gapless log stat DIR")]
     Stat(LookArgs),
     /// Check every byte of a log (exit status 0 fine, 1 corrupt, 3 torn tail only)
+    #[command(after_help = "\
+Example:
+  gapless log verify DIR && echo fine")]
     Verify(LookArgs),
 }
 
@@ -145,11 +227,13 @@ pub struct ResumeArgs {
 #[derive(ClapArgs, Debug)]
 pub struct ResumePairArgs {
     /// Register of the pair that the log belongs to
-    #[arg(long, value_name = "file:PATH|HOST:PORT")]
+    #[arg(long, value_name = "file:PATH|HOST:PORT[/PAIR]")]
     pub arbiter: Option<String>,
     /// Address at which the next backup may join
-    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:0")]
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:0", value_parser = listened)]
     pub listen: String,
+    #[command(flatten)]
+    pub node: NodeArgs,
     /// Accept that acknowledged work may be lost. Every machine on which the program was ever live must be off: name them
     #[arg(long, value_name = "MACHINES")]
     pub accept_loss: Option<String>,
@@ -157,18 +241,25 @@ pub struct ResumePairArgs {
 
 #[derive(ClapArgs, Debug)]
 pub struct PairArgs {
-    /// Register of the pair: a file (one machine or a shared disk) or a witness
-    #[arg(long, value_name = "file:PATH|HOST:PORT")]
+    /// Register of the pair: a file (one machine or a shared disk) or a witness, which serves many programs, each under a PAIR of its own
+    #[arg(long, value_name = "file:PATH|HOST:PORT[/PAIR]")]
     pub arbiter: String,
     /// Directory for this side's log
     #[arg(long, value_name = "DIR")]
     pub log: PathBuf,
-    /// Address that the other side can reach, if it is not the one listened at
-    #[arg(long, value_name = "HOST:PORT")]
-    pub advertise: Option<String>,
     /// Output leaves only when its log is durable on both disks
     #[arg(long)]
     pub durable: bool,
+    #[command(flatten)]
+    pub node: NodeArgs,
+}
+
+/// What every node of a pair may be told, however it begins.
+#[derive(ClapArgs, Debug)]
+pub struct NodeArgs {
+    /// Address that the other side can reach, if it is not the one listened at
+    #[arg(long, value_name = "HOST:PORT", value_parser = dialled)]
+    pub advertise: Option<String>,
     /// Silence after which the other side counts as dead, in milliseconds
     #[arg(long, value_name = "MS", default_value_t = 200)]
     pub detect: u64,
@@ -179,10 +270,10 @@ pub struct PairArgs {
 #[derive(ClapArgs, Debug)]
 pub struct RunArgs {
     /// Address of the backup
-    #[arg(long, value_name = "HOST:PORT")]
+    #[arg(long, value_name = "HOST:PORT", value_parser = dialled)]
     pub backup: Option<String>,
     /// Address at which a backup may join later
-    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:0")]
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:0", value_parser = listened)]
     pub listen: String,
     /// Let output leave before the first backup has joined
     #[arg(long)]
@@ -196,7 +287,7 @@ pub struct RunArgs {
 #[derive(ClapArgs, Debug)]
 pub struct BackupArgs {
     /// Address to listen at
-    #[arg(long, value_name = "HOST:PORT")]
+    #[arg(long, value_name = "HOST:PORT", value_parser = listened)]
     pub listen: String,
     #[command(flatten)]
     pub pair: PairArgs,
@@ -205,7 +296,7 @@ pub struct BackupArgs {
 #[derive(ClapArgs, Debug)]
 pub struct WitnessArgs {
     /// Address to listen at
-    #[arg(long, value_name = "HOST:PORT")]
+    #[arg(long, value_name = "HOST:PORT", value_parser = listened)]
     pub listen: String,
     /// Directory for the registers
     #[arg(long, value_name = "DIR")]

@@ -54,6 +54,11 @@ const EXIT_DIVERGED: u8 = 1;
 /// Exit status of `replay` and `export` when the log ends before the position that was asked for.
 const EXIT_NOT_REACHED: u8 = 4;
 
+/// Exit status when the program is there and cannot be executed.
+const EXIT_NOT_EXECUTABLE: u8 = 126;
+/// Exit status when the program, or the interpreter that it names, is not there.
+const EXIT_NOT_FOUND: u8 = 127;
+
 /// What a command comes to: an exit status, or why there is none.
 type Outcome = Result<u8, String>;
 

@@ -1,13 +1,15 @@
 //! `run`, `backup`, `witness` and what looks at them: two machines, one history.
 
-use crate::args::{BackupArgs, DirArgs, PairArgs, ResumeArgs, RunArgs, StatusArgs, WitnessArgs};
+use crate::args::{BackupArgs, DirArgs, NodeArgs, PairArgs, ResumeArgs, RunArgs, StatusArgs, WitnessArgs};
 use crate::out::{self, talk};
-use crate::program::command;
+use crate::program::{command, unfit};
 use crate::{EXIT_FAILED, Outcome, place, text};
-use gapless_pair::driver::{Node, NodeConfig, NodeEnd};
-use gapless_pair::{Commit, Halt, Start, Status, arbiter, status as control, witness::Witness};
+use gapless_pair::driver::{Node, NodeConfig, NodeEnd, Notice};
+use gapless_pair::{Commit, Halt, Mode, Start, arbiter, status as control, witness::Witness};
+use gapless_process::world::{signals_are_for_the_node, signals_are_for_the_program};
 use gapless_process::{Command, ProcessGroup};
 use std::path::Path;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// Longest wait for a planned takeover.
@@ -17,16 +19,19 @@ const HANDOVER_MAX: Duration = Duration::from_secs(60);
 /// takeover has no more than some tenths of a second left to execute.
 const LAG_ENTRIES_MAX: u64 = 4096;
 
-fn config(args: &PairArgs, start: Start, listen: String) -> NodeConfig {
-    let mut config = NodeConfig::new(&args.log, start);
+fn config(dir: &Path, args: &NodeArgs, start: Start, listen: String) -> NodeConfig {
+    let mut config = NodeConfig::new(dir, start);
     config.listen = Some(listen);
     config.advertise.clone_from(&args.advertise);
-    config.commit = if args.durable { Commit::Durable } else { Commit::Received };
     config.detect = Duration::from_millis(args.detect);
     config.heartbeat = config.detect / 4;
     config.host = args.checks.options();
     config.lag_entries_max = LAG_ENTRIES_MAX;
     config
+}
+
+fn commit(args: &PairArgs) -> Commit {
+    if args.durable { Commit::Durable } else { Commit::Received }
 }
 
 /// Runs a node to its end. `command` is what a fresh history starts with; every later life takes everything from the log.
@@ -37,9 +42,18 @@ fn node(config: NodeConfig, arbiter_name: &str, mut command: Option<Command>) ->
         Start::Resume => place::log(&dir)?,
         Start::Fresh | Start::Join | Start::Auto => place::fresh_or_log(&dir)?,
     }
+    let mut arbiter = arbiter::parse(arbiter_name)?;
+    arbiter.check().map_err(text)?;
     std::fs::create_dir_all(&dir).map_err(|e| format!("--log {}: {e}", dir.display()))?;
-    let arbiter = arbiter::parse(arbiter_name)?;
-    let node = Node::new(config, arbiter, Box::new(tell)).map_err(text)?;
+    let mut last = String::new();
+    let node = Node::new(config, arbiter, Box::new(move |notice| tell(notice, &mut last))).map_err(text)?;
+    let stopped = Arc::new(OnceLock::new());
+    let (control, by) = (node.control(), Arc::clone(&stopped));
+    signals_are_for_the_node(move |signal| {
+        by.get_or_init(|| (signal, control.status().held));
+        control.stop();
+    })
+    .map_err(text)?;
     talk!("gapless: listening at {}; `gapless status {}` tells more", node.address(), dir.display());
     let end = node
         .run(|| match command.take() {
@@ -47,45 +61,75 @@ fn node(config: NodeConfig, arbiter_name: &str, mut command: Option<Command>) ->
             None => ProcessGroup::backup(&dir),
         })
         .map_err(text)?;
-    Ok(exit_status(&end))
+    match stopped.get() {
+        Some((signal, held)) if end.halt == Halt::Stopped => {
+            let advice = match held {
+                true => format!("; nothing had left yet, `gapless resume {}` goes on from here", dir.display()),
+                false => String::new(),
+            };
+            talk!("gapless: stopped by signal {signal}{advice}");
+            Ok((128 + signal) as u8)
+        }
+        _ => {
+            talk!("gapless: {}", end.halt);
+            Ok(exit_status(&end))
+        }
+    }
 }
 
-/// One line for a person whenever the state changes.
-fn tell(status: &Status) {
-    let mode = format!("{:?}", status.mode).to_lowercase();
-    talk!("gapless: {mode} in term {} ({})", status.term, status.why);
+/// One line for a person whenever the state changes, or does not although it should.
+fn tell(notice: &Notice, last: &mut String) {
+    let line = match notice {
+        Notice::Changed(status) => {
+            let live = matches!(status.mode, Mode::Solo | Mode::Closing | Mode::Protected);
+            signals_are_for_the_program(live && !status.held);
+            if status.mode == Mode::Halted {
+                // The end is told once, by whoever has waited for it.
+                return;
+            }
+            let mode = if status.held { "holding".into() } else { format!("{:?}", status.mode).to_lowercase() };
+            format!("{mode} in term {} ({})", status.term, status.why)
+        }
+        Notice::Trouble(what) => what.clone(),
+    };
+    // What happens over and over is one event to a person; what fails on and on is repeated by the driver, at its pace.
+    if line != *last || matches!(notice, Notice::Trouble(_)) {
+        talk!("gapless: {line}");
+        *last = line;
+    }
 }
 
 fn exit_status(end: &NodeEnd) -> u8 {
     match &end.halt {
         Halt::Ended(status) => *status as u8,
         Halt::HandedOver | Halt::Stopped => 0,
-        other => {
-            talk!("gapless: {other}");
-            EXIT_FAILED
-        }
+        _ => EXIT_FAILED,
     }
 }
 
 /// `gapless run`.
 pub fn run(args: RunArgs) -> Outcome {
-    let mut config = config(&args.pair, Start::Fresh, args.listen);
+    let mut config = config(&args.pair.log, &args.pair.node, Start::Fresh, args.listen);
+    config.commit = commit(&args.pair);
     config.peer = args.backup;
     config.hold = !args.unprotected_start;
     let command = command(&args.program, &args.pair.log)?;
+    if let Some(status) = unfit(&command) {
+        return Ok(status);
+    }
     node(config, &args.pair.arbiter, Some(command))
 }
 
 /// `gapless backup`.
 pub fn backup(args: BackupArgs) -> Outcome {
-    let config = config(&args.pair, Start::Join, args.listen);
+    let mut config = config(&args.pair.log, &args.pair.node, Start::Join, args.listen);
+    config.commit = commit(&args.pair);
     node(config, &args.pair.arbiter, None)
 }
 
 /// `gapless resume --arbiter`.
 pub fn resume(args: ResumeArgs) -> Outcome {
-    let mut config = NodeConfig::new(&args.dir, Start::Resume);
-    config.listen = Some(args.pair.listen);
+    let mut config = config(&args.dir, &args.pair.node, Start::Resume, args.pair.listen);
     config.accept_loss = args.pair.accept_loss.is_some();
     if let Some(machine) = &args.pair.accept_loss {
         talk!("gapless: going on although acknowledged work may be lost; you say that {machine} is switched off");
@@ -109,7 +153,16 @@ pub fn status(args: &StatusArgs) -> Outcome {
         return Ok(0);
     }
     let rows = [
-        ("role", format!("{}, {}{}", now.role, now.mode, if now.asking { ", asking the arbiter" } else { "" })),
+        (
+            "role",
+            format!(
+                "{}, {}{}{}",
+                now.role,
+                if now.held { "holding all output until a backup joins" } else { &now.mode },
+                if now.role == "backup" && now.in_sync { ", in sync" } else { "" },
+                if now.asking { ", asking the arbiter" } else { "" }
+            ),
+        ),
         ("because", now.why),
         ("term", now.term.to_string()),
         ("address", now.address),
@@ -135,7 +188,10 @@ pub fn status(args: &StatusArgs) -> Outcome {
         ("unprotected", format!("{:.1} s of {:.1} s", now.unprotected_ms / 1e3, now.uptime_ms / 1e3)),
         ("supervisor", format!("pid {}", now.supervisor_pid)),
     ];
-    out::data(&rows.map(|(name, value)| format!("{name:>15}  {value}\n")).concat())?;
+    let troubles = [("arbiter", now.arbiter_error), ("dialling", now.dial_error)];
+    let troubles = troubles.into_iter().filter_map(|(name, what)| Some((name, what?)));
+    let lines = rows.into_iter().chain(troubles).map(|(name, value)| format!("{name:>15}  {value}\n"));
+    out::data(&lines.collect::<String>())?;
     Ok(0)
 }
 

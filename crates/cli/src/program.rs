@@ -4,10 +4,10 @@ use crate::args::{ProgramArgs, RecordArgs, ReplayArgs, ResumeArgs};
 use crate::out::{self, talk};
 use crate::place::{self, Scratch};
 use crate::progress::Progress;
-use crate::{EXIT_DIVERGED, EXIT_NOT_REACHED, Outcome, text};
-use gapless_log::{CommitLevel, Error, Options, Position, Seq};
+use crate::{EXIT_DIVERGED, EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, EXIT_NOT_REACHED, Outcome, text};
+use gapless_log::{CommitLevel, Error, Position, Seq};
 use gapless_pair::driver::alone::{self, Extent, Replay};
-use gapless_process::{Command, ProcessGroup};
+use gapless_process::{Command, ProcessGroup, Unfit};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
@@ -47,11 +47,24 @@ pub fn whole_path(path: &Path) -> Result<PathBuf, String> {
     Ok(real.unwrap_or(path))
 }
 
+/// Looks for the program before anything is put down for it; the exit status, as env(1) has it, if it cannot be started.
+pub fn unfit(command: &Command) -> Option<u8> {
+    let why = command.check().err()?;
+    talk!("gapless: {why}");
+    Some(match why {
+        Unfit::NotFound(_) => EXIT_NOT_FOUND,
+        Unfit::NotExecutable(_) => EXIT_NOT_EXECUTABLE,
+    })
+}
+
 /// `gapless record`.
 pub fn record(args: RecordArgs) -> Outcome {
     gapless_process::world::take_over_signals();
-    let level = if args.durable { CommitLevel::Durable } else { CommitLevel::Received };
     let command = command(&args.program, &args.log)?;
+    if let Some(status) = unfit(&command) {
+        return Ok(status);
+    }
+    let level = if args.durable { CommitLevel::Durable } else { CommitLevel::Received };
     place::fresh(&args.log)?;
     std::fs::create_dir_all(&args.log).map_err(|e| format!("--log {}: {e}", args.log.display()))?;
     let replica = ProcessGroup::new(command, &args.log).map_err(text)?;
@@ -147,10 +160,10 @@ pub fn resume(args: ResumeArgs) -> Outcome {
     if args.pair.arbiter.is_some() {
         return crate::pair::resume(args);
     }
-    gapless_process::world::take_over_signals();
+    // Until it is live, signals end it as they end any process; from then on they are the program's.
     place::log(&args.dir)?;
     let replica = ProcessGroup::backup(&args.dir).map_err(text)?;
-    let status =
-        alone::resume(&args.dir, replica, args.pair.accept_loss.is_some(), Options::default()).map_err(text)?;
+    let status = alone::resume(&args.dir, replica, args.pair.accept_loss.is_some(), args.pair.node.checks.options())
+        .map_err(text)?;
     Ok(status as u8)
 }

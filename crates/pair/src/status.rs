@@ -31,6 +31,10 @@ pub struct Snapshot {
     pub mode: String,
     /// A put is on its way and not known to be won or lost.
     pub asking: bool,
+    /// Live after a fresh start, but no output leaves before a backup is in sync.
+    pub held: bool,
+    /// A backup may take over: of a primary, that it is protected; of a backup, that the register names this very life.
+    pub in_sync: bool,
     /// Why the mode changed last.
     pub why: String,
     /// The highest term seen.
@@ -73,6 +77,10 @@ pub struct Snapshot {
     pub uptime_ms: f64,
     /// Connections given up because they did not speak the protocol.
     pub refused_connections: u64,
+    /// The arbiter does not answer: which one, and why.
+    pub arbiter_error: Option<String>,
+    /// The other side was dialled and cannot be reached: its address, and why.
+    pub dial_error: Option<String>,
     /// The status with which the program ended.
     pub exit_status: Option<i32>,
     /// The node's process.

@@ -234,6 +234,32 @@ fn resume_is_refused_after_a_restart_of_the_machine_unless_synced_or_accepted() 
     }
 }
 
+/// F over a register: only the directory that owns it, only if nobody can have seen anything of its history.
+#[test]
+fn a_history_without_a_whole_step_is_begun_again_by_its_own_directory() {
+    let mut log = Log::new();
+    let begun = Point::after(&log.frame());
+    let mut points = Points::default();
+    points.push(begun);
+    let begun = Found { points, whole: begun, start: Point::ZERO };
+    let cases = [
+        (A, Found::default(), 1, true),
+        (A, begun, 1, false),
+        (A, Found::default(), 2, false),
+        (B, Found::default(), 1, false),
+    ];
+    for (owner, found, boot, begins) in cases {
+        let meta = Meta { life: Some(seat(A).life), boot: 1, seen: Some((9, Term(4))), ..Meta::default() };
+        let mut side = Side::with(7, Start::Fresh, meta, found, |c| (c.boot, c.hold) = (boot, true));
+        side.arbiter = Some(register(4, owner, None));
+        side.event(Event::Start);
+        let live = side.has(|a| matches!(a, Action::GoLive(how) if (how.term, how.next) == (Term(5), Seq(0))));
+        assert_eq!(live, begins, "owner {owner}, boot {boot}: {:?}", side.halt());
+        assert_eq!(side.engine.is_held(), begins, "held like any fresh start");
+        assert!(begins || side.halt().is_some_and(|h| h.to_string().contains("already names an owner")));
+    }
+}
+
 #[test]
 fn a_directory_that_owns_does_not_join_and_one_that_does_not_own_does_not_resume() {
     let meta = Meta { life: Some(seat(A).life), seen: Some((9, Term(4))), ..Meta::default() };
@@ -383,6 +409,44 @@ fn a_backup_believes_an_owner_only_when_its_own_arbiter_agrees() {
     side.event(Event::Start).event(Event::Connected(C1)).hear(Nonce::NONE, Message::Hello(Box::new(hello(A, true))));
     assert!(!side.said().iter().any(|m| matches!(m, Message::Hello(_))));
     assert!(side.has(|a| matches!(a, Action::Close(C1))));
+}
+
+#[test]
+fn an_owner_of_another_register_is_told_apart_from_one_that_is_not_known_yet() {
+    let other = |side: &Side| {
+        let told = side.has(|a| matches!(a, Action::Status(Status { why: Why::Refused(Refusal::Register), .. })));
+        let refused = side.said().iter().any(|m| matches!(m, Message::Refuse(Refusal::Register)));
+        assert_eq!(told, refused, "both sides hear of it");
+        told
+    };
+    for (ours, expected) in [
+        (None, true),
+        (Some(Register { uuid: 8, ..register(2, 3, None) }), true),
+        (Some(register(2, 3, None)), false),
+        (Some(register(1, A, None)), false),
+    ] {
+        let mut side = Side::new(B, Start::Join, |_| {});
+        side.arbiter = ours.clone();
+        side.event(Event::Start).event(Event::Connected(C1));
+        side.hear(Nonce::NONE, Message::Hello(Box::new(hello(A, true))));
+        assert_eq!(other(&side), expected, "{ours:?}");
+    }
+    // A read that was sent before the HELLO came may be older than the register that it speaks of.
+    let mut engine = Engine::new(Config::new(seat(B), Start::Join, identity()), Meta::default(), Found::default());
+    let mut step = |event, ms| {
+        let mut actions = Vec::new();
+        engine.handle(event, Micros::from_millis(ms), &mut actions);
+        let ticket = actions.iter().find_map(|a| if let Action::Read(t) = a { Some(*t) } else { None });
+        (ticket, actions.iter().any(|a| matches!(a, Action::Send(_, Packet { message: Message::Refuse(_), .. }))))
+    };
+    let first = step(Event::Start, 1).0.expect("it reads");
+    step(Event::ReadDone(first, None), 2);
+    let early = (1..100).find_map(|ms| step(Event::Tick, 100 + ms).0).expect("it reads again");
+    step(Event::Connected(C1), 300);
+    step(Event::Received(C1, Packet::new(Nonce::NONE, Message::Hello(Box::new(hello(A, true))))), 301);
+    assert!(!step(Event::ReadDone(early, None), 302).1, "it was asked before");
+    let late = (1..100).find_map(|ms| step(Event::Tick, 400 + ms).0).expect("it reads again");
+    assert!(step(Event::ReadDone(late, None), 600).1);
 }
 
 #[test]

@@ -17,6 +17,7 @@ pub mod tracee;
 pub mod world;
 
 pub use replica::{EXIT_CHANNEL, ProcessGroup};
+pub use run::fit::Unfit;
 pub use run::launch::Command;
 
 /// An entry of this level for a person, in one line.

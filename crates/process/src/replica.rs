@@ -245,7 +245,7 @@ impl Replica for ProcessGroup {
     fn identity(&self) -> Identity {
         Identity {
             level: "process".into(),
-            code: concat!("gapless-process ", env!("CARGO_PKG_VERSION")).into(),
+            code: concat!("gapless-process ", env!("CARGO_PKG_VERSION"), " build ", env!("GAPLESS_BUILD")).into(),
             features: crate::world::cpu_features(),
         }
     }
@@ -332,6 +332,11 @@ impl Replica for ProcessGroup {
     }
 
     fn prepare(&mut self) -> Result<()> {
+        if !self.launched && self.command.is_none() {
+            return Err(Error::Refused(
+                "the log holds no program yet: nothing has begun; start it again on the primary's log directory with `gapless run`".into(),
+            ));
+        }
         if self.prepared.is_none() {
             self.prepared = Some(World::new(self.kernel.now, self.streams.clone())?);
         }

@@ -9,6 +9,7 @@ use super::{Arbiter, ArbiterError, PutOutcome};
 use crate::{Put, Register};
 use std::fs::File;
 use std::os::fd::AsRawFd;
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -61,6 +62,28 @@ impl Arbiter for FileArbiter {
         }
         cell::store(&self.path, &Cell::of(&put.new)).map_err(|e| self.error(e))?;
         Ok(PutOutcome::Won)
+    }
+
+    fn check(&mut self) -> Result<(), ArbiterError> {
+        let dir = match self.path.parent() {
+            Some(dir) if !dir.as_os_str().is_empty() => dir,
+            _ => Path::new("."),
+        };
+        let unusable = |why: String| {
+            self.error(format!("directory {} {why}; create it, or name another file with --arbiter", dir.display()))
+        };
+        if !dir.is_dir() {
+            return Err(unusable("does not exist".into()));
+        }
+        let name = std::ffi::CString::new(dir.as_os_str().as_bytes()).map_err(|e| self.error(e))?;
+        // SAFETY: a valid string; nothing else is pointed to.
+        if unsafe { libc::faccessat(libc::AT_FDCWD, name.as_ptr(), libc::W_OK | libc::X_OK, libc::AT_EACCESS) } != 0 {
+            return Err(unusable(format!("cannot be written: {}", std::io::Error::last_os_error())));
+        }
+        if self.path.is_dir() {
+            return Err(self.error("it is a directory; name a file in it with --arbiter"));
+        }
+        Ok(())
     }
 
     fn describe(&self) -> String {

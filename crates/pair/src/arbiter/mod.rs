@@ -46,6 +46,11 @@ pub trait Arbiter: Send {
     /// Puts the new register if the expected one stands. An error means that it may or may not have happened, or may still happen.
     fn put(&mut self, put: &Put) -> Result<PutOutcome, ArbiterError>;
 
+    /// What is wrong with it for good, so that waiting would not help; asked once, before anything rests on it.
+    fn check(&mut self) -> Result<(), ArbiterError> {
+        Ok(())
+    }
+
     /// Its name for messages, in the form that [`parse`] takes.
     fn describe(&self) -> String;
 }

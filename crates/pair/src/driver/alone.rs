@@ -42,10 +42,24 @@ pub fn record<R: Replica>(dir: &Path, replica: R, commit: CommitLevel, options: 
     let mut meta = Meta::new(replica.level())?;
     meta.commit = commit;
     meta.identity = Some(replica.identity());
-    let store = Store::create_with(DirLock::take(dir)?, &meta, StoreOptions::default())?;
+    let lock = DirLock::take(dir)?;
+    if holds_nothing(dir) {
+        Store::wipe(&lock)?;
+    }
+    let store = Store::create_with(lock, &meta, StoreOptions::default())?;
     let mut host = Host::new(replica, options);
     host.go_live(Term(1), Seq(0), 0)?;
     run(host, store, commit)
+}
+
+/// A recording that ended before its first step, so that nobody has seen anything of it; no pair knows of it.
+fn holds_nothing(dir: &Path) -> bool {
+    LogView::open(dir).is_ok_and(|(view, found)| {
+        let meta = view.meta();
+        let lost = found.rebooted && meta.commit == CommitLevel::Received;
+        let paired = meta.life.is_some() || meta.highest.is_some() || meta.intent.is_some();
+        found.last_mark.is_none() && !lost && !paired
+    })
 }
 
 /// Replays the recorded log in `dir` to its last mark and goes live there; returns the program's status.

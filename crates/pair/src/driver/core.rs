@@ -4,6 +4,7 @@
 //! the next. Nothing here blocks: what can (disk, arbiter, dialling, the replica) is handed to its thread, and sockets are non-blocking.
 //! After every batch, what waits for a socket is written by whoever holds the lock, so the commit path has no hop for sending.
 
+use super::Notice;
 use super::link::Link;
 use super::mailbox::{Command, Mailbox};
 use super::pace::{Following, Pace};
@@ -12,7 +13,6 @@ use super::stats::Stats;
 use super::workers::{ArbiterJob, DiskJob, DiskQueue};
 use crate::{
     Action, Commit, ConnId, Engine, Event, Halt, Micros, Mode, Nonce, Packet, Point, STATE_BYTES_MAX, StateChunk,
-    Status,
 };
 use gapless_log::{Base, Frame, LogView, Position, Result, Seq, Store, Waker};
 use std::collections::{BTreeMap, VecDeque};
@@ -73,7 +73,9 @@ pub(super) struct Core {
     finds: usize,
     dial: SyncSender<String>,
     /// Tells a person, who may read slowly.
-    notify: SyncSender<Status>,
+    notify: SyncSender<Notice>,
+    /// Whom this side dials as owner.
+    peer: Option<String>,
 }
 
 /// What a core is made of.
@@ -85,7 +87,8 @@ pub(super) struct Parts {
     pub arbiter: Sender<ArbiterJob>,
     pub disk: DiskQueue,
     pub dial: SyncSender<String>,
-    pub notify: SyncSender<Status>,
+    pub notify: SyncSender<Notice>,
+    pub peer: Option<String>,
     pub lag_entries_max: u64,
     pub stats: Stats,
 }
@@ -178,6 +181,7 @@ impl Core {
             finds: 0,
             dial: parts.dial,
             notify: parts.notify,
+            peer: parts.peer,
         }
     }
 
@@ -283,7 +287,7 @@ impl Core {
             Action::Status(status) => {
                 self.stats.changed(&status);
                 // If nobody listens any more the node is over; if somebody does not keep up he looks at the status.
-                let _ = self.notify.try_send(status);
+                let _ = self.notify.try_send(Notice::Changed(status));
             }
         }
     }
@@ -364,6 +368,7 @@ impl Core {
     /// Time has passed.
     pub fn tick(&mut self) {
         self.handle(Event::Tick);
+        self.complain();
         let following = match self.mode() {
             Mode::Closing | Mode::Protected => Following::Backup(self.stats.lag().1),
             Mode::Solo if self.links.values().any(Link::streams) => {
@@ -373,6 +378,37 @@ impl Core {
             _ => Following::Nobody,
         };
         self.mail.rest(self.pace.rests(following, Instant::now(), self.clock));
+    }
+
+    /// Tells a person what fails again and again, and what this side waits for.
+    fn complain(&mut self) {
+        let now = Instant::now();
+        let mut lines: Vec<String> = self.stats.arbiter.due(now).into_iter().collect();
+        let dialled = self.stats.dial.what().map(str::to_owned);
+        let held = self.engine.is_held() && self.mode() == Mode::Solo && !self.links.values().any(Link::streams);
+        if held {
+            let why = match (&self.peer, &dialled) {
+                (None, _) => "start `gapless backup` with the same --arbiter".to_owned(),
+                (Some(peer), None) => format!("dialling {peer}; start `gapless backup` there, or correct --backup"),
+                (Some(peer), Some(e)) => {
+                    format!("dialling {peer} fails: {e}; start `gapless backup` there, or correct --backup")
+                }
+            };
+            let what = format!(
+                "all output is held until a backup joins: {why} (--unprotected-start lets output leave before)"
+            );
+            self.stats.held.failed(what, now);
+        } else {
+            self.stats.held.over();
+        }
+        lines.extend(self.stats.held.due(now));
+        if self.mode() == Mode::Joining {
+            lines.extend(self.stats.dial.due(now).map(|e| format!("cannot reach the owner: {e}; trying again")));
+        }
+        for line in lines {
+            // If nobody listens any more the node is over.
+            let _ = self.notify.send(Notice::Trouble(line));
+        }
     }
 
     /// The live host has sealed a frame and written it to the own log.

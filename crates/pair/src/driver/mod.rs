@@ -18,6 +18,7 @@ mod pace;
 mod replica;
 mod state;
 mod stats;
+mod trouble;
 mod workers;
 
 pub use latency::{Histogram, Latency};
@@ -120,8 +121,17 @@ pub struct NodeEnd {
     pub last: Snapshot,
 }
 
+/// Something for a person.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Notice {
+    /// The state of the pair has changed.
+    Changed(Status),
+    /// Something fails again and again, or keeps this side waiting: what, and what to do. Repeated at growing intervals.
+    Trouble(String),
+}
+
 /// What a node tells a person while it runs; called on a thread of its own, so it may take its time.
-pub type Notify = Box<dyn FnMut(&Status) + Send>;
+pub type Notify = Box<dyn FnMut(&Notice) + Send>;
 
 /// So many notices wait for a person who reads slowly; more are dropped.
 const NOTICES_MAX: usize = 1024;
@@ -218,11 +228,11 @@ impl Node {
     /// Runs until this node's part is over. `make` makes a replica that has executed nothing; it is called once for each life.
     pub fn run<R: Replica>(mut self, mut make: impl FnMut() -> Result<R>) -> Result<NodeEnd> {
         let _server = ControlServer::start(&self.config.dir, self.control.clone())?;
-        let (notify, changes) = mpsc::sync_channel::<Status>(NOTICES_MAX);
+        let (notify, changes) = mpsc::sync_channel::<Notice>(NOTICES_MAX);
         let mut tell = self.notify.take().expect("a node runs once");
         let teller = thread::Builder::new()
             .name("pair-notify".into())
-            .spawn(move || changes.iter().for_each(|status| tell(&status)))
+            .spawn(move || changes.iter().for_each(|notice| tell(&notice)))
             .map_err(|e| Error::io("starting a thread for", &self.config.dir, e))?;
         let end = self.run_lives(&mut make, &notify);
         drop(notify);
@@ -233,7 +243,7 @@ impl Node {
     fn run_lives<R: Replica>(
         &mut self,
         make: &mut impl FnMut() -> Result<R>,
-        notify: &mpsc::SyncSender<Status>,
+        notify: &mpsc::SyncSender<Notice>,
     ) -> Result<NodeEnd> {
         let mut stats = Stats::default();
         loop {
@@ -260,9 +270,15 @@ impl Node {
         lock: DirLock,
         stats: Stats,
         replica: R,
-        notify: mpsc::SyncSender<Status>,
+        notify: mpsc::SyncSender<Notice>,
     ) -> Result<(Halt, DirLock, Stats)> {
         let (store, found) = open(lock, replica.level(), &replica.identity(), self.config.commit)?;
+        if self.config.start == Start::Resume && found.whole == Point::ZERO {
+            return Err(Error::Refused(format!(
+                "{} holds no whole step: nothing has begun; start it again with `gapless run`",
+                self.config.dir.display()
+            )));
+        }
         let life = Life { node: node_number(&self.config.dir), id: random_u128()? };
         let mut config = self.config.engine(life, self.advertised.clone(), &replica)?;
         let meta = workers::load_meta(store.meta())?;
@@ -289,6 +305,7 @@ impl Node {
             dial,
             notify,
             lag_entries_max: self.config.lag_entries_max,
+            peer: self.config.peer.clone(),
             stats,
         };
         let shared = Arc::new(Shared::new(parts, store, commit));
@@ -369,6 +386,12 @@ fn open(lock: DirLock, level: Level, identity: &Identity, commit: Commit) -> Res
     if store.meta().level != level {
         return Err(Error::Refused(format!("{} holds a log of another level; name another directory", dir.display())));
     }
+    if let Some(why) = store.meta().identity.as_ref().and_then(|theirs| identity.differs(theirs)) {
+        return Err(Error::Refused(format!(
+            "the log in {} was written elsewhere: {why}; or use an empty --log directory to join as a backup",
+            dir.display()
+        )));
+    }
     let base = store.meta().base;
     let start = Point { seq: base.seq, chain: base.chain };
     let (mut points, mut whole) = (Points::default(), start);
@@ -416,12 +439,16 @@ fn snapshot(base: Snapshot, shared: &Shared) -> Snapshot {
         mode: format!("{mode:?}").to_lowercase(),
         role: role(mode).into(),
         asking: stats.status.as_ref().is_some_and(|s| s.asking),
-        why: stats.status.as_ref().map(|s| format!("{:?}", s.why)).unwrap_or_default(),
+        why: stats.status.as_ref().map(|s| s.why.to_string()).unwrap_or_default(),
+        held: core.engine().is_held(),
         term: stats.term().0,
         life: core.engine().life().to_string(),
         owner: core.engine().register().map(|r| r.owner.address.clone()),
         backup: core.engine().register().and_then(|r| r.backup.as_ref()).map(|b| b.address.clone()),
         exit_status: ended.or(core.engine().register().and_then(|r| r.ended)),
+        in_sync: core.engine().is_in_sync(),
+        arbiter_error: stats.arbiter.what().map(str::to_owned),
+        dial_error: stats.dial.what().map(str::to_owned),
         peer: stats.peer.as_ref().map(|(_, address)| address.clone()),
         position: if live { view.last_position().0 } else { position.0 },
         next_seq: if live { stats.end.0 } else { next.0 },

@@ -1,6 +1,7 @@
 //! What one node counts and measures, for people and metrics. Nothing here decides anything.
 
 use super::latency::Histogram;
+use super::trouble::Trouble;
 use crate::wire::WireError;
 use crate::{Ack, Event, Life, Message, Mode, Packet, Status, Why};
 use gapless_log::{Frame, Seq, Term};
@@ -44,6 +45,12 @@ pub(super) struct Stats {
     pub peer: Option<(Life, String)>,
     /// Who was given up although nothing broke.
     suspected: Option<Life>,
+    /// The arbiter does not answer.
+    pub arbiter: Trouble,
+    /// The other side cannot be reached.
+    pub dial: Trouble,
+    /// No output leaves before a backup joins.
+    pub held: Trouble,
 }
 
 impl Default for Stats {
@@ -67,6 +74,9 @@ impl Default for Stats {
             end: Seq(0),
             peer: None,
             suspected: None,
+            arbiter: Trouble::default(),
+            dial: Trouble::default(),
+            held: Trouble::default(),
         }
     }
 }

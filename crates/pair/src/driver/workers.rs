@@ -7,7 +7,7 @@
 use super::core::Shared;
 use super::mailbox::Command;
 use super::state;
-use crate::arbiter::{Arbiter, PutOutcome};
+use crate::arbiter::{Arbiter, ArbiterError, PutOutcome};
 use crate::{ConnId, Event, Life, Meta, Point, Put, Ticket};
 use gapless_log::{CommitLevel, LogView, Syncer};
 use std::net::{TcpStream, ToSocketAddrs};
@@ -15,7 +15,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Longest attempt to connect.
 const DIAL_TIME_MAX: Duration = Duration::from_secs(1);
@@ -92,19 +92,31 @@ pub(super) fn arbitrate(arbiter: &Mutex<Box<dyn Arbiter>>, jobs: &Receiver<Arbit
             return;
         }
         let mut arbiter = arbiter.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut error = None;
+        let mut failed = |e: ArbiterError, event| {
+            error =
+                Some(format!("{e}; trying again, and nothing that needs the register can happen before it answers"));
+            event
+        };
         let event = match job {
             ArbiterJob::Read(ticket) => match arbiter.read() {
                 Ok(register) => Event::ReadDone(ticket, register),
-                Err(_) => Event::ReadFailed(ticket),
+                Err(e) => failed(e, Event::ReadFailed(ticket)),
             },
             ArbiterJob::Put(ticket, put) => match arbiter.put(&put) {
                 Ok(PutOutcome::Won) => Event::PutDone(ticket, Some(put.new)),
                 Ok(PutOutcome::Lost(standing)) => Event::PutDone(ticket, standing),
-                Err(_) => Event::PutUnknown(ticket),
+                Err(e) => failed(e, Event::PutUnknown(ticket)),
             },
         };
         drop(arbiter);
         let Some(shared) = shared.upgrade() else { return };
+        let mut core = shared.lock();
+        match error {
+            Some(what) => core.stats.arbiter.failed(what, Instant::now()),
+            None => core.stats.arbiter.over(),
+        }
+        drop(core);
         shared.tell([event]);
     }
 }
@@ -248,16 +260,31 @@ fn find_common(view: &LogView, points: &[Point]) -> gapless_log::Result<Point> {
 /// Connects to one address after another.
 pub(super) fn dial(addresses: &Receiver<String>, shared: &Weak<Shared>) {
     while let Ok(address) = addresses.recv() {
-        let found = address.to_socket_addrs().ok().into_iter().flatten();
-        let socket = found.into_iter().find_map(|a| TcpStream::connect_timeout(&a, DIAL_TIME_MAX).ok());
+        let dialled = connect(&address);
         let Some(shared) = shared.upgrade() else { return };
-        let Some(socket) = socket else { continue };
         let mut core = shared.lock();
-        core.dialled(socket);
+        match dialled {
+            Ok(socket) => {
+                core.stats.dial.over();
+                core.dialled(socket);
+            }
+            Err(e) => core.stats.dial.failed(format!("{address}: {e}"), Instant::now()),
+        }
         core.finish();
         drop(core);
         shared.io.wake();
     }
+}
+
+fn connect(address: &str) -> std::io::Result<TcpStream> {
+    let mut last = std::io::Error::other("the name has no address");
+    for address in address.to_socket_addrs()? {
+        match TcpStream::connect_timeout(&address, DIAL_TIME_MAX) {
+            Ok(socket) => return Ok(socket),
+            Err(e) => last = e,
+        }
+    }
+    Err(last)
 }
 
 /// Holds a piece of what several threads share; named for its use in thread arguments.

@@ -100,7 +100,7 @@ pub enum Halt {
     Refused(String),
     /// The other side refused to pair for a reason that time does not heal.
     Unpaired(Refusal),
-    /// The own log, or the replica, failed.
+    /// The own log, or the replica, failed: why, and what that means for the program.
     Failed(String),
     /// The user asked.
     Stopped,
@@ -127,7 +127,7 @@ impl fmt::Display for Halt {
             Halt::HandedOver => f.write_str("handed over as planned"),
             Halt::Refused(why) => f.write_str(why),
             Halt::Unpaired(why) => write!(f, "cannot pair: {why}"),
-            Halt::Failed(why) => write!(f, "{why}; this side has stopped, the other goes on"),
+            Halt::Failed(why) => f.write_str(why),
             Halt::Stopped => f.write_str("stopped on request"),
             Halt::Reborn => f.write_str(
                 "this replica cannot continue from what the owner's log has; starting again as an empty backup",
@@ -164,6 +164,8 @@ pub struct Status {
     pub mode: Mode,
     /// A put is on its way and not known to be won or lost.
     pub asking: bool,
+    /// Owner after a fresh start: every output is held until a backup is in sync.
+    pub held: bool,
     /// The highest term seen.
     pub term: Term,
     /// Why it changed.
@@ -218,8 +220,8 @@ pub enum Why {
     PutLost,
     /// The planned takeover began or ended.
     Handover,
-    /// The life ended.
-    Halted,
+    /// The life ended: why, for a person.
+    Halted(String),
 }
 
 impl fmt::Display for Why {
@@ -246,7 +248,7 @@ impl fmt::Display for Why {
             Why::PutUnknown => "the arbiter does not answer",
             Why::PutLost => "the register had changed",
             Why::Handover => "a planned takeover",
-            Why::Halted => "halted",
+            Why::Halted(why) => why.as_str(),
         })
     }
 }

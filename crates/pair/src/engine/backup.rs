@@ -369,9 +369,21 @@ impl Engine {
             self.fall_silent(Why::Silence);
         }
         self.tick_takeover();
+        self.look_if_named();
         let asleep = matches!(&self.role, Role::Backup(b) if b.session.is_none() && b.takeover.is_none());
         if (asleep || paused) && self.asking.is_none() {
             self.read_paced();
+        }
+    }
+
+    /// Nobody says that the register has come to name this life; a person asks, and a takeover is sooner.
+    fn look_if_named(&mut self) {
+        const PAUSES: u64 = 5;
+        let named = self.register.as_ref().is_some_and(|r| r.backed_by(self.me()));
+        let in_session = matches!(&self.role, Role::Backup(b) if b.session.is_some() && b.takeover.is_none());
+        let pause = Micros(self.config.retry.0 * PAUSES);
+        if in_session && !named && self.asking.is_none() && self.now.since(self.read_at) >= pause {
+            self.read();
         }
     }
 

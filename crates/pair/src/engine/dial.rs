@@ -4,7 +4,7 @@
 //! stranger's connection neither keeps a wanted one out nor keeps this side from dialling; and nobody makes this side ask its arbiter
 //! more often than it would by itself. What it leaves out: what is said on a connection, which is `session`.
 
-use super::{Action, ConnId, Engine, Micros, Role};
+use super::{Action, ConnId, Engine, Micros, Role, Ticket};
 use crate::Hello;
 
 /// A connection that may become a session.
@@ -15,6 +15,8 @@ pub(super) struct Conn {
     dialled: bool,
     /// The other side's HELLO, while it is being answered.
     pub hello: Option<Box<Hello>>,
+    /// The last ticket when it arrived: a register that was asked for later is not older than what it says.
+    pub heard: Ticket,
 }
 
 /// When to dial.
@@ -65,7 +67,7 @@ impl Engine {
         if !self.make_room() {
             return self.act(Action::Close(conn));
         }
-        self.conns.insert(conn, Conn { since: self.now, dialled, hello: None });
+        self.conns.insert(conn, Conn { since: self.now, dialled, hello: None, heard: Ticket(0) });
         match self.role {
             Role::Owner(_) => self.connected_owner(conn),
             Role::Backup(_) => self.connected_backup(conn),

@@ -109,6 +109,22 @@ impl Engine {
         }
     }
 
+    /// Live, but no output leaves before a backup is in sync.
+    pub fn is_held(&self) -> bool {
+        matches!(&self.role, Role::Owner(owner) if owner.hold)
+    }
+
+    /// A backup may take over: this side's, or this side itself.
+    pub fn is_in_sync(&self) -> bool {
+        match &self.role {
+            Role::Owner(owner) => owner.mode() == Mode::Protected,
+            Role::Backup(backup) => {
+                backup.session.is_some() && self.register.as_ref().is_some_and(|r| r.backed_by(self.me()))
+            }
+            Role::Starting | Role::Halted => false,
+        }
+    }
+
     /// The latest register seen.
     pub fn register(&self) -> Option<&Register> {
         self.register.as_ref()
@@ -147,7 +163,7 @@ impl Engine {
             }
             Event::Executed(end) => self.log.report_executed(end),
             Event::LogCut => self.log.cut_done(),
-            Event::LogFailed(why) | Event::ReplicaFailed(why) => self.halt(Halt::Failed(why)),
+            Event::LogFailed(why) | Event::ReplicaFailed(why) => self.fail(&why),
             Event::CommonFound(conn, common) => self.common_found(conn, common),
             Event::StateSaved(conn, nonce, at) => self.state_saved(conn, nonce, at),
             Event::StateUnsaved(conn, nonce, why) => self.state_unsaved(conn, nonce, why),
@@ -219,7 +235,8 @@ impl Engine {
     }
 
     fn status(&mut self, why: Why) {
-        let status = Status { mode: self.mode(), asking: self.asking.is_some(), term: self.term(), why };
+        let (mode, asking, held, term) = (self.mode(), self.asking.is_some(), self.is_held(), self.term());
+        let status = Status { mode, asking, held, term, why };
         self.out.push(Action::Status(status));
     }
 
@@ -252,11 +269,30 @@ impl Engine {
         // Killing comes before everything else: nothing more is released, then the connections go.
         self.role = Role::Halted;
         self.asking = None;
+        let text = why.to_string();
         self.out.push(Action::Halt(why));
         for conn in std::mem::take(&mut self.conns).into_keys() {
             self.out.push(Action::Close(conn));
         }
-        self.status(Why::Halted);
+        self.status(Why::Halted(text));
+    }
+
+    /// This side cannot go on; what that means for the program depends on who else is there.
+    fn fail(&mut self, why: &str) {
+        let after = match &self.role {
+            Role::Owner(Owner { phase: owner::Phase::Protected, session, .. }) => {
+                let at = session.as_ref().map_or(String::new(), |s| format!(" at {}", s.peer.address));
+                format!("this side has stopped; its backup{at} takes over from the last whole step")
+            }
+            Role::Owner(_) => "this side has stopped, and it had no backup: the program runs nowhere now; \
+                               `gapless resume DIR` on its log directory continues from the last whole step"
+                .into(),
+            Role::Backup(backup) if backup.session.is_some() => {
+                "this backup has stopped; the primary goes on without it".into()
+            }
+            Role::Backup(_) | Role::Starting | Role::Halted => "this side has stopped".into(),
+        };
+        self.halt(Halt::Failed(format!("{why}; {after}")));
     }
 
     fn deposed(&mut self) {
@@ -323,7 +359,10 @@ impl Engine {
         match self.role {
             Role::Starting => self.decide_start(),
             Role::Owner(_) => self.check_deposed(),
-            Role::Backup(_) => self.backup_read(),
+            Role::Backup(_) => {
+                self.compare_registers(ticket);
+                self.backup_read();
+            }
             Role::Halted => {}
         }
     }

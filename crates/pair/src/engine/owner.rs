@@ -15,7 +15,7 @@ pub(super) struct Owner {
     /// Outputs below may leave, or have left. Never falls.
     pub committed: Seq,
     /// Nothing leaves until first protected.
-    hold: bool,
+    pub hold: bool,
     pub session: Option<OwnerSession>,
     pub joiner: Option<Joiner>,
     /// The life whose replica disagreed.
@@ -105,7 +105,7 @@ impl Engine {
             self.act(Action::CutLog(whole));
         }
         let (term, generation) = self.register.as_ref().map_or_else(Default::default, |r| (r.term, r.generation));
-        let hold = self.config.hold && why == Why::Fresh;
+        let hold = self.config.hold && whole == Point::ZERO;
         self.role = Role::Owner(Owner {
             phase: Phase::Solo,
             live_end: whole.seq,

@@ -5,7 +5,7 @@
 //! is used once. Packets of any other session are dropped.
 
 use super::owner::{Joiner, Owner, OwnerSession, Transfer};
-use super::{Action, ConnId, Engine, Mutant, Role, Why};
+use super::{Action, Conn, ConnId, Engine, Mutant, Role, Ticket, Why};
 use crate::{Hello, Message, Nonce, Packet, Point, Refusal, Welcome};
 use gapless_log::{Seq, hash};
 
@@ -96,12 +96,27 @@ impl Engine {
             Role::Owner(_) => self.joiner_hello(conn, hello),
             Role::Backup(_) if !hello.owner => self.close(conn),
             Role::Backup(_) | Role::Starting => {
+                let heard = Ticket(self.tickets);
                 if let Some(c) = self.conns.get_mut(&conn) {
-                    c.hello = Some(hello);
+                    (c.hello, c.heard) = (Some(hello), heard);
                 }
                 self.connected_backup(conn);
             }
             Role::Halted => {}
+        }
+    }
+
+    /// An owner that spoke before this read was sent follows another register than the one that was read: the two will never find each other.
+    pub(super) fn compare_registers(&mut self, read: Ticket) {
+        let ours = self.register.as_ref().map(|r| r.uuid);
+        let other = |conn: &Conn| {
+            let theirs = conn.hello.as_ref().and_then(|hello| hello.register).map(|(uuid, _)| uuid);
+            read > conn.heard && theirs.is_some() && theirs != ours
+        };
+        let strangers: Vec<ConnId> = self.conns.iter().filter(|(_, conn)| other(conn)).map(|(&id, _)| id).collect();
+        for conn in strangers {
+            self.status(Why::Refused(Refusal::Register));
+            self.refuse(conn, Refusal::Register);
         }
     }
 

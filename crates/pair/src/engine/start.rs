@@ -57,7 +57,10 @@ impl Engine {
             return self.halt(Halt::Ended(status));
         }
         let owns = self.meta.owns(&register);
+        // Nobody has seen anything of a history without a single whole step: its own directory begins it again, by rule R.
+        let unbegun = owns && self.log.whole == Point::ZERO && !self.lost_power();
         match self.config.start {
+            Start::Fresh if unbegun => self.resume(&register),
             Start::Fresh if register.ended.is_some() => self.fresh(Some(&register)),
             Start::Fresh => {
                 let at = register.owner.address;
@@ -107,7 +110,7 @@ impl Engine {
 
     /// F: begin a history where none is.
     fn fresh(&mut self, ended: Option<&Register>) {
-        if self.log.end() != Point::ZERO || self.meta.life.is_some() {
+        if self.log.whole != Point::ZERO || self.lost_power() {
             return self.halt(Halt::Refused(
                 "the --log directory is not empty; use `gapless resume DIR` or an empty one".into(),
             ));

@@ -62,9 +62,15 @@ struct Registers {
 impl Witness {
     /// Reads every register of `directory` (made if absent) and serves them at `listen`.
     pub fn start(listen: &str, directory: &Path) -> Result<Self, String> {
+        // The address first: it fails without leaving anything behind. Who connects meanwhile waits.
+        let listener = TcpListener::bind(listen).map_err(|e| {
+            let advice = match e.kind() {
+                std::io::ErrorKind::AddrInUse => "; is another witness running there?",
+                _ => "; name an address of this machine with --listen",
+            };
+            format!("cannot listen at {listen}: {e}{advice}")
+        })?;
         let registers = Arc::new(Registers::open(directory)?);
-        let listener = TcpListener::bind(listen)
-            .map_err(|e| format!("cannot listen at {listen}: {e}; is another witness running there?"))?;
         let address = listener.local_addr().map_err(|e| e.to_string())?;
         let (listener, clients) = (Arc::new(listener), Arc::new(Clients::new(clients_max())));
         let stop = Arc::new(AtomicBool::new(false));

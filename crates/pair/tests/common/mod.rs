@@ -326,7 +326,8 @@ impl Plan {
         let name = self.dir.file_name().unwrap().to_string_lossy().into_owned();
         let loud = std::env::var("GAPLESS_TEST_LOUD").is_ok();
         let began = Instant::now();
-        let notify = move |s: &gapless_pair::Status| {
+        let notify = move |notice: &gapless_pair::driver::Notice| {
+            let gapless_pair::driver::Notice::Changed(s) = notice else { return };
             if loud {
                 eprintln!(
                     "{:>8.1} {name}: {:?} asking {} term {} {:?}",

@@ -134,19 +134,23 @@ fn search(k: &mut Kernel, cx: &mut Ctx<'_, '_>, argv: &[Vec<u8>], env: &[Vec<u8>
     if name.contains(&b'/') {
         return Ok(name);
     }
-    let path = env.iter().find_map(|e| e.strip_prefix(b"PATH=")).unwrap_or(b"/usr/local/bin:/usr/bin:/bin");
-    for dir in path.split(|&b| b == b':') {
-        let mut candidate = if dir.is_empty() { b".".to_vec() } else { dir.to_vec() };
-        candidate.push(b'/');
-        candidate.extend_from_slice(&name);
+    for candidate in candidates(&name, env) {
         if fs::content_for_exec(k, cx, libc::AT_FDCWD, &candidate, fs::Last::Follow).is_ok() {
             return Ok(candidate);
         }
     }
-    Err(Fail::Fatal(gapless_log::Error::Refused(format!(
-        "program '{}' not found in PATH",
-        String::from_utf8_lossy(&name)
-    ))))
+    Err(Fail::Fatal(gapless_log::Error::Refused(not_in_path(&name))))
+}
+
+/// Where a name without a slash is looked for, in this order.
+pub(super) fn candidates(name: &[u8], env: &[Vec<u8>]) -> Vec<Vec<u8>> {
+    let path = env.iter().find_map(|e| e.strip_prefix(b"PATH=")).unwrap_or(b"/usr/local/bin:/usr/bin:/bin");
+    let below = |dir: &[u8]| [if dir.is_empty() { b"." } else { dir }, b"/", name].concat();
+    path.split(|&b| b == b':').map(below).collect()
+}
+
+pub(super) fn not_in_path(name: &[u8]) -> String {
+    format!("program '{}' not found in PATH", String::from_utf8_lossy(name))
 }
 
 pub(crate) fn first_process(

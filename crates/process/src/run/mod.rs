@@ -3,6 +3,7 @@
 pub mod deliver;
 pub mod event;
 pub mod exec;
+pub mod fit;
 pub mod jump;
 pub mod launch;
 pub mod patch;

@@ -11,7 +11,7 @@ mod stdout;
 
 pub use describe::describe;
 pub use host::{cpu_features, cpu_time};
-pub use signals::take_over_signals;
+pub use signals::{signals_are_for_the_node, signals_are_for_the_program, take_over_signals};
 
 use crate::kernel::{Kernel, Nanos, ObjectId, decode, encode, input};
 use crate::net::{self, SEND_BYTES_MAX, Socket};
