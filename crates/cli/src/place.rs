@@ -35,6 +35,9 @@ pub fn log(dir: &Path) -> Result<(), String> {
 /// Signals that end a command that only looks.
 const ENDING: [i32; 3] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP];
 
+/// A directory that has not come back for so long is gone for good.
+const STAYS_AWAY: std::time::Duration = std::time::Duration::from_millis(2);
+
 /// A directory of this command's own below `TMPDIR`, gone when it ends, by a signal too.
 pub struct Scratch(TempDir);
 
@@ -50,8 +53,11 @@ impl Scratch {
         let path = dir.path().to_owned();
         let waiter = std::thread::Builder::new().name("signals".into()).spawn(move || {
             let signal = signals.wait();
-            // What is being written at this moment may be missed by the first try.
-            while std::fs::remove_dir_all(&path).is_err() && path.exists() {}
+            // What is being made at this moment may be missed by the first try, and brings the directory back: until it stays away.
+            while path.exists() {
+                let _ = std::fs::remove_dir_all(&path);
+                std::thread::sleep(STAYS_AWAY);
+            }
             signals.die_of(signal)
         });
         waiter.map_err(|e| format!("no thread for signals: {e}"))?;

@@ -132,11 +132,11 @@ mod tests {
             fs::write(dir.path().join(name), text).unwrap();
             fs::set_permissions(dir.path().join(name), fs::Permissions::from_mode(mode)).unwrap();
         };
-        file("script", "#!/bin/sh\nexit 0\n", 0o755);
+        file("fit-script", "#!/bin/sh\nexit 0\n", 0o755);
         file("plain", "#!/bin/sh\n", 0o644);
         file("lost", "#! /nonexistent/interpreter -x\n", 0o755);
         file("text", "no program at all\n", 0o755);
-        file("own", "#!./script\n", 0o755);
+        file("own", "#!./fit-script\n", 0o755);
         fs::create_dir(dir.path().join("folder")).unwrap();
         let check = |name: &str, path: &str| {
             let command = Command {
@@ -154,12 +154,12 @@ mod tests {
         for (name, path, expected) in [
             ("/bin/sh", "", 0),
             ("sh", "/nonexistent:/bin", 0),
-            ("./script", "/bin", 0),
-            ("script", ":/bin", 0),
+            ("./fit-script", "/bin", 0),
+            ("fit-script", ":/bin", 0),
             ("./own", "/bin", 0),
-            ("script", "/bin", 127),
+            ("fit-script", "/bin", 127),
             ("/nonexistent", "/bin", 127),
-            ("./script/below", "/bin", 127),
+            ("./fit-script/below", "/bin", 127),
             ("", "/bin", 127),
             ("./lost", "/bin", 127),
             ("./plain", "/bin", 126),
