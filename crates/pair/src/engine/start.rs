@@ -76,7 +76,8 @@ impl Engine {
             Start::Resume | Start::Auto if owns => self.resume(&register),
             Start::Resume if self.config.accept_loss => self.resume(&register),
             Start::Resume => self.halt(Halt::Refused(format!(
-                "this directory is not the owner of term {}; use `gapless backup` to join {}",
+                "this directory is not the owner of term {0}: use `gapless backup` to join {1}, or `gapless resume` there; \
+                 if that machine is gone for good, go on from here with --accept-loss MACHINE, which names it as switched off",
                 register.term, register.owner.address
             ))),
             Start::Join | Start::Auto => self.join(),
