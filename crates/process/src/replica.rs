@@ -163,6 +163,8 @@ impl ProcessGroup {
             // Our own work alone: neither what the thread computed before, nor what others did to the processor meanwhile.
             let cost = crate::world::cpu_time().saturating_sub(began);
             self.patience = PATIENCE.max(cost * JUMP_COST_FACTOR);
+            // What the thread gave way to is taken now, not after as many more jumps as there may be calls between two looks.
+            self.unpolled = POLL_EVERY_EVENTS;
         }
         self.kernel.position = self.kernel.position.next();
         if self.kernel.now > now {
