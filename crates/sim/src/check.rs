@@ -95,6 +95,20 @@ impl Checker {
         Ok(())
     }
 
+    /// A life may release what lies before `at`. A deposed one obtains nothing new: what it may still let go, late, the log of the latest owner holds.
+    /// That is more than what really leaves: no output need lie there, and the next moment may end the life.
+    pub fn may_release(&self, from: Live, at: Point) -> Result<(), String> {
+        match self.owner {
+            Some(owner) if owner.term > from.term && owner.generation == from.generation && !self.has(at) => {
+                Err(format!(
+                    "DEPOSED: {} (term {}) may release up to {at:?}, which the log of {} (term {}) does not have",
+                    from.life, from.term, owner.life, owner.term
+                ))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The latest owner sealed a frame.
     pub fn sealed(&mut self, life: Life, end: Point) {
         if self.owner.is_some_and(|o| o.life == life) {

@@ -44,6 +44,7 @@ impl Sim {
                 if let Some(run) = &mut self.nodes[node].run {
                     run.commit = seq;
                 }
+                self.check_commit(node);
                 let soon = Micros(self.rng.below(4_000));
                 self.give(node, soon, ToNode::Release);
             }
@@ -74,6 +75,22 @@ impl Sim {
             Action::GoLive(how) => self.go_live(node, how),
             Action::Halt(why) => self.halted(node, why),
             Action::Status(status) => self.status(node, &status),
+        }
+    }
+
+    /// What a live node may release now, against the latest owner's log.
+    fn check_commit(&mut self, node: usize) {
+        let n = &self.nodes[node];
+        let Some(run) = n.run.as_ref().filter(|r| !r.killed && r.commit > Seq(0)) else { return };
+        let Some(live) = run.live else { return };
+        let last = Seq(run.commit.0 - 1);
+        let at = match n.disk.find(last) {
+            Some(frame) => Point::after(&n.disk.frames()[frame]),
+            None if last < n.disk.start().seq => n.disk.start(),
+            None => n.disk.end(),
+        };
+        if let Err(what) = self.checker.may_release(live, at) {
+            self.fail(what);
         }
     }
 
@@ -285,6 +302,10 @@ impl Sim {
             self.met.insert(Met::LossAccepted);
         }
         run.live = Some(live);
+        for other in (0..self.nodes.len()).filter(|&other| other != node) {
+            self.check_commit(other);
+        }
+        let Some(run) = &mut self.nodes[node].run else { return };
         if let Err(e) = run.host.go_live(how.term, how.next, how.chain) {
             return self.fail(format!("n{node} cannot go live: {e}"));
         }

@@ -153,13 +153,15 @@ pub enum Mutant {
     KeepBeyondCommon,
     /// A deposed primary goes on.
     IgnoreDeposed,
+    /// A primary that reads that it is deposed lets go of all that it still holds before it halts.
+    FlushWhenDeposed,
     /// The takeover does not wait until the log is executed to its last mark.
     PromoteBeforeExecuted,
 }
 
 impl Mutant {
     /// Every broken engine.
-    pub const ALL: [Mutant; 23] = [
+    pub const ALL: [Mutant; 24] = [
         Mutant::AckBeforeReceive,
         Mutant::ReleaseBeforeAck,
         Mutant::ReleaseAtEntry,
@@ -182,6 +184,7 @@ impl Mutant {
         Mutant::IntentWiped,
         Mutant::KeepBeyondCommon,
         Mutant::IgnoreDeposed,
+        Mutant::FlushWhenDeposed,
         Mutant::PromoteBeforeExecuted,
     ];
 }

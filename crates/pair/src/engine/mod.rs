@@ -276,6 +276,10 @@ impl Engine {
     }
 
     fn deposed(&mut self) {
+        if self.config.breaks(Mutant::FlushWhenDeposed) && matches!(self.role, Role::Owner(_)) {
+            let end = self.log.end().seq;
+            self.act(Action::Commit(end));
+        }
         let (term, owner) =
             self.register.as_ref().map_or((Term(0), String::new()), |r| (r.term, r.owner.address.clone()));
         self.halt(Halt::Deposed { term, owner });
