@@ -307,8 +307,10 @@ impl<R: Replica> Host<R> {
         self.last_mark = Some(seq);
     }
 
-    /// After the end of the replica: the log's last mark says that everything has left, so that nobody offers it again.
+    /// After the end of the replica: the log's last mark says that everything has left, so that nobody offers it again. Its frame says that all before it
+    /// is synced, so that damage there is never taken for a torn tail; a tail that is torn within the frame itself has lost no step.
     fn close(&mut self, sink: &mut dyn Sink) -> Result<()> {
+        sink.sync()?;
         self.end_step();
         self.seal(sink.synced()).into_iter().try_for_each(|frame| sink.append(frame))
     }
