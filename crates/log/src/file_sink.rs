@@ -143,6 +143,10 @@ impl Sink for FileSink {
         self.syncer.synced()
     }
 
+    fn sync(&mut self) -> Result<()> {
+        self.store.as_mut().expect("present until closed").sync()
+    }
+
     fn order(&mut self) -> Order {
         if self.desk.lock().failed { Order::Halt } else { Order::None }
     }

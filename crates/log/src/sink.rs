@@ -26,6 +26,11 @@ pub trait Sink {
     /// Entries below this number are durable on this side's disk.
     fn synced(&self) -> Seq;
 
+    /// Makes everything durable on this side's disk now, if the sink can wait for that: asked once, at the program's end.
+    fn sync(&mut self) -> Result<()> {
+        Ok(())
+    }
+
     /// Why this sink orders [`Order::Halt`], if it is because of an error of its own.
     fn failure(&mut self) -> Option<Error> {
         None

@@ -5,8 +5,10 @@ mod common;
 use common::{Steps, fast_dir, image, materialise, small};
 use gapless_log::disk::{Dice, Image};
 use gapless_log::inspect::{Body, EXIT_CORRUPT, EXIT_FINE, EXIT_TORN_TAIL, Plain, Range, Render};
+use gapless_log::toy::{Toy, World};
 use gapless_log::{
-    Entry, Error, FrameBuilder, Kind, Level, LogView, Meta, Position, Seq, Store, Term, cat, stat, verify,
+    CommitLevel, End, Entry, Error, FileSink, FrameBuilder, Host, Kind, Level, LogView, Meta, Options, Position,
+    Replayed, Seq, Store, Term, Waker, cat, stat, verify,
 };
 use std::path::{Path, PathBuf};
 
@@ -195,6 +197,55 @@ fn after_a_power_cut_a_hole_behind_what_was_synced_is_a_torn_tail() {
         assert_eq!(status(&changed), expected, "frame {lost}");
         assert_eq!(readable(&changed, &all), (lost >= SYNCED).then_some(lost));
     }
+}
+
+/// The end is synced before the last mark is written, which says so; that mark's own frame is all that may be taken for a torn tail.
+#[test]
+fn of_a_log_that_has_ended_only_the_closing_mark_can_be_torn() {
+    let dir = fast_dir();
+    let waker = Waker::new().unwrap();
+    let store = common::create(dir.path(), small(1 << 20));
+    let mut sink = FileSink::new(store, CommitLevel::Received, waker.clone()).unwrap();
+    let mut host = Host::new(Toy::new(World::chatty(4, 12)), Options { frame_bytes: 1, ..Options::default() });
+    host.go_live(Term(1), Seq(0), 0).unwrap();
+    let End::Exited(exit) = host.run_live(&mut sink, &waker).unwrap() else { panic!("it ends by itself") };
+    let store = sink.close().unwrap();
+    let all = common::frames(&store);
+    drop(store);
+    let last = all.last().unwrap();
+    assert_eq!((last.entries().count(), last.synced()), (1, last.first_seq()), "one mark, everything before it synced");
+    let mut image = image(dir.path());
+    let path = last_segment(&image);
+    let closing = image[&path].len() - last.len();
+    for rebooted in [false, true] {
+        if rebooted {
+            let meta = Meta { boot: 1, ..Meta::decode(&image[Path::new("meta")]).unwrap() };
+            image.insert("meta".into(), meta.encode());
+        }
+        for byte in 0..image[&path].len() {
+            let mut changed = image.clone();
+            changed.get_mut(&path).unwrap()[byte] ^= 1;
+            let expected = if byte < closing { EXIT_CORRUPT } else { EXIT_TORN_TAIL };
+            assert_eq!(status(&changed), expected, "byte {byte}, closing mark from {closing}, rebooted: {rebooted}");
+        }
+    }
+    // Without it every step is still there, the last one too.
+    let mut again = Host::new(Toy::new(World::new(0)), Options::default());
+    let mut found = None;
+    for frame in &all[..all.len() - 1] {
+        again.feed(frame).unwrap();
+        loop {
+            match again.replay_step().unwrap() {
+                Replayed::Step(_) | Replayed::Sync(_) => {}
+                Replayed::Starved => break,
+                Replayed::Ended(status) => {
+                    found = Some(status);
+                    break;
+                }
+            }
+        }
+    }
+    assert_eq!(found, Some(exit));
 }
 
 struct Names;
