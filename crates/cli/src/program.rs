@@ -65,7 +65,8 @@ pub fn record(args: RecordArgs) -> Outcome {
         return Ok(status);
     }
     let level = if args.durable { CommitLevel::Durable } else { CommitLevel::Received };
-    place::fresh(&args.log)?;
+    // A log that never began counts as none: whoever makes the new one looks.
+    place::fresh_or_log(&args.log)?;
     std::fs::create_dir_all(&args.log).map_err(|e| format!("--log {}: {e}", args.log.display()))?;
     let replica = ProcessGroup::new(command, &args.log).map_err(text)?;
     let status = alone::record(&args.log, replica, level, args.checks.options()).map_err(text)?;

@@ -1,15 +1,20 @@
 //! `LOCK`: held with flock by the one process that may write a log directory.
 //!
 //! The kernel drops the lock with the process that holds it, so there is no stale lock to clear. The file is empty and stays.
-//! A child that inherits the descriptor would keep the lock alive: it is close-on-exec, and whoever forks without exec must close it.
+//! A child that inherits the descriptor keeps the lock alive until it execs or dies with its parent: after a kill that may be a moment later than the
+//! death itself, so a lock that is held is asked for again for a while.
 
 use crate::meta::{META_NAME, META_NEW_NAME};
 use crate::{Error, Result};
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 /// Name of the file in a log directory.
 pub const LOCK_NAME: &str = "LOCK";
+
+/// Longest time for which the children of a process that was killed hold on to its lock.
+const DYING_TIME_MAX: Duration = Duration::from_millis(500);
 
 /// The error for a directory in which something stands that is no part of a log.
 pub fn not_empty(dir: &Path, what: &Path) -> Error {
@@ -28,13 +33,19 @@ pub struct DirLock {
 }
 
 impl DirLock {
-    /// Takes the lock of `dir`, which is made if it is not there. Refused at once if another process holds it.
+    /// Takes the lock of `dir`, which is made if it is not there. Refused if another process goes on holding it.
     pub fn take(dir: &Path) -> Result<Self> {
         std::fs::create_dir_all(dir).map_err(|e| Error::io("creating", dir, e))?;
         let path = dir.join(LOCK_NAME);
         let file = File::options().read(true).write(true).create(true).truncate(false).open(&path);
         let file = file.map_err(|e| Error::io("opening", &path, e))?;
-        match file.try_lock() {
+        let asked = Instant::now();
+        let mut tried = file.try_lock();
+        while matches!(tried, Err(TryLockError::WouldBlock)) && asked.elapsed() < DYING_TIME_MAX {
+            std::thread::sleep(DYING_TIME_MAX / 100);
+            tried = file.try_lock();
+        }
+        match tried {
             Ok(()) => Ok(Self { dir: dir.to_owned(), _file: file }),
             Err(TryLockError::WouldBlock) => Err(Error::Refused(format!(
                 "{} is in use by another process; stop that one first, or name another directory",

@@ -172,3 +172,17 @@ fn a_file_sink_commits_what_its_level_promises() {
         assert_eq!(frames(&store), all);
     }
 }
+
+/// As a child that was forked just before its parent was killed does.
+#[test]
+fn a_lock_that_is_given_back_in_a_moment_is_waited_for() {
+    let dir = tempfile::tempdir().unwrap();
+    let held = DirLock::take(dir.path()).unwrap();
+    assert!(DirLock::take(dir.path()).unwrap_err().to_string().contains("in use by another process"));
+    let thread = std::thread::spawn(move || {
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        drop(held);
+    });
+    DirLock::take(dir.path()).unwrap();
+    thread.join().unwrap();
+}
