@@ -316,10 +316,11 @@ impl<R: Replica> Host<R> {
     }
 
     /// After the end of the replica: a last digest, so that a program that ended before the first one was due is compared too; then the log's last mark
-    /// says that everything has left, so that nobody offers it again. Their frame says that all before it is synced, so that damage there is never
+    /// says that everything has left, so that nobody offers it again. Its frame says that all before it is synced, so that damage there is never
     /// taken for a torn tail; a tail that is torn within the frame itself has lost no step.
     fn close(&mut self, sink: &mut dyn Sink) -> Result<()> {
         self.record_digest()?;
+        self.seal(sink.synced()).into_iter().try_for_each(|frame| sink.append(frame))?;
         sink.sync()?;
         self.end_step();
         self.seal(sink.synced()).into_iter().try_for_each(|frame| sink.append(frame))
