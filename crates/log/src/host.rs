@@ -320,9 +320,16 @@ impl<R: Replica> Host<R> {
     /// taken for a torn tail; a tail that is torn within the frame itself has lost no step.
     fn close(&mut self, sink: &mut dyn Sink) -> Result<()> {
         self.record_digest()?;
-        self.seal(sink.synced()).into_iter().try_for_each(|frame| sink.append(frame))?;
-        sink.sync()?;
-        self.end_step();
+        let closed = self.append_sealed(sink).and_then(|()| sink.sync()).and_then(|()| {
+            self.end_step();
+            self.append_sealed(sink)
+        });
+        // Its own thread may have met the disk's error first; that one tells more than the refusal that followed.
+        closed.map_err(|e| sink.failure().unwrap_or(e))
+    }
+
+    /// Seals every whole step and appends it.
+    fn append_sealed(&mut self, sink: &mut dyn Sink) -> Result<()> {
         self.seal(sink.synced()).into_iter().try_for_each(|frame| sink.append(frame))
     }
 
@@ -382,9 +389,7 @@ impl<R: Replica> Host<R> {
                 let since = *unsealed_since.get_or_insert_with(Instant::now);
                 let old = since.elapsed() >= self.options.frame_age;
                 if idle || old || self.writer().unsealed_bytes() >= self.options.frame_bytes {
-                    for frame in self.seal(sink.synced()) {
-                        sink.append(frame)?;
-                    }
+                    self.append_sealed(sink)?;
                     unsealed_since = None;
                 }
             }
