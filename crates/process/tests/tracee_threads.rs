@@ -53,6 +53,19 @@ fn a_fresh_stub_holds_nothing_but_the_scratch_pages_and_the_stack() {
     assert_eq!(pages, 0, "nothing of the kernel's own is left on the stack");
 }
 
+/// Kernels from 6.14 on let the calls 335 (`uretprobe`) and 336 (`uprobe`) pass every filter. A result is no number
+/// of a call, though a child's pid may well be 335.
+#[test]
+fn a_native_call_may_return_any_number() {
+    let mut tracee = Tracee::spawn().unwrap();
+    for number in 300..500 {
+        let result = tracee.native(libc::SYS_dup2, [RESERVED_FDS[0] as u64, number, 0, 0, 0, 0]).unwrap();
+        assert_eq!(result, number as i64);
+        assert_eq!(tracee.native(libc::SYS_close, [number, 0, 0, 0, 0, 0]).unwrap(), 0);
+    }
+    assert_eq!(tracee.native(libc::SYS_close, [300, 0, 0, 0, 0, 0]).unwrap(), -i64::from(libc::EBADF));
+}
+
 const SYS_GETPPID: i64 = libc::SYS_getppid;
 
 const SPIN_UNTIL: &str = r#"

@@ -5,14 +5,18 @@
 //! nothing has to be mapped before calls can be run in a new image:
 //! ```text
 //! SCRATCH_START + 0   syscall     call gadget: the filter allows this one instruction
-//!               + 2   syscall     trap gadget: traced, so it hands control back; entry point
-//!               + 4   ud2 ...     never reached
+//!               + 2   xchg rax, rdi
+//!               + 4   xor eax, eax
+//!               + 6   syscall     trap gadget: traced, so it hands control back
+//!               + 8   ud2 ...     never reached
 //! SCRATCH_DATA        two writable pages for the arguments of injected calls
 //! ```
-//! A native call sets `rip` to the call gadget; its result arrives in `rax`, and the trap gadget
-//! at once presents it as `orig_rax` of a seccomp stop: one stop a call and no signal involved.
-//! (`int3` would do the same, but the kernel unblocks SIGTRAP and resets its handler when the
-//! program has it blocked.)
+//! A native call sets `rip` to the call gadget; its result goes to `rdi`, and the trap gadget at
+//! once presents it in a seccomp stop: one stop a call and no signal involved. (`int3` would do
+//! the same, but the kernel unblocks SIGTRAP and resets its handler when the program has it
+//! blocked.) The trap's own number is always 0: the result must not be it, because newer kernels
+//! let two numbers (335 `uretprobe`, 336 `uprobe`) pass every filter. The image begins behind the
+//! call gadget, and so with the trap.
 
 use std::os::fd::{AsRawFd, OwnedFd};
 
@@ -40,7 +44,7 @@ pub(super) const CALL_GADGET: u64 = SCRATCH_START;
 /// `rip` after that instruction: what the filter compares.
 pub(super) const CALL_GADGET_AFTER: u64 = CALL_GADGET + 2;
 /// `rip` at the stop which the trap gadget causes.
-pub(super) const TRAP_GADGET_AFTER: u64 = CALL_GADGET + 4;
+pub(super) const TRAP_GADGET_AFTER: u64 = CALL_GADGET + 8;
 /// The writable scratch pages.
 pub(super) const SCRATCH_DATA: u64 = SCRATCH_START + PAGE;
 /// How many bytes they hold.
@@ -83,7 +87,7 @@ fn image() -> Vec<u8> {
     elf.extend_from_slice(&2u16.to_le_bytes()); // ET_EXEC
     elf.extend_from_slice(&62u16.to_le_bytes()); // EM_X86_64
     elf.extend_from_slice(&1u32.to_le_bytes());
-    elf.extend_from_slice(&(CALL_GADGET + 2).to_le_bytes()); // entry: the trap gadget
+    elf.extend_from_slice(&CALL_GADGET_AFTER.to_le_bytes()); // entry: on to the trap gadget
     elf.extend_from_slice(&(ELF_HEADER_LEN as u64).to_le_bytes());
     elf.extend_from_slice(&0u64.to_le_bytes());
     elf.extend_from_slice(&0u32.to_le_bytes());
@@ -100,9 +104,12 @@ fn image() -> Vec<u8> {
     }
     elf.resize(PAGE as usize, 0);
     const SYSCALL: [u8; 2] = [0x0f, 0x05];
+    const XCHG_RAX_RDI: [u8; 2] = [0x48, 0x97];
+    const XOR_EAX_EAX: [u8; 2] = [0x31, 0xc0];
     const UD2: [u8; 2] = [0x0f, 0x0b];
-    elf.extend_from_slice(&SYSCALL);
-    elf.extend_from_slice(&SYSCALL);
+    for instruction in [SYSCALL, XCHG_RAX_RDI, XOR_EAX_EAX, SYSCALL] {
+        elf.extend_from_slice(&instruction);
+    }
     while elf.len() < 2 * PAGE as usize {
         elf.extend_from_slice(&UD2);
     }

@@ -459,7 +459,7 @@ impl Tracee {
                         return self.unexpected(status, "running a native call");
                     }
                     self.at = At::Seccomp;
-                    return Ok((Landed::Result(regs.orig_rax as i64), child));
+                    return Ok((Landed::Result(regs.rdi as i64), child));
                 }
                 EVENT_CLONE | EVENT_FORK | EVENT_VFORK => {
                     child = Some(sys::event_message(self.tid)? as pid_t);
