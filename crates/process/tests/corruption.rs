@@ -76,6 +76,16 @@ fn flip_memory(host: &mut Host<ProcessGroup>, choose: impl Fn(&str) -> bool) {
 }
 
 #[test]
+fn a_bit_of_memory_that_is_mapped_for_writing_alone() {
+    disturbed("write_only", "memory of process 2 at 0x70000000", |host| {
+        let tracee = host.replica_mut().tracees_mut().values_mut().next().expect("a thread");
+        let mut byte = [0u8];
+        tracee.peek_force(0x7000_0123, &mut byte).expect("a mapped page");
+        tracee.poke_force(0x7000_0123, &[byte[0] ^ 1]).expect("a mapped page");
+    });
+}
+
+#[test]
 fn a_bit_of_the_stack() {
     disturbed("stdio", "memory of process 2 at 0x", |host| {
         flip_memory(host, |name| name == "[stack]" || name.is_empty())

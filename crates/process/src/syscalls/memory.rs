@@ -6,7 +6,8 @@ use crate::kernel::{Ctx, Errno, Fail, Kernel, done, fail, input};
 use crate::object::Object;
 use crate::tracee::{SCRATCH_END, SCRATCH_START};
 use libc::{
-    MAP_ANONYMOUS, MAP_FIXED, MAP_FIXED_NOREPLACE, MAP_SHARED, MAP_SHARED_VALIDATE, MAP_TYPE, PROT_EXEC, PROT_WRITE,
+    MAP_ANONYMOUS, MAP_FIXED, MAP_FIXED_NOREPLACE, MAP_SHARED, MAP_SHARED_VALIDATE, MAP_TYPE, PROT_EXEC, PROT_READ,
+    PROT_WRITE,
 };
 use std::os::fd::AsFd;
 
@@ -47,6 +48,11 @@ fn chosen(
     ))))
 }
 
+/// On x86-64 what may be written may be read; said so, digests and state jumps can read it too.
+fn native_prot(prot: u64) -> u64 {
+    if prot as i32 & PROT_WRITE != 0 { prot | PROT_READ as u64 } else { prot }
+}
+
 fn result(ret: i64) -> SysResult {
     if ret < 0 { fail(-ret as i32) } else { done(ret) }
 }
@@ -64,6 +70,7 @@ pub fn mmap(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
     }
     let shared = matches!(flags & MAP_TYPE, MAP_SHARED | MAP_SHARED_VALIDATE);
     let native_flags = flags as u64;
+    let native_prot = native_prot(prot);
     let mut backing = None;
     let mut key = None;
     if flags & MAP_ANONYMOUS == 0 {
@@ -89,14 +96,16 @@ pub fn mmap(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
     let real_fd = passed.map_or(u64::MAX, |fd| fd as u64);
     let native_offset = if backing.is_some() { offset } else { 0 };
     let ret = if fixed {
-        cx.tracee().native(libc::SYS_mmap, [addr, len, prot, native_flags, real_fd, native_offset])?
+        cx.tracee().native(libc::SYS_mmap, [addr, len, native_prot, native_flags, real_fd, native_offset])?
     } else {
         chosen(k, cx, |cx, at| {
             let (addr, extra) = match at {
                 Some(at) => (at, MAP_FIXED_NOREPLACE as u64),
                 None => (addr, 0),
             };
-            Ok(cx.tracee().native(libc::SYS_mmap, [addr, len, prot, native_flags | extra, real_fd, native_offset])?)
+            Ok(cx
+                .tracee()
+                .native(libc::SYS_mmap, [addr, len, native_prot, native_flags | extra, real_fd, native_offset])?)
         })?
     };
     if let Some(fd) = passed {
@@ -169,7 +178,7 @@ pub fn mprotect(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult
     if touches_scratch(a[0], a[1]) {
         return fail(libc::EINVAL);
     }
-    let ret = cx.tracee().native(libc::SYS_mprotect, *a)?;
+    let ret = cx.tracee().native(libc::SYS_mprotect, [a[0], a[1], native_prot(a[2]), 0, 0, 0])?;
     if ret == 0 && a[2] as i32 & PROT_EXEC != 0 {
         crate::run::patch::executable(k, cx, a[0], a[0] + page_up(a[1]))?;
     }

@@ -188,6 +188,7 @@ macro_rules! each_guest {
             unix_stream
             vfork
             wait
+            write_only
             zeroed_data
         }
     };
