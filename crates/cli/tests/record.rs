@@ -232,6 +232,20 @@ echo replay $?
     assert!(replay["position"].as_u64() > Some(0), "{replay}");
 }
 
+/// Room for the stub (16 KiB) but not for the program: it is there, and must not be called missing.
+#[test]
+fn no_room_for_the_program_is_not_a_missing_program() {
+    let area = Area::new("no-room");
+    let log = area.join("log");
+    let script = "trap '' XFSZ; ulimit -f 20; exec \"$0\" record --log \"$1\" -- bash -c :";
+    let mut command = area.command("bash", area.path());
+    command.args(["-c", script, env!("CARGO_BIN_EXE_gapless")]).arg(&log).stdout(Stdio::null());
+    let output = command.output().expect("bash runs");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(125), "{said}");
+    assert!(said.contains("File too large") && !said.contains("not found"), "{said}");
+}
+
 #[test]
 fn a_missing_argument_names_the_next_step() {
     let out = Command::new(env!("CARGO_BIN_EXE_gapless")).args(["record", "--log", "x"]).output().expect("it runs");

@@ -135,8 +135,11 @@ fn search(k: &mut Kernel, cx: &mut Ctx<'_, '_>, argv: &[Vec<u8>], env: &[Vec<u8>
         return Ok(name);
     }
     for candidate in candidates(&name, env) {
-        if fs::content_for_exec(k, cx, libc::AT_FDCWD, &candidate, fs::Last::Follow).is_ok() {
-            return Ok(candidate);
+        match fs::content_for_exec(k, cx, libc::AT_FDCWD, &candidate, fs::Last::Follow) {
+            Ok(_) => return Ok(candidate),
+            Err(Fail::Errno(_)) => {}
+            // A full disk, say, does not mean that it is not there.
+            Err(fatal @ Fail::Fatal(_)) => return Err(fatal),
         }
     }
     Err(Fail::Fatal(gapless_log::Error::Refused(not_in_path(&name))))
