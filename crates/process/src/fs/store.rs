@@ -309,7 +309,7 @@ fn marked_lock(dir: &Path) -> Option<File> {
     lock.metadata().is_ok_and(|m| m.is_file() && m.len() == 0).then_some(lock)
 }
 
-/// Names that [`Store::new`] makes in its directory.
+/// Names that a store makes in its directory.
 pub const STORE_NAMES: [&str; 2] = [CONTENT, FILES];
 
 /// The first thing below `dir` that stands where a store keeps its files and is none of them; `None` if a store may use the directory.
