@@ -372,8 +372,9 @@ impl Core {
         let following = match self.mode() {
             Mode::Closing | Mode::Protected => Following::Backup(self.stats.lag().1),
             Mode::Solo if self.links.values().any(Link::streams) => {
-                let lag = self.sealed.0.saturating_sub(self.stats.acked.executed.0);
-                if lag > self.lag_entries_max / 2 { Following::Joiner(lag) } else { Following::Nobody }
+                let (end, executed) = (self.sealed.0, self.stats.acked.executed.0);
+                let far = end.saturating_sub(executed) > self.lag_entries_max / 2;
+                if far { Following::Joiner { end, executed } } else { Following::Nobody }
             }
             _ => Following::Nobody,
         };
