@@ -9,12 +9,12 @@
 
 use super::inode::{Body, Child, Inode, InodeId, Node, ROOT, Time};
 use super::path::NAME_MAX;
-use super::{Fs, host};
+use super::{Fs, host, store};
 use gapless_log::{Error, Result};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::CString;
 use std::fs::{self, DirBuilder, OpenOptions, Permissions};
-use std::io::{ErrorKind, Read};
+use std::io::ErrorKind;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt, lchown, symlink};
 use std::path::{Path, PathBuf};
@@ -239,7 +239,7 @@ impl Export<'_> {
         let from = self.fs.store.open(name, false)?;
         let new = OpenOptions::new().write(true).create_new(true).mode(0o600).custom_flags(libc::O_NOFOLLOW).open(path);
         let mut file = new.map_err(|e| Error::disk("creating", path, e))?;
-        let copied = std::io::copy(&mut from.take(body.size()), &mut file);
+        let copied = store::copy_all(&from, &mut file, body.size());
         let copied = copied.map_err(|e| Error::disk("writing", path, e))?;
         if copied != body.size() {
             return Err(Error::Level(format!(

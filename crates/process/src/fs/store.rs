@@ -12,7 +12,7 @@
 use gapless_log::{Error, Result};
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
-use std::io::{ErrorKind, Write};
+use std::io::{ErrorKind, Read, Seek, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -201,8 +201,7 @@ impl Store {
         let number = self.create()?;
         let path = self.path(Name::Private(number));
         let mut to = self.open(Name::Private(number), true)?;
-        // `io::copy` uses copy_file_range, which shares blocks where the file system can.
-        std::io::copy(&mut &source, &mut to).map_err(|e| disk("copying to", path, e))?;
+        copy_all(&source, &mut to, u64::MAX).map_err(|e| disk("copying to", path, e))?;
         Ok(number)
     }
 
@@ -326,6 +325,18 @@ pub fn foreign(dir: &Path) -> Option<PathBuf> {
 }
 
 /// An error of the disk below a store, which is this side's own.
+/// Copies what is left of `from`, or so many bytes, to a new file; how many there were. `io::copy` uses copy_file_range, which shares blocks where
+/// the file system can; a signal of the supervisor's that comes in the middle ends that with EINTR, after any part of it.
+pub(super) fn copy_all(from: &File, to: &mut File, at_most: u64) -> std::io::Result<u64> {
+    loop {
+        let done = to.stream_position()?;
+        match std::io::copy(&mut from.take(at_most - done), to) {
+            Err(e) if e.kind() == ErrorKind::Interrupted => {}
+            copied => return copied.map(|n| done + n),
+        }
+    }
+}
+
 fn disk(what: &'static str, path: impl Into<PathBuf>, e: std::io::Error) -> Error {
     Error::disk(what, path, e)
 }
@@ -381,5 +392,49 @@ impl Receiving {
             self.to = None;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::AtomicBool;
+
+    extern "C" fn nothing(_: i32) {}
+
+    /// Timers and children send the supervisor's thread signals at any time.
+    #[test]
+    fn a_copy_goes_on_after_any_signal() {
+        // SAFETY: a handler that does nothing, without SA_RESTART, for a signal that nobody else uses here.
+        let me = unsafe {
+            let mut action: libc::sigaction = std::mem::zeroed();
+            action.sa_sigaction = nothing as *const () as usize;
+            libc::sigaction(libc::SIGUSR2, &raw const action, std::ptr::null_mut());
+            libc::pthread_self()
+        };
+        let bytes: Vec<u8> = (0..8u32 << 20).map(|n| (n / 1000) as u8).collect();
+        let dir = tempfile::tempdir().unwrap();
+        let (from, to) = (dir.path().join("from"), dir.path().join("to"));
+        std::fs::write(&from, &bytes).unwrap();
+        let over = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                while !over.load(Ordering::Relaxed) {
+                    // SAFETY: the thread lives until this scope ends.
+                    unsafe { libc::pthread_kill(me, libc::SIGUSR2) };
+                }
+            });
+            let mut wrong = None;
+            for at_most in [u64::MAX, 5_000_000, u64::MAX, u64::MAX] {
+                let mut copy = File::create(&to).unwrap();
+                let copied = copy_all(&File::open(&from).unwrap(), &mut copy, at_most);
+                let whole = bytes.len().min(usize::try_from(at_most).unwrap());
+                let same =
+                    copied.as_ref().is_ok_and(|&n| n == whole as u64) && std::fs::read(&to).unwrap() == bytes[..whole];
+                wrong = wrong.or((!same).then(|| format!("{copied:?} of {whole}")));
+            }
+            over.store(true, Ordering::Relaxed);
+            assert_eq!(wrong, None);
+        });
     }
 }
