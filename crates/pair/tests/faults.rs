@@ -305,6 +305,18 @@ fn a_full_disk_of_the_backup_leaves_the_primary_alone() {
 }
 
 #[test]
+fn a_backup_whose_directory_is_removed_protects_nobody_and_says_so() {
+    let home = tempfile::tempdir().unwrap();
+    let (primary, backup, plan) = protected(home.path(), |_| {});
+    std::fs::remove_dir_all(&backup.dir).unwrap();
+    let end = backup.end().unwrap();
+    assert!(end.contains("was removed while it was in use"), "{end}");
+    primary.wait_mode("solo");
+    wait_more(&plan.world, 100);
+    check(&plan, primary);
+}
+
+#[test]
 fn level_durable_holds_through_kills() {
     let home = tempfile::tempdir().unwrap();
     let durable = |plan: &mut Plan| plan.commit = Commit::Durable;

@@ -8,8 +8,8 @@ use super::core::Shared;
 use super::mailbox::Command;
 use super::state;
 use crate::arbiter::{Arbiter, ArbiterError, PutOutcome};
-use crate::{ConnId, Event, Life, Meta, Point, Put, Ticket};
-use gapless_log::{CommitLevel, LogView, Syncer};
+use crate::{ConnId, Event, Life, Meta, Mode, Point, Put, Ticket};
+use gapless_log::{CommitLevel, LogView, META_NAME, Syncer};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -134,8 +134,16 @@ pub(super) fn work_disk(
         match jobs.next(SYNC_EVERY, &mut waiting) {
             Ok(()) => {}
             Err(RecvTimeoutError::Timeout) if syncer.synced() < syncer.written() => waiting.push(DiskJob::Sync),
-            Err(RecvTimeoutError::Timeout) => continue,
+            Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return,
+        }
+        if let Some(shared) = shared.upgrade()
+            && let Some(end) = removed(view.dir(), &shared)
+        {
+            // Before a job fails over it and says less.
+            waiting.clear();
+            shared.tell([end]);
+            continue;
         }
         let sync = waiting.iter().any(|job| matches!(job, DiskJob::Sync));
         let mut events = Vec::new();
@@ -181,6 +189,15 @@ pub(super) fn work_disk(
         // The engine has heard of the new log before it can hear of its state.
         loads.into_iter().for_each(|load| shared.mail.post(load));
     }
+}
+
+/// A backup whose directory was removed protects nobody: what it acknowledges is in no file, and it could not take over. (An owner goes on: it has a
+/// backup, or nothing better.)
+fn removed(dir: &Path, shared: &Shared) -> Option<Event> {
+    let backup = matches!(shared.lock().mode(), Mode::Joining | Mode::Acking | Mode::Silent);
+    (backup && !dir.join(META_NAME).exists()).then(|| {
+        Event::LogFailed(format!("{} was removed while it was in use; start this backup again", dir.display()))
+    })
 }
 
 /// Replaces the log by an empty one that begins with `state`.
