@@ -32,6 +32,7 @@ pub(super) struct Stats {
     pub strangers: u64,
     pub last_stranger: Option<WireError>,
     unprotected: Duration,
+    protected_since: Option<Instant>,
     unprotected_since: Option<Instant>,
     silent_since: Option<Instant>,
     /// Sealed, not committed.
@@ -65,6 +66,7 @@ impl Default for Stats {
             strangers: 0,
             last_stranger: None,
             unprotected: Duration::ZERO,
+            protected_since: None,
             unprotected_since: None,
             silent_since: None,
             flight: VecDeque::new(),
@@ -131,9 +133,10 @@ impl Stats {
     }
 
     pub fn committed(&mut self, seq: Seq) {
-        let protected = self.mode() == Some(Mode::Protected);
+        // What waited for a first backup, or for a register, says nothing of how fast a commit is.
+        let since = self.protected_since.filter(|_| self.mode() == Some(Mode::Protected));
         while let Some(frame) = self.flight.front().filter(|f| f.end <= seq) {
-            if protected {
+            if since.is_some_and(|since| frame.at >= since) {
                 self.latency.record(frame.at.elapsed());
             }
             self.flight.pop_front();
@@ -177,6 +180,9 @@ impl Stats {
                 self.unprotected_since = None;
             }
             _ => {}
+        }
+        if status.mode == Mode::Protected && before != Some(Mode::Protected) {
+            self.protected_since = Some(now);
         }
         self.status = Some(status.clone());
     }
