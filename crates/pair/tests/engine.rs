@@ -159,6 +159,24 @@ fn protected(change: impl FnOnce(&mut Config), frames: u64) -> (Side, Nonce, Log
     (side, nonce, log)
 }
 
+/// The program itself comes with the first step: before that there is nothing to take over with.
+#[test]
+fn a_joiner_that_has_executed_nothing_is_not_named() {
+    let mut side = Side::new(A, Start::Fresh, |_| ());
+    side.event(Event::Start).event(Event::Connected(C1)).hear(Nonce::NONE, Message::Hello(Box::new(hello(B, false))));
+    let nonce = side.seen.iter().find_map(|a| match a {
+        Action::Send(_, Packet { nonce, message: Message::Welcome(_) }) => Some(*nonce),
+        _ => None,
+    });
+    let (nonce, mut log) = (nonce.expect("a session was opened"), Log::new());
+    ack(&mut side, nonce, 0);
+    seal(&mut side, &mut log);
+    side.hear(nonce, Message::Ack(Ack { received: Seq(2), durable: Seq(2), executed: Seq(0) }));
+    assert_eq!(side.engine.mode(), Mode::Closing);
+    ack(&mut side, nonce, 2);
+    assert_eq!(side.engine.mode(), Mode::Protected);
+}
+
 fn seal(side: &mut Side, log: &mut Log) {
     let end = Point::after(&log.frame());
     side.event(Event::Sealed(end)).event(Event::Written(end.seq));

@@ -5,8 +5,8 @@
 
 use gapless_log::{Identity, Seq};
 use gapless_pair::{
-    Action, Commit, Config, ConnId, Engine, Event, Found, Handover, Hello, Life, Message, Meta, Micros, Mode, Nonce,
-    Packet, Point, Put, Register, Seat, Start,
+    Ack, Action, Commit, Config, ConnId, Engine, Event, Found, Handover, Hello, Life, Message, Meta, Micros, Mode,
+    Nonce, Packet, Point, Put, Register, Seat, Start,
 };
 
 fn seat(node: u64, id: u128) -> Seat {
@@ -68,14 +68,20 @@ impl World {
             Action::Kill => Some(Event::Killed),
             Action::FindCommon(conn, _) => Some(Event::CommonFound(conn, Point::ZERO)),
             Action::Send(conn, packet) => {
-                let offered = matches!(packet.message, Message::Handover(Handover::Offer { .. }));
-                let ready = Packet { nonce: packet.nonce, message: Message::Handover(Handover::Ready) };
-                offered.then_some(Event::Received(conn, ready))
+                let answer = match packet.message {
+                    Message::Handover(Handover::Offer { .. }) => Message::Handover(Handover::Ready),
+                    Message::Welcome(_) => Message::Ack(Ack { received: END.seq, durable: END.seq, executed: END.seq }),
+                    _ => return None,
+                };
+                Some(Event::Received(conn, Packet { nonce: packet.nonce, message: answer }))
             }
             _ => None,
         }
     }
 }
+
+/// Where the log ends: after one step.
+const END: Point = Point { seq: Seq(2), chain: 5 };
 
 #[test]
 fn a_handed_over_directory_joins() {
@@ -83,6 +89,9 @@ fn a_handed_over_directory_joins() {
     let mut world = World::new(primary, Start::Fresh, Meta::default(), None, &backup);
     let uuid = world.register.as_ref().expect("a fresh start puts").uuid;
     let term = world.register.as_ref().expect("a fresh start puts").term;
+    // A joiner that has executed nothing could not take over, and is not named.
+    world.happens(Event::Sealed(END));
+    world.happens(Event::Written(END.seq));
     world.happens(Event::Connected(CONN));
     let hello = Hello {
         seat: backup.clone(),

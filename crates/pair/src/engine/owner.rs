@@ -197,10 +197,11 @@ impl Engine {
         if self.config.breaks(Mutant::PutBeforeCovered) {
             covered = Seq(0);
         }
-        let acked_once = session.acked != Ack::default() || end == Seq(0);
+        // Who has executed no step could not take over: the program itself comes with the first one.
+        let begun = session.executed() > Seq(0);
         let covers = owner.phase == Phase::Closing
             && owner.ending.is_none()
-            && acked_once
+            && begun
             && session.held(commit) >= covered
             && session.executed().0 + lag_max >= end.0;
         if let (true, Some(register)) = (covers, &self.register) {
