@@ -140,8 +140,8 @@ fn hello(node: u64, owner: bool) -> Hello {
     }
 }
 
-/// A primary in Protected with `frames` frames, everything acknowledged; and its session's nonce.
-fn protected(change: impl FnOnce(&mut Config), frames: u64) -> (Side, Nonce, Log) {
+/// A fresh primary that has opened a session with a joiner; and the session's nonce.
+fn with_session(change: impl FnOnce(&mut Config)) -> (Side, Nonce) {
     let mut side = Side::new(A, Start::Fresh, change);
     side.event(Event::Start).event(Event::Connected(C1)).hear(Nonce::NONE, Message::Hello(Box::new(hello(B, false))));
     let nonce = side.seen.iter().find_map(|a| match a {
@@ -149,6 +149,12 @@ fn protected(change: impl FnOnce(&mut Config), frames: u64) -> (Side, Nonce, Log
         _ => None,
     });
     let nonce = nonce.expect("a session was opened");
+    (side, nonce)
+}
+
+/// A primary in Protected with `frames` frames, everything acknowledged; and its session's nonce.
+fn protected(change: impl FnOnce(&mut Config), frames: u64) -> (Side, Nonce, Log) {
+    let (mut side, nonce) = with_session(change);
     let mut log = Log::new();
     for _ in 0..frames {
         seal(&mut side, &mut log);
@@ -162,13 +168,8 @@ fn protected(change: impl FnOnce(&mut Config), frames: u64) -> (Side, Nonce, Log
 /// The program itself comes with the first step: before that there is nothing to take over with.
 #[test]
 fn a_joiner_that_has_executed_nothing_is_not_named() {
-    let mut side = Side::new(A, Start::Fresh, |_| ());
-    side.event(Event::Start).event(Event::Connected(C1)).hear(Nonce::NONE, Message::Hello(Box::new(hello(B, false))));
-    let nonce = side.seen.iter().find_map(|a| match a {
-        Action::Send(_, Packet { nonce, message: Message::Welcome(_) }) => Some(*nonce),
-        _ => None,
-    });
-    let (nonce, mut log) = (nonce.expect("a session was opened"), Log::new());
+    let (mut side, nonce) = with_session(|_| ());
+    let mut log = Log::new();
     ack(&mut side, nonce, 0);
     seal(&mut side, &mut log);
     side.hear(nonce, Message::Ack(Ack { received: Seq(2), durable: Seq(2), executed: Seq(0) }));
