@@ -201,6 +201,8 @@ pub struct Board {
     urgent: bool,
     /// An I/O error of the host that an access met; the next event reports it.
     failure: Option<io::Error>,
+    /// A disk has a new request: whoever runs the hart must look at the deadlines again.
+    rescheduled: bool,
     external_interrupt: bool,
 }
 
@@ -233,6 +235,7 @@ impl Board {
             said: Vec::new(),
             urgent: false,
             failure: None,
+            rescheduled: false,
             external_interrupt: false,
         }
     }
@@ -309,6 +312,35 @@ impl Board {
         std::mem::take(&mut self.said)
     }
 
+    /// What was said and not yet taken.
+    pub fn said(&self) -> &[Said] {
+        &self.said
+    }
+
+    /// Says something that no device here says: firmware, or what a snapshot in the middle of a step held.
+    pub fn say(&mut self, what: impl IntoIterator<Item = Said>) {
+        self.said.extend(what);
+    }
+
+    /// Something was said since the last call that should leave at once.
+    pub fn take_urgent(&mut self) -> bool {
+        self.rescheduled = false;
+        std::mem::take(&mut self.urgent)
+    }
+
+    /// The reset line: devices as new; disks and the wall clock go on. Waits for the disks.
+    pub fn reset(&mut self) -> io::Result<()> {
+        self.state()?;
+        let devices = &mut self.devices;
+        (devices.plic, devices.uart) = (Plic::new(), Uart::new());
+        devices.blocks.iter_mut().for_each(Mmio::reset);
+        devices.net.iter_mut().for_each(Mmio::reset);
+        devices.rng.reset();
+        self.devices.wire();
+        self.external_interrupt = self.devices.plic.interrupt();
+        Ok(())
+    }
+
     /// The disks, to be saved and loaded at the same position as [`Board::state`].
     pub fn disks(&mut self) -> &mut [Box<dyn Storage>] {
         &mut self.disks
@@ -324,10 +356,9 @@ impl Board {
         self.disks
     }
 
-    /// All state but memory and disks, as bytes: between two steps, when nothing said is left to take. Waits for the disks' answers to what the guest
+    /// All state but memory, disks and what was said, as bytes. Waits for the disks' answers to what the guest
     /// has asked, since these are part of it.
     pub fn state(&mut self) -> io::Result<Vec<u8>> {
-        assert!(self.said.is_empty(), "what was said is taken before the state is");
         if let Some(failure) = self.failure.take() {
             return Err(failure);
         }
@@ -373,6 +404,7 @@ impl Bus for Board {
             (stored, submitted)
         });
         self.failure = self.failure.take().or(submitted.err());
+        self.rescheduled = true;
         stored
     }
 
@@ -381,6 +413,6 @@ impl Bus for Board {
     }
 
     fn wants_end(&self) -> bool {
-        self.urgent || self.failure.is_some()
+        self.urgent || self.rescheduled || self.failure.is_some()
     }
 }

@@ -162,6 +162,12 @@ impl Computer {
         self.board.frame_room()
     }
 
+    /// The guest's network driver takes large frames and frames without checksums.
+    pub fn takes_offloads(&self) -> bool {
+        const WANTED: u64 = 1 << 1 | 1 << 7 | 1 << 8; // GUEST_CSUM, GUEST_TSO4, GUEST_TSO6
+        self.board.net_features().is_some_and(|features| features & WANTED == WANTED)
+    }
+
     /// Bytes that may be typed.
     pub fn console_room(&self) -> usize {
         self.board.console_room()

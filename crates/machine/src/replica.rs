@@ -173,6 +173,7 @@ impl Machine {
                 take(computer, event::CONSOLE, typed)?;
             }
         }
+        world.offers(computer.takes_offloads())?;
         if !computer.wants_frame() || world.next_frame()?.is_none() {
             return Ok(());
         }

@@ -15,8 +15,9 @@ use crate::board::{Board, Parts};
 use crate::clock::Line;
 use crate::computer::{Computer, Medium, Power};
 use crate::digest::PageHashes;
+use crate::device::Said;
 use crate::disk::{BLOCK_BYTES, Base, Overlay};
-use crate::hart::Hart;
+use crate::hart::{Bus, Hart};
 use crate::memory::{GuestAddr, Memory, PAGE_BYTES, RAM_BASE};
 use crate::pack::{CHUNK_BYTES, Packer, unpack};
 use crate::setup::{Disk, MEMORY_BYTES, Setup};
@@ -35,18 +36,22 @@ pub(crate) const IMAGE_BYTES_MAX: u64 = 1 << 30;
 struct Header {
     setup: Setup,
     rest: Rest,
+    /// Said in a step that has not ended.
+    said: Vec<Said>,
     hart: Vec<u8>,
     board: Vec<u8>,
 }
 
 /// What neither the hart nor a device knows.
-#[derive(Clone, Copy, Serialize, Deserialize)]
-pub(crate) struct Rest {
+#[derive(Serialize, Deserialize)]
+struct Rest {
     line: Line,
     idle: bool,
     power: Power,
     frames_open: bool,
     boots: u32,
+    /// What LR has reserved.
+    reservation: Option<u64>,
 }
 
 /// A directory below the log's for what a machine needs beside its log.
@@ -66,9 +71,11 @@ fn writing(e: io::Error) -> Error {
 }
 
 impl Computer {
-    pub(crate) fn rest(&self) -> Rest {
-        let (line, idle, power) = (*self.line(), self.idle, self.power);
-        Rest { line, idle, power, frames_open: self.frames_open, boots: self.boots }
+    fn rest(&self) -> Rest {
+        let (line, idle, power, frames_open, boots) =
+            (*self.line(), self.idle, self.power, self.frames_open, self.boots);
+        let reservation = self.board.memory_ref().reservation.map(|at| at.0);
+        Rest { line, idle, power, frames_open, boots, reservation }
     }
 
     /// All of the devices' state, as bytes.
@@ -84,7 +91,8 @@ impl Computer {
     pub fn save(&mut self, portable: bool, to: &mut dyn Write) -> Result<()> {
         let mut to = Hashing { to, hasher: Hasher::new() };
         let board = self.board_state()?;
-        let header = Header { setup: self.setup.clone(), rest: self.rest(), hart: self.hart.save(), board };
+        let (setup, rest, said) = (self.setup.clone(), self.rest(), self.board.said().to_vec());
+        let header = Header { setup, rest, said, hart: self.hart.save(), board };
         let header = postcard::to_stdvec(&header).expect("plain data encodes");
         let begun = to
             .write_all(&MAGIC)
@@ -152,13 +160,14 @@ impl Computer {
         if u128::from_le_bytes(found) != hash {
             return Err(bad("its hash differs, so it is damaged"));
         }
-        let hart = Hart::load(&header.hart, &mut memory).ok_or_else(|| bad("its hart"))?;
+        let hart = Hart::load(&header.hart).ok_or_else(|| bad("its hart"))?;
         let mut computer = Self::assemble(setup, medium, memory, disks, images)?;
-        let Rest { line, idle, power, frames_open, boots } = header.rest;
+        let Rest { line, idle, power, frames_open, boots, reservation } = header.rest;
         (computer.hart, computer.idle, computer.power) = (hart, idle, power);
         (computer.frames_open, computer.boots) = (frames_open, boots);
         computer.board.restore(&header.board).map_err(|e| bad(&e.to_string()))?;
-        computer.board.say(rest_said);
+        computer.board.say(header.said);
+        computer.board.memory().reservation = reservation.map(GuestAddr);
         computer.set_line(line);
         Ok(computer)
     }

@@ -11,6 +11,7 @@ pub mod virtio;
 
 use crate::memory::Memory;
 use gapless_log::Position;
+use serde::{Deserialize, Serialize};
 
 pub use crate::hart::AccessFault;
 
@@ -24,7 +25,7 @@ pub struct Moment {
 }
 
 /// Something that a device wants done outside of the machine. It leaves only under the output rule.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Said {
     /// A byte on the console.
     Console(u8),

@@ -4,10 +4,9 @@
 
 pub mod console;
 
-use crate::NET_HEADER_BYTES;
 use crate::steer::Steer;
 use console::Console;
-use gapless_gate::{Port, announce};
+use gapless_gate::{FRAME_BYTES_MAX, Guest, Passt, Port, Sent, Tap, announce};
 use gapless_log::{Error, Result, Waker};
 use std::os::fd::{AsRawFd, RawFd};
 use std::path::PathBuf;
@@ -30,7 +29,7 @@ pub enum Net {
     None,
     /// This TAP device.
     Tap(String),
-    /// A passt of its own, with these further arguments.
+    /// A passt of its own, which forwards these TCP ports of the host (`127.0.0.1/6390:6379`).
     Passt(Vec<String>),
 }
 
@@ -46,15 +45,15 @@ pub enum ConsoleAt {
     Socket(PathBuf),
 }
 
-/// Largest frame that a port gives: a segment of 64 KiB, its Ethernet header and the virtio-net header.
-const FRAME_BYTES_MAX: usize = (64 << 10) + 64 + NET_HEADER_BYTES;
 /// A frame that cannot leave because the port is full is tried again for so long; then it is lost, as on any wire.
 const FULL_MAX: Duration = Duration::from_millis(20);
 
 /// The outside.
 #[derive(Debug)]
 pub(crate) struct World {
-    port: Option<Port>,
+    port: Port,
+    /// The guest takes large frames and frames without checksums; as the port was told last.
+    offloads: bool,
     pub console: Console,
     pub steer: Steer,
     frame: Vec<u8>,
@@ -72,13 +71,17 @@ impl World {
                     "the machine has a network device and this side has nowhere to plug it in: give --net tap=NAME".into(),
                 ));
             }
-            Net::None => None,
-            _ if !net => None,
-            Net::Tap(name) => Some(Port::tap(name).map_err(level)?),
-            Net::Passt(arguments) => Some(Port::passt(arguments).map_err(level)?),
+            Net::None => Port::None,
+            _ if !net => Port::None,
+            Net::Tap(name) => Port::Tap(Tap::open(name).map_err(level)?),
+            Net::Passt(forwarded) => {
+                let guest = Guest { tcp: forwarded.clone(), ..Guest::default() };
+                Port::Passt(Passt::start(&guest).map_err(level)?)
+            }
         };
         Ok(Self {
             port,
+            offloads: true,
             console: Console::open(&local.console)?,
             steer: Steer::new(Instant::now(), 0),
             frame: vec![0; FRAME_BYTES_MAX],
@@ -96,12 +99,18 @@ impl World {
 
     /// The next frame that has arrived; it stays until [`World::taken`].
     pub fn next_frame(&mut self) -> Result<Option<&[u8]>> {
-        if self.waiting.is_none()
-            && let Some(port) = &mut self.port
-        {
-            self.waiting = port.receive(&mut self.frame).map_err(|e| Error::io("receiving from", "the network", e))?;
+        if self.waiting.is_none() {
+            self.waiting = self.port.receive(&mut self.frame).map_err(|e| Error::io("receiving from", "the network", e))?;
         }
         Ok(self.waiting.map(|n| &self.frame[..n]))
+    }
+
+    /// What the guest's driver takes: large frames and frames without checksums, or not.
+    pub fn offers(&mut self, offloads: bool) -> Result<()> {
+        if std::mem::replace(&mut self.offloads, offloads) != offloads {
+            self.port.set_offloads(offloads).map_err(|e| Error::io("setting up", "the network", e))?;
+        }
+        Ok(())
     }
 
     /// The frame was logged and given to the guest.
@@ -111,14 +120,11 @@ impl World {
 
     /// Sends a frame that is committed.
     pub fn send(&mut self, frame: &[u8]) -> Result<()> {
-        let Some(port) = &mut self.port else { return Ok(()) };
         let began = Instant::now();
         loop {
-            match port.send(frame) {
-                Ok(true) => return Ok(()),
-                Ok(false) if began.elapsed() < FULL_MAX => std::thread::sleep(Duration::from_micros(50)),
-                Ok(false) => return Ok(()),
-                Err(e) => return Err(Error::io("sending to", "the network", e)),
+            match self.port.send(frame).map_err(|e| Error::io("sending to", "the network", e))? {
+                Sent::Full if began.elapsed() < FULL_MAX => std::thread::sleep(Duration::from_micros(50)),
+                Sent::Taken | Sent::Full | Sent::Down | Sent::Malformed => return Ok(()),
             }
         }
     }
@@ -130,7 +136,7 @@ impl World {
             return;
         }
         let mut fds: Vec<RawFd> = vec![waker.as_fd().as_raw_fd()];
-        fds.extend(self.port.as_ref().filter(|_| frames).map(|p| p.as_fd().as_raw_fd()));
+        fds.extend(self.port.as_fd().filter(|_| frames).map(|fd| fd.as_raw_fd()));
         self.console.descriptors(typing, &mut fds);
         sleep(&fds, at_most);
     }

@@ -167,7 +167,8 @@ impl<F: Function> Mmio<F> {
         self.work(index, cx, |function, queue, cx| function.kick(index, queue, cx));
     }
 
-    fn reset(&mut self) {
+    /// As after power-on.
+    pub(crate) fn reset(&mut self) {
         self.status = 0;
         (self.device_features_sel, self.driver_features_sel, self.queue_sel) = (0, 0, 0);
         (self.driver_features, self.interrupts) = (0, 0);
