@@ -108,6 +108,8 @@ Example: if the node is live, its backup takes over
     /// Look into a log
     #[command(subcommand)]
     Log(LogCommand),
+    /// A whole computer instead of a program
+    Machine(MachineArgs),
     /// Tell what this host offers and how to fix each lack
     #[command(after_help = "\
 Examples:
@@ -136,6 +138,59 @@ Example:
 Example:
   gapless log verify DIR && echo fine")]
     Verify(LookArgs),
+}
+
+#[derive(ClapArgs, Debug)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct MachineArgs {
+    #[command(subcommand)]
+    pub command: MachineCommand,
+}
+
+#[derive(Subcommand, Debug)]
+pub enum MachineCommand {
+    /// Disks for the machine
+    #[command(subcommand)]
+    Image(ImageCommand),
+}
+
+#[derive(Subcommand, Debug)]
+pub enum ImageCommand {
+    /// Make a Debian for the machine: disk, kernel and initramfs
+    #[command(after_help = "\
+Examples:
+  gapless machine image build debian.img    (and debian.kernel, debian.initrd)
+  gapless machine image build --packages redis-server,iperf3 --size 2G redis.img
+  gapless machine image build --no-disk guest.img    (guest.kernel and guest.initrd only; needs no root)")]
+    Build(ImageBuildArgs),
+}
+
+/// Debian 13 for riscv64 from the mirror that this host's apt uses, with the host's package tools. root logs in on ttyS0 without a password; the
+/// network asks DHCP unless the kernel's command line has ip=ADDRESS/LENGTH[,GATEWAY[,DNS]]; redis, if it is among the packages, listens to the
+/// outside without a password. Takes a minute or two.
+#[derive(ClapArgs, Debug)]
+pub struct ImageBuildArgs {
+    /// The disk image to make; OUT.kernel and OUT.initrd get their names from it
+    #[arg(value_name = "OUT.img")]
+    pub out: PathBuf,
+    /// Debian packages to install in it
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',', value_parser = crate::machine::image::package)]
+    pub packages: Vec<String>,
+    /// Size of the disk
+    #[arg(long, value_name = "SIZE", default_value = "1G", value_parser = crate::machine::image::size)]
+    pub size: u64,
+    /// Name of the machine
+    #[arg(long, value_name = "NAME", default_value = "gapless", value_parser = crate::machine::image::hostname)]
+    pub hostname: String,
+    /// Mirror of Debian, if not the one that this host's apt uses
+    #[arg(long, value_name = "URL")]
+    pub mirror: Option<String>,
+    /// Only the kernel and the initramfs
+    #[arg(long, conflicts_with_all = ["packages", "hostname", "size"])]
+    pub no_disk: bool,
+    /// Write over files that exist
+    #[arg(long)]
+    pub force: bool,
 }
 
 #[derive(ClapArgs, Debug)]

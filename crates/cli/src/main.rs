@@ -7,14 +7,16 @@ mod args;
 mod demo;
 mod doctor;
 mod export;
+mod interrupt;
 mod logs;
+mod machine;
 mod out;
 mod pair;
 mod place;
 mod program;
 mod progress;
 
-use args::{Command, LogCommand};
+use args::{Command, ImageCommand, LogCommand, MachineCommand};
 use clap::Parser;
 use std::process::ExitCode;
 
@@ -36,6 +38,9 @@ fn main() -> ExitCode {
         Command::Log(LogCommand::Verify(a)) => logs::verify(&a),
         Command::Demo(a) => demo::run(&a),
         Command::Export(a) => export::run(&a),
+        Command::Machine(a) => match a.command {
+            MachineCommand::Image(ImageCommand::Build(a)) => machine::image::build(&a),
+        },
         Command::Doctor(a) => doctor::run(a.json, a.log),
     };
     match result {

@@ -1,0 +1,3 @@
+//! `gapless machine`: a whole computer.
+
+pub mod image;
