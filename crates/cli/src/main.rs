@@ -8,6 +8,7 @@ mod demo;
 mod doctor;
 mod export;
 mod interrupt;
+mod level;
 mod logs;
 mod machine;
 mod out;
@@ -16,7 +17,7 @@ mod place;
 mod program;
 mod progress;
 
-use args::{Command, ImageCommand, LogCommand, MachineCommand};
+use args::{Command, LogCommand};
 use clap::Parser;
 use std::process::ExitCode;
 
@@ -38,9 +39,8 @@ fn main() -> ExitCode {
         Command::Log(LogCommand::Verify(a)) => logs::verify(&a),
         Command::Demo(a) => demo::run(&a),
         Command::Export(a) => export::run(&a),
-        Command::Machine(a) => match a.command {
-            MachineCommand::Image(ImageCommand::Build(a)) => machine::image::build(&a),
-        },
+        Command::Machine(a) => machine::run(a),
+        Command::Console(a) => machine::console(&a),
         Command::Doctor(a) => doctor::run(a.json, a.log),
     };
     match result {

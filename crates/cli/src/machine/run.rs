@@ -1,6 +1,6 @@
 //! `gapless machine` and `gapless console`: a computer, alone or protected.
 
-use crate::args::{ConsoleArgs, MachineArgs};
+use crate::args::{ConsoleArgs, ImageCommand, MachineArgs, MachineCommand};
 use crate::level::Any;
 use crate::out::talk;
 use crate::{Outcome, pair, place, text};
@@ -57,7 +57,15 @@ pub fn alone(net: Option<Net>) -> Local {
 }
 
 /// `gapless machine`.
-pub fn run(args: MachineArgs) -> Outcome {
+pub fn run(mut args: MachineArgs) -> Outcome {
+    match args.command.take() {
+        Some(MachineCommand::Image(ImageCommand::Build(a))) => super::image::build(&a),
+        Some(MachineCommand::Image(ImageCommand::Commit(a))) => super::image::commit(&a.dir),
+        None => switch_on(args),
+    }
+}
+
+fn switch_on(args: MachineArgs) -> Outcome {
     let origin = origin(&args)?;
     if args.arbiter.is_some() {
         return protected(args, origin);
