@@ -5,7 +5,6 @@
 
 use crate::board::Board;
 use crate::clock::Line;
-use crate::device::Said;
 use crate::event::{self, ClockBody};
 use crate::digest::PageHashes;
 use crate::hart::{Exit, Hart};

@@ -6,11 +6,15 @@
 
 use crate::hart::code::CodeCache;
 use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Where memory begins in the guest's physical address space.
 pub const RAM_BASE: u64 = 0x8000_0000;
 /// Bytes of a page.
 pub const PAGE_BYTES: u64 = 4096;
+
+/// Number of the next memory; never seen by a guest.
+static IDENTITIES: AtomicU64 = AtomicU64::new(0);
 
 /// A physical address of the guest.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -26,6 +30,20 @@ pub struct Outside {
     pub bytes: u64,
 }
 
+/// Until it changes, a page known to be dirty stays dirty.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Epoch {
+    memory: u64,
+    taken: u64,
+}
+
+impl Epoch {
+    /// Both are of the same memory.
+    pub(crate) fn same_memory(self, other: Self) -> bool {
+        self.memory == other.memory
+    }
+}
+
 /// The memory.
 #[derive(Debug)]
 pub struct Memory {
@@ -35,6 +53,8 @@ pub struct Memory {
     dirty: Vec<u64>,
     /// Raised when dirty bits were taken: whoever writes without asking (the hart's look-aside) must ask again.
     epoch: u64,
+    /// No other memory of this process has it: the hart's look-aside knows by it whose addresses it holds.
+    identity: u64,
     /// What LR reserved: the physical address of the reservation set (8 aligned bytes).
     pub(crate) reservation: Option<GuestAddr>,
     /// Decoded instructions of pages that were executed.
@@ -61,6 +81,7 @@ impl Memory {
             len,
             dirty: vec![0; pages.div_ceil(64) as usize],
             epoch: 0,
+            identity: IDENTITIES.fetch_add(1, Ordering::Relaxed),
             reservation: None,
             code: CodeCache::new(pages),
         })
@@ -97,10 +118,16 @@ impl Memory {
         Ok(())
     }
 
-    /// Copies into memory. A write by anybody but the hart's own store also takes the reservation away.
+    /// Copies into memory. A write by anybody but the hart also takes the reservation away.
     pub fn write(&mut self, at: GuestAddr, from: &[u8]) -> Result<(), Outside> {
-        let offset = self.offset(at, from.len() as u64)?;
+        self.write_by_hart(at, from)?;
         self.reservation = None;
+        Ok(())
+    }
+
+    /// Copies into memory on behalf of the hart: its own store, or its page-table walker. The reservation stays.
+    pub(crate) fn write_by_hart(&mut self, at: GuestAddr, from: &[u8]) -> Result<(), Outside> {
+        let offset = self.offset(at, from.len() as u64)?;
         self.written(offset as u64, from.len() as u64);
         // SAFETY: as in `read`.
         unsafe { std::ptr::copy_nonoverlapping(from.as_ptr(), self.host.as_ptr().add(offset), from.len()) };
@@ -156,9 +183,31 @@ impl Memory {
         pages
     }
 
-    /// Changes whenever the hart must ask again before it writes to a page.
-    pub(crate) fn epoch(&self) -> u64 {
-        self.epoch
+    /// Changes whenever the hart must ask again before it writes to a page. Two memories never have the same.
+    pub(crate) fn epoch(&self) -> Epoch {
+        Epoch { memory: self.identity, taken: self.epoch }
+    }
+
+    /// The page was written since the last [`Memory::take_dirty`].
+    pub(crate) fn is_dirty(&self, page: u64) -> bool {
+        self.dirty[(page / 64) as usize] >> (page % 64) & 1 == 1
+    }
+
+    /// Number of the page in which a physical address is, if it is in memory.
+    #[inline(always)]
+    pub(crate) fn page_of(&self, at: u64) -> Option<u64> {
+        let offset = at.wrapping_sub(RAM_BASE);
+        (offset < self.len).then_some(offset / PAGE_BYTES)
+    }
+
+    /// What LR reserved: the physical address of 8 aligned bytes. It belongs to the machine's state.
+    pub fn reservation(&self) -> Option<GuestAddr> {
+        self.reservation
+    }
+
+    /// Sets the reservation, when a machine's state is loaded.
+    pub fn set_reservation(&mut self, reservation: Option<GuestAddr>) {
+        self.reservation = reservation;
     }
 
     /// The host's address of memory's first byte, for the hart's look-aside alone.

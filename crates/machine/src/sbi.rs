@@ -30,7 +30,7 @@ const CONSOLE_BYTES_MAX: u64 = 4096;
 
 /// Answers the ECALL at which the hart stands.
 pub(crate) fn call(computer: &mut Computer) {
-    let x = |n: usize| computer.hart.x(n);
+    let x = |n: usize| computer.hart.x[n];
     let (extension, function, a) = (x(17), x(16), [x(10), x(11), x(12), x(13), x(14)]);
     let (error, value) = match extension {
         BASE => base(function, a[0]),
