@@ -4,7 +4,7 @@ use crate::args::{BackupArgs, DirArgs, NodeArgs, PairArgs, ResumeArgs, RunArgs, 
 use crate::level::Any;
 use crate::out::{self, talk};
 use crate::program::{command, unfit};
-use crate::{EXIT_FAILED, Outcome, place, text};
+use crate::{EXIT_FAILED, Outcome, machine, place, text};
 use gapless_log::{DirLock, Level, Meta, Store};
 use gapless_machine::{Local, Machine, Origin};
 use gapless_pair::driver::{Control, Node, NodeConfig, NodeEnd, Notice};
@@ -25,6 +25,11 @@ const LAG_ENTRIES_MAX: u64 = 4096;
 const MACHINE_LAG_ENTRIES_MAX: u64 = 512;
 /// A fresh backup of a machine gets its state unless the log is hardly longer than that.
 const MACHINE_STATE_ENTRIES_MIN: u64 = 1024;
+
+/// Of a node with a history of its own to begin.
+pub fn fresh(dir: &Path, args: &NodeArgs, listen: String) -> NodeConfig {
+    config(dir, args, Start::Fresh, listen)
+}
 
 fn config(dir: &Path, args: &NodeArgs, start: Start, listen: String) -> NodeConfig {
     let mut config = NodeConfig::new(dir, start);
@@ -191,7 +196,7 @@ fn exit_status(end: &NodeEnd) -> u8 {
 
 /// `gapless run`.
 pub fn run(args: RunArgs) -> Outcome {
-    let mut config = config(&args.pair.log, &args.pair.node, Start::Fresh, args.listen);
+    let mut config = fresh(&args.pair.log, &args.pair.node, args.listen);
     config.commit = commit(&args.pair);
     config.peer = args.backup;
     config.hold = !args.unprotected_start;
@@ -206,7 +211,7 @@ pub fn run(args: RunArgs) -> Outcome {
 pub fn backup(args: BackupArgs) -> Outcome {
     let mut config = config(&args.pair.log, &args.pair.node, Start::Join, args.listen);
     config.commit = commit(&args.pair);
-    let runs = Runs::of(&args.pair.log, Local::pair(args.net, &args.pair.log))?;
+    let runs = Runs::of(&args.pair.log, machine::of_pair(args.net, &args.pair.log)?)?;
     node(config, &args.pair.arbiter, runs)
 }
 
@@ -217,7 +222,7 @@ pub fn resume(args: ResumeArgs) -> Outcome {
     if let Some(machine) = &args.pair.accept_loss {
         talk!("gapless: going on although acknowledged work may be lost; you say that {machine} is switched off");
     }
-    let runs = Runs::of(&args.dir, Local::pair(args.pair.net, &args.dir))?;
+    let runs = Runs::of(&args.dir, machine::of_pair(args.pair.net, &args.dir)?)?;
     node(config, &args.pair.arbiter.expect("checked by the caller"), runs)
 }
 

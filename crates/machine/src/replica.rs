@@ -117,6 +117,11 @@ impl Machine {
         self.computer.as_mut()
     }
 
+    /// Writes what the disks hold by now into the images that they began with, and returns their names. The machine is gone after that.
+    pub fn commit_disks(&mut self) -> Result<Vec<PathBuf>> {
+        self.computer.take().map_or(Ok(Vec::new()), |computer| computer.commit_disks(&self.dir))
+    }
+
     fn running(&mut self) -> (&mut Computer, &mut World) {
         (self.computer.as_mut().expect("launched"), self.world.as_mut().expect("live"))
     }

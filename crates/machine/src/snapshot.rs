@@ -172,6 +172,21 @@ impl Computer {
         Ok(computer)
     }
 
+    /// Merges what was written into the images; see [`crate::disk::commit`].
+    pub(crate) fn commit_disks(self, dir: &Path) -> Result<Vec<PathBuf>> {
+        let Self { board, setup, images, .. } = self;
+        let mut done = Vec::new();
+        for (n, (disk, image)) in board.into_disks().into_iter().zip(images).enumerate() {
+            let failed = |e| Error::io("merging into", &image.path, e);
+            disk.close().map_err(failed)?;
+            if !setup.disks[n].read_only {
+                crate::disk::commit(&image.path, &overlay_path(n, dir)).map_err(failed)?;
+                done.push(image.path);
+            }
+        }
+        Ok(done)
+    }
+
     /// The parts put together, switched off.
     pub(crate) fn assemble(
         setup: Setup,
@@ -201,6 +216,10 @@ impl Computer {
             boots: 0,
         })
     }
+}
+
+fn overlay_path(n: usize, dir: &Path) -> PathBuf {
+    files(dir).join(format!("disk{n}.overlay"))
 }
 
 fn save_memory(memory: &Memory, to: &mut dyn Write) -> io::Result<()> {
@@ -276,7 +295,7 @@ impl Image {
 
     /// The disk: this image below what the guest writes.
     pub fn overlay(&self, n: usize, disk: &Disk, dir: &Path) -> Result<Box<dyn crate::disk::Storage>> {
-        let path = files(dir).join(format!("disk{n}.overlay"));
+        let path = overlay_path(n, dir);
         std::fs::create_dir_all(files(dir)).map_err(|e| Error::io("making", files(dir), e))?;
         let base = Base::open(&self.path).map_err(|e| Error::io("opening the image of a disk", &self.path, e))?;
         let overlay = Overlay::create(&path, base, disk.read_only);

@@ -13,7 +13,9 @@ mod mirror;
 
 use crate::args::ImageBuildArgs;
 use crate::out::{self, talk};
+use crate::program::{self, Executed};
 use crate::{Outcome, interrupt};
+use gapless_pair::driver::alone::Extent;
 use host::Host;
 use std::ffi::OsString;
 use std::fs;
@@ -194,4 +196,17 @@ mod tests {
         fs::write(&files.initrd, "").expect("a file");
         assert!(files.refuse_existing().unwrap_err().ends_with("a.initrd exists; --force writes over it"));
     }
+}
+
+/// `gapless machine image commit`: the log tells what is on the disks, however the machine ended.
+pub fn commit(dir: &Path) -> Outcome {
+    let merged = program::execute(dir, Extent::default(), |replica, _| replica.machine()?.commit_disks())?;
+    let Executed::Done(_, done) = merged else { return Ok(crate::EXIT_DIVERGED) };
+    for path in &done {
+        talk!("gapless: {} holds what the machine has written; its log cannot be replayed any more", path.display());
+    }
+    if done.is_empty() {
+        talk!("gapless: the machine has no disk that it may write to");
+    }
+    Ok(0)
 }

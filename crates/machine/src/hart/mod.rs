@@ -142,8 +142,8 @@ impl Hart {
         state::State::new().into()
     }
 
-    /// Starts it as the SBI says: in S-mode without paging and interrupts, `a0` and `a1` set; every other register is zero, and so are the CSRs.
-    /// The position goes on. Memory's reservation is not touched.
+    /// Starts it as the SBI says: in S-mode without paging and interrupts, `a0` and `a1` set; every other register is zero, and so are the
+    /// CSRs, but that user mode may read the counters, as every firmware has it. The position goes on. Memory's reservation is not touched.
     pub fn start(&mut self, pc: u64, a0: u64, a1: u64) {
         let mut state = state::State {
             pc: pc & !1,
@@ -153,6 +153,7 @@ impl Hart {
             ..state::State::new()
         };
         (state.x[10], state.x[11]) = (a0, a1);
+        state.csrs.scounteren = csr::SCOUNTEREN_WRITABLE;
         *self = state.into();
     }
 
