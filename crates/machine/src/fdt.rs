@@ -140,7 +140,6 @@ fn soc(fdt: &mut FdtWriter, virtio_slots: u32) -> Result<(), Error> {
     for slot in 0..virtio_slots {
         let node = begin(fdt, "virtio_mmio", board::virtio_region(slot))?;
         fdt.property_string("compatible", "virtio,mmio")?;
-        fdt.property_null("dma-coherent")?;
         interrupt(fdt, board::virtio_irq(slot))?;
         fdt.end_node(node)?;
     }
@@ -156,4 +155,123 @@ fn begin(fdt: &mut FdtWriter, name: &str, region: Region) -> Result<vm_fdt::FdtW
 fn interrupt(fdt: &mut FdtWriter, irq: u32) -> Result<(), Error> {
     fdt.property_u32("interrupt-parent", PLIC)?;
     fdt.property_u32("interrupts", irq)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn be(blob: &[u8], at: usize) -> usize {
+        u32::from_be_bytes(blob[at..at + 4].try_into().unwrap()) as usize
+    }
+
+    fn text(blob: &[u8], at: usize) -> &str {
+        let end = blob[at..].iter().position(|&byte| byte == 0).unwrap();
+        std::str::from_utf8(&blob[at..at + end]).unwrap()
+    }
+
+    /// Every property as a line `path: name = value`; printable values as text, others as cells.
+    fn lines(blob: &[u8]) -> Vec<String> {
+        let (mut at, strings) = (be(blob, 8), be(blob, 12));
+        let (mut path, mut lines) = (Vec::new(), Vec::new());
+        loop {
+            match be(blob, at) {
+                1 => {
+                    path.push(text(blob, at + 4).to_owned());
+                    at += 4 + (path.last().unwrap().len() + 1).next_multiple_of(4);
+                }
+                2 => {
+                    path.pop();
+                    at += 4;
+                }
+                3 => {
+                    let value = &blob[at + 12..at + 12 + be(blob, at + 4)];
+                    let name = text(blob, strings + be(blob, at + 8));
+                    let printable = value.iter().all(|byte| *byte == 0 || (b' '..0x7f).contains(byte));
+                    let value = match value {
+                        [] => String::new(),
+                        [first, .., 0] if printable && *first != 0 => {
+                            String::from_utf8_lossy(&value[..value.len() - 1]).replace('\0', " ")
+                        }
+                        _ => value.chunks(4).map(|cell| format!("{:x}", be(cell, 0))).collect::<Vec<_>>().join(" "),
+                    };
+                    lines.push(format!("{}: {name} = {value}", path[1..].join("/")).trim_end().to_owned());
+                    at += 12 + be(blob, at + 4).next_multiple_of(4);
+                }
+                _ => return lines,
+            }
+        }
+    }
+
+    #[test]
+    fn the_tree_says_what_the_board_has() {
+        let tree = Tree {
+            memory_bytes: 1 << 30,
+            virtio_slots: 2,
+            append: "console=ttyS0 quiet",
+            initrd: Some(0x9000_0000..0x9000_1234),
+            rng_seed: [1; 32],
+        };
+        let found = lines(&build(&tree).unwrap());
+        let expected = "\
+: #address-cells = 2
+: #size-cells = 2
+: compatible = gapless,machine
+: model = gapless,machine
+aliases: serial0 = /soc/serial@10000000
+chosen: bootargs = console=ttyS0 quiet
+chosen: stdout-path = /soc/serial@10000000
+chosen: linux,initrd-start = 0 90000000
+chosen: linux,initrd-end = 0 90001234
+chosen: rng-seed = 1010101 1010101 1010101 1010101 1010101 1010101 1010101 1010101
+cpus: #address-cells = 1
+cpus: #size-cells = 0
+cpus: timebase-frequency = 989680
+cpus/cpu@0: device_type = cpu
+cpus/cpu@0: reg = 0
+cpus/cpu@0: status = okay
+cpus/cpu@0: compatible = riscv
+cpus/cpu@0: mmu-type = riscv,sv39
+cpus/cpu@0: riscv,isa = rv64imafdc_zicboz_zicntr_zicsr_zifencei_zba_zbb_zbs_sstc
+cpus/cpu@0: riscv,isa-base = rv64i
+cpus/cpu@0: riscv,isa-extensions = i m a f d c zicboz zicntr zicsr zifencei zba zbb zbs sstc
+cpus/cpu@0: riscv,cboz-block-size = 40
+cpus/cpu@0/interrupt-controller: #interrupt-cells = 1
+cpus/cpu@0/interrupt-controller: #address-cells = 0
+cpus/cpu@0/interrupt-controller: interrupt-controller =
+cpus/cpu@0/interrupt-controller: compatible = riscv,cpu-intc
+cpus/cpu@0/interrupt-controller: phandle = 1
+memory@80000000: device_type = memory
+memory@80000000: reg = 0 80000000 0 40000000
+soc: #address-cells = 2
+soc: #size-cells = 2
+soc: compatible = simple-bus
+soc: ranges =
+soc/interrupt-controller@c000000: reg = 0 c000000 0 600000
+soc/interrupt-controller@c000000: compatible = sifive,plic-1.0.0 riscv,plic0
+soc/interrupt-controller@c000000: #interrupt-cells = 1
+soc/interrupt-controller@c000000: #address-cells = 0
+soc/interrupt-controller@c000000: interrupt-controller =
+soc/interrupt-controller@c000000: interrupts-extended = 1 9
+soc/interrupt-controller@c000000: riscv,ndev = 1f
+soc/interrupt-controller@c000000: phandle = 2
+soc/serial@10000000: reg = 0 10000000 0 100
+soc/serial@10000000: compatible = ns16550a
+soc/serial@10000000: clock-frequency = 384000
+soc/serial@10000000: interrupt-parent = 2
+soc/serial@10000000: interrupts = a
+soc/rtc@101000: reg = 0 101000 0 1000
+soc/rtc@101000: compatible = google,goldfish-rtc
+soc/rtc@101000: interrupt-parent = 2
+soc/rtc@101000: interrupts = b
+soc/virtio_mmio@10001000: reg = 0 10001000 0 1000
+soc/virtio_mmio@10001000: compatible = virtio,mmio
+soc/virtio_mmio@10001000: interrupt-parent = 2
+soc/virtio_mmio@10001000: interrupts = 1
+soc/virtio_mmio@10002000: reg = 0 10002000 0 1000
+soc/virtio_mmio@10002000: compatible = virtio,mmio
+soc/virtio_mmio@10002000: interrupt-parent = 2
+soc/virtio_mmio@10002000: interrupts = 2";
+        assert_eq!(found.join("\n"), expected);
+    }
 }

@@ -5,9 +5,14 @@
 
 mod commit;
 mod overlay;
+#[cfg(test)]
+mod ram;
 
 pub use commit::commit;
 pub use overlay::{BLOCK_BYTES, Base, Overlay, hash_file};
+
+#[cfg(test)]
+pub(crate) use ram::RamDisk;
 
 use std::io;
 
@@ -53,7 +58,7 @@ pub trait Storage: Send {
     /// Gives every block that was ever written, in order, after all that was submitted has been done.
     fn save(&mut self, each: &mut dyn FnMut(u64, &[u8]) -> io::Result<()>) -> io::Result<()>;
 
-    /// Forgets all that was written, as the first step of loading what another disk saved.
+    /// Forgets all that was written, and answers that nobody waited for, as the first step of loading what another disk saved.
     fn clear(&mut self) -> io::Result<()>;
 
     /// Puts a saved block back.

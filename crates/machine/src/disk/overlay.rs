@@ -352,6 +352,7 @@ impl Storage for Overlay {
 
     fn clear(&mut self) -> io::Result<()> {
         self.drain()?;
+        self.early.clear();
         let files = &self.files;
         files.overlay.set_len(0).map_err(context("emptying", &files.path))?;
         files.overlay.set_len(files.base.bytes).map_err(context("growing", &files.path))?;
@@ -385,5 +386,196 @@ impl Storage for Overlay {
 impl Drop for Overlay {
     fn drop(&mut self) {
         self.stop();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{RamDisk, commit};
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Not a whole number of blocks.
+    const SECTORS: u64 = 8 * 10 + 3;
+
+    fn base_bytes() -> Vec<u8> {
+        (0..SECTORS * SECTOR_BYTES).map(|i| (i % 249) as u8).collect()
+    }
+
+    struct Place {
+        dir: tempfile::TempDir,
+    }
+
+    impl Place {
+        fn new() -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            std::fs::write(dir.path().join("base"), base_bytes()).unwrap();
+            Self { dir }
+        }
+
+        fn base(&self) -> PathBuf {
+            self.dir.path().join("base")
+        }
+
+        fn overlay(&self) -> PathBuf {
+            self.dir.path().join("overlay")
+        }
+
+        fn open(&self) -> Box<Overlay> {
+            Box::new(Overlay::create(&self.overlay(), Base::open(&self.base()).unwrap(), false).unwrap())
+        }
+    }
+
+    fn write(disk: &mut dyn Storage, id: u64, at: u64, data: &[u8]) {
+        disk.submit(id, Request::Write { at, data: data.to_vec() }).unwrap();
+    }
+
+    fn contents(disk: &mut dyn Storage, id: u64) -> Vec<u8> {
+        let bytes = disk.bytes() as u32;
+        disk.submit(id, Request::Read { at: 0, bytes }).unwrap();
+        disk.wait(id).unwrap()
+    }
+
+    fn saved(disk: &mut dyn Storage) -> Vec<(u64, Vec<u8>)> {
+        let mut blocks = Vec::new();
+        disk.save(&mut |block, bytes| {
+            blocks.push((block, bytes.to_vec()));
+            Ok(())
+        })
+        .unwrap();
+        blocks
+    }
+
+    fn sectors() -> impl Strategy<Value = (u64, u64)> {
+        (0..SECTORS).prop_flat_map(|from| (Just(from), 1..=SECTORS - from))
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(60))]
+        #[test]
+        fn an_overlay_is_a_disk(requests in proptest::collection::vec((0u8..3, sectors(), any::<u8>()), 1..40)) {
+            let place = Place::new();
+            let mut disk = place.open();
+            let mut model = RamDisk::new(SECTORS);
+            model.bytes = base_bytes();
+            let mut reads = Vec::new();
+            for (id, (kind, (from, count), fill)) in (0..).zip(requests) {
+                let (at, bytes) = (from * SECTOR_BYTES, (count * SECTOR_BYTES) as u32);
+                let request = match kind {
+                    0 => Request::Read { at, bytes },
+                    1 => Request::Write { at, data: vec![fill; bytes as usize] },
+                    _ => Request::Flush,
+                };
+                if kind == 0 {
+                    reads.push(id);
+                }
+                disk.submit(id, request.clone()).unwrap();
+                model.submit(id, request).unwrap();
+            }
+            let blocks = saved(&mut *disk);
+            for id in reads {
+                prop_assert_eq!(disk.wait(id).unwrap(), model.wait(id).unwrap());
+            }
+            prop_assert_eq!(&blocks, &saved(&mut model));
+            prop_assert_eq!(contents(&mut *disk, 1000), model.bytes.clone());
+
+            let elsewhere = Place::new();
+            let mut copy = elsewhere.open();
+            write(&mut *copy, 2000, 0, &[1; 512]);
+            copy.clear().unwrap();
+            blocks.iter().for_each(|(block, bytes)| copy.put(*block, bytes).unwrap());
+            prop_assert_eq!(contents(&mut *copy, 1000), model.bytes.clone());
+            prop_assert_eq!(saved(&mut *copy), blocks);
+
+            prop_assert_eq!(std::fs::read(place.base()).unwrap(), base_bytes(), "the base is never written");
+            disk.close().unwrap();
+            commit(&place.base(), &place.overlay()).unwrap();
+            prop_assert_eq!(std::fs::read(place.base()).unwrap(), model.bytes);
+            prop_assert_eq!(std::fs::read_dir(place.dir.path()).unwrap().count(), 1, "only the base is left");
+        }
+    }
+
+    #[test]
+    fn only_a_clean_close_can_be_merged() {
+        let place = Place::new();
+        let mut disk = place.open();
+        write(&mut *disk, 0, 0, &[1; 512]);
+        drop(disk);
+        let refused = commit(&place.base(), &place.overlay()).unwrap_err().to_string();
+        assert!(refused.contains("has no map"), "{refused}");
+        place.open().close().unwrap();
+        drop(place.open());
+        assert!(commit(&place.base(), &place.overlay()).is_err(), "opening takes the map away");
+    }
+
+    #[test]
+    fn another_base_or_a_damaged_map_is_refused() {
+        let place = Place::new();
+        let mut disk = place.open();
+        write(&mut *disk, 0, 0, &[1; 512]);
+        disk.close().unwrap();
+        let other = place.dir.path().join("other");
+        std::fs::write(&other, vec![0; base_bytes().len()]).unwrap();
+        assert!(commit(&other, &place.overlay()).unwrap_err().to_string().contains("is not the disk"));
+        let map = place.dir.path().join("overlay.map");
+        let mut bytes = std::fs::read(&map).unwrap();
+        bytes[45] ^= 1;
+        std::fs::write(&map, bytes).unwrap();
+        assert!(commit(&place.base(), &place.overlay()).unwrap_err().to_string().contains("damaged"));
+        assert_eq!(std::fs::read(place.base()).unwrap(), base_bytes());
+    }
+
+    #[test]
+    fn an_interrupted_merge_is_finished_by_the_next() {
+        // As a crash leaves it: the marker, a base that is half new, the overlay and its map.
+        let place = Place::new();
+        let mut disk = place.open();
+        write(&mut *disk, 0, 0, &[1; 8192]);
+        let expected = contents(&mut *disk, 1);
+        disk.close().unwrap();
+        std::fs::write(marker_path(&place.overlay()), []).unwrap();
+        let base = File::options().write(true).open(place.base()).unwrap();
+        base.write_all_at(&[1; 4096], 0).unwrap();
+        let refused = Overlay::create(&place.overlay(), Base::open(&place.base()).unwrap(), false).unwrap_err();
+        assert!(refused.to_string().contains("merge it again"));
+        commit(&place.base(), &place.overlay()).unwrap();
+        assert_eq!(std::fs::read(place.base()).unwrap(), expected);
+
+        // Or later: the map is gone already.
+        std::fs::write(marker_path(&place.overlay()), []).unwrap();
+        std::fs::write(place.overlay(), b"anything").unwrap();
+        commit(&place.base(), &place.overlay()).unwrap();
+        assert_eq!(std::fs::read(place.base()).unwrap(), expected);
+        assert_eq!(std::fs::read_dir(place.dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_blank_disk_reads_as_zeros() {
+        let place = Place::new();
+        let mut disk = Overlay::create(&place.overlay(), Base::blank(1 << 20).unwrap(), false).unwrap();
+        write(&mut disk, 0, 512, &[3; 512]);
+        let mut expected = vec![0; 1 << 20];
+        expected[512..1024].fill(3);
+        assert_eq!(contents(&mut disk, 1), expected);
+        assert_eq!(saved(&mut disk).len(), 1);
+    }
+
+    #[test]
+    fn sizes_that_are_no_disk_are_refused() {
+        let place = Place::new();
+        std::fs::write(place.base(), [0; 700]).unwrap();
+        assert!(Base::open(&place.base()).unwrap_err().to_string().contains("truncate"));
+        assert!(Base::blank(0).is_err());
+        let mut disk = Overlay::create(&place.overlay(), Base::blank(512).unwrap(), false).unwrap();
+        assert!(disk.put(1, &[0; 512]).is_err());
+        assert!(disk.put(0, &[0; 4096]).is_err());
+        assert!(disk.put(u64::MAX, &[]).is_err());
+    }
+
+    #[test]
+    fn the_hash_of_a_file_is_the_hash_of_its_bytes() {
+        let place = Place::new();
+        assert_eq!(hash_file(&place.base()).unwrap(), gapless_log::hash(&base_bytes()));
+        assert_eq!(place.open().base_hash(), gapless_log::hash(&base_bytes()));
     }
 }

@@ -339,3 +339,197 @@ impl Mmio<Block> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{DATA, Driver, Piece, SIZE, board, parts};
+    use super::super::{EVENT_IDX, INDIRECT_DESC, register};
+    use super::*;
+    use crate::board::Board;
+    use crate::disk::RamDisk;
+    use Piece::{In, Out};
+
+    const SECTORS: u64 = 64;
+    const HEADER: u64 = DATA;
+    const STATUS: u64 = DATA + 0x100;
+    const BUFFER: u64 = DATA + 0x1000;
+
+    fn driver(features: u64) -> Driver {
+        Driver::start(board(SECTORS), 0, 1, features)
+    }
+
+    impl Driver {
+        fn header(&mut self, kind: u32, sector: u64) {
+            let header = [&kind.to_le_bytes()[..], &[0; 4], &sector.to_le_bytes()].concat();
+            self.write(HEADER, &header);
+            self.write(STATUS, &[0xff]);
+        }
+
+        /// One request from the kick to its end; its status.
+        fn request(&mut self, kind: u32, sector: u64, data: &[Piece]) -> u8 {
+            self.header(kind, sector);
+            let pieces = [&[Out(HEADER, 16)], data, &[In(STATUS, 1)]].concat();
+            let head = self.add(0, &pieces);
+            self.kick(0);
+            assert_eq!(self.used(0), [], "nothing is given back before its time");
+            self.sleep();
+            assert_eq!(self.used(0).iter().map(|used| used.0).collect::<Vec<_>>(), [head]);
+            assert!(self.interrupted());
+            self.read(STATUS, 1)[0]
+        }
+    }
+
+    #[test]
+    fn what_was_written_is_read_back_in_other_pieces() {
+        let mut driver = driver(0);
+        let data: Vec<u8> = (0..1024).map(|i| (i % 251) as u8).collect();
+        driver.write(BUFFER, &data);
+        assert_eq!(driver.request(kind::OUT, 5, &[Out(BUFFER, 100), Out(BUFFER + 100, 924)]), STATUS_OK);
+        assert_eq!(driver.request(kind::IN, 5, &[In(BUFFER + 0x2000, 512), In(BUFFER + 0x1000, 512)]), STATUS_OK);
+        assert_eq!(driver.read(BUFFER + 0x2000, 512), data[..512]);
+        assert_eq!(driver.read(BUFFER + 0x1000, 512), data[512..]);
+        assert_eq!(driver.request(kind::FLUSH, 0, &[]), STATUS_OK);
+    }
+
+    #[test]
+    fn the_configuration_tells_size_and_limits() {
+        let mut driver = driver(feature::SEG_MAX | feature::SIZE_MAX);
+        let config: Vec<u32> = (0..6).map(|word| driver.load(register::CONFIG + 4 * word)).collect();
+        assert_eq!(config, [SECTORS as u32, 0, SEGMENT_BYTES_MAX, SEGMENTS_MAX, 0, 512]);
+    }
+
+    #[test]
+    fn the_serial_number_is_cut_to_the_buffer() {
+        let mut driver = driver(0);
+        assert_eq!(driver.request(kind::GET_ID, 0, &[In(BUFFER, 20)]), STATUS_OK);
+        assert_eq!(driver.read(BUFFER, 20), b"gapless-disk-0\0\0\0\0\0\0");
+        assert_eq!(driver.request(kind::GET_ID, 0, &[In(BUFFER + 64, 7)]), STATUS_OK);
+        assert_eq!(driver.read(BUFFER + 64, 8), b"gapless\0");
+    }
+
+    #[test]
+    fn wrong_requests_are_answered_with_an_error() {
+        let mut driver = driver(0);
+        assert_eq!(driver.request(kind::IN, SECTORS, &[In(BUFFER, 512)]), STATUS_IOERR);
+        assert_eq!(driver.request(kind::IN, u64::MAX, &[In(BUFFER, 1024)]), STATUS_IOERR);
+        assert_eq!(driver.request(kind::IN, 0, &[In(BUFFER, 500)]), STATUS_IOERR);
+        assert_eq!(driver.request(kind::OUT, SECTORS - 1, &[Out(BUFFER, 1024)]), STATUS_IOERR);
+        assert_eq!(driver.request(0x77, 0, &[]), STATUS_UNSUPP);
+        assert!(!driver.needs_reset());
+        let mut disk = RamDisk::new(SECTORS);
+        disk.read_only = true;
+        let mut driver = Driver::start(Board::new(parts(vec![Box::new(disk)])), 0, 1, feature::RO);
+        assert_eq!(driver.request(kind::OUT, 0, &[Out(BUFFER, 512)]), STATUS_IOERR);
+    }
+
+    #[test]
+    fn a_request_without_room_for_its_status_breaks_the_device_until_reset() {
+        let mut driver = driver(0);
+        driver.header(kind::FLUSH, 0);
+        driver.add(0, &[Out(HEADER, 16)]);
+        driver.kick(0);
+        assert!(driver.needs_reset());
+        assert_eq!(driver.load(register::INTERRUPT_STATUS), 2, "the change of configuration is told");
+        driver.kick(0);
+        driver.init(1, 0);
+        assert_eq!(driver.request(kind::FLUSH, 0, &[]), STATUS_OK);
+    }
+
+    #[test]
+    fn an_indirect_table_is_as_good_as_a_chain() {
+        let mut driver = driver(INDIRECT_DESC);
+        driver.header(kind::OUT, 1);
+        driver.write(BUFFER, &[0x5a; 512]);
+        let head = driver.add_indirect(0, &[Out(HEADER, 16), Out(BUFFER, 512), In(STATUS, 1)]);
+        driver.kick(0);
+        driver.sleep();
+        assert_eq!(driver.used(0), [(head, 1)]);
+        assert_eq!(driver.request(kind::IN, 1, &[In(BUFFER + 512, 512)]), STATUS_OK);
+        assert_eq!(driver.read(BUFFER + 512, 512), [0x5a; 512]);
+    }
+
+    #[test]
+    fn with_event_idx_the_driver_says_when_it_wants_an_interrupt() {
+        let mut driver = driver(EVENT_IDX);
+        driver.ask(0, 1);
+        let mut one = |interrupt| {
+            driver.header(kind::FLUSH, 0);
+            driver.add(0, &[Out(HEADER, 16), In(STATUS, 1)]);
+            driver.kick(0);
+            driver.sleep();
+            assert_eq!(driver.interrupted(), interrupt);
+        };
+        // Asked for the one that makes the used index 2.
+        [false, true, false].into_iter().for_each(&mut one);
+        assert_eq!(driver.kick_wanted_at(0), 3);
+    }
+
+    #[test]
+    fn without_event_idx_a_flag_keeps_interrupts_away() {
+        let mut driver = driver(0);
+        driver.ask(0, 1);
+        driver.header(kind::FLUSH, 0);
+        driver.add(0, &[Out(HEADER, 16), In(STATUS, 1)]);
+        driver.kick(0);
+        driver.sleep();
+        assert_eq!(driver.used(0).len(), 1);
+        assert!(!driver.interrupted());
+    }
+
+    #[test]
+    fn requests_are_due_one_after_the_other_at_times_computed_from_them() {
+        let mut driver = driver(0);
+        driver.header(kind::IN, 0);
+        driver.add(0, &[Out(HEADER, 16), In(BUFFER, 4096), In(STATUS, 1)]);
+        driver.add(0, &[Out(HEADER, 16), In(BUFFER, 512), In(STATUS, 1)]);
+        driver.kick(0);
+        let first = READ_OR_WRITE_NANOS + 4096;
+        assert_eq!(driver.board.next_deadline().block, Some(first));
+        driver.sleep();
+        assert_eq!(driver.board.next_deadline().block, Some(first + READ_OR_WRITE_NANOS + 512));
+    }
+
+    #[test]
+    fn what_does_not_fit_waits_in_the_ring() {
+        let disk = RamDisk::new(REQUEST_BYTES_MAX / SECTOR_BYTES);
+        let mut driver = Driver::start(Board::new(parts(vec![Box::new(disk)])), 0, 1, 0);
+        driver.header(kind::IN, 0);
+        let head = driver.add(0, &[Out(HEADER, 16), In(BUFFER, 2 << 20), In(BUFFER, 2 << 20), In(STATUS, 1)]);
+        // The same chain in every place of the ring: the device does not mind.
+        (1..SIZE).for_each(|_| driver.make_available(0, head));
+        driver.kick(0);
+        assert_eq!(driver.board.block(0).pending.len(), 13);
+        assert!(driver.board.block(0).pending_bytes() <= PENDING_BYTES_MAX);
+        let mut done = 0;
+        while driver.board.next_deadline().block.is_some() {
+            driver.sleep();
+            done += driver.used(0).len();
+        }
+        assert_eq!(done, usize::from(SIZE), "without another kick");
+    }
+
+    #[test]
+    fn an_error_of_the_host_is_not_the_guests() {
+        let mut disk = RamDisk::new(SECTORS);
+        disk.failing = true;
+        let mut driver = Driver::start(Board::new(parts(vec![Box::new(disk)])), 0, 1, 0);
+        driver.header(kind::FLUSH, 0);
+        driver.add(0, &[Out(HEADER, 16), In(STATUS, 1)]);
+        driver.kick(0);
+        let due = driver.board.next_deadline().block.unwrap();
+        assert!(driver.board.tick(gapless_log::Position(due)).is_err());
+        assert_eq!(driver.used(0), []);
+    }
+
+    #[test]
+    fn a_reset_forgets_what_was_under_way() {
+        let mut driver = driver(0);
+        driver.header(kind::FLUSH, 0);
+        driver.add(0, &[Out(HEADER, 16), In(STATUS, 1)]);
+        driver.kick(0);
+        driver.store(register::STATUS, 0);
+        assert_eq!(driver.board.next_deadline().block, None);
+        driver.init(1, 0);
+        assert_eq!(driver.request(kind::FLUSH, 0, &[]), STATUS_OK);
+    }
+}

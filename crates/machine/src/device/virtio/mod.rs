@@ -7,6 +7,8 @@ pub mod block;
 pub mod net;
 pub mod queue;
 pub mod rng;
+#[cfg(test)]
+pub(crate) mod testing;
 
 use super::{AccessFault, Cx, Device};
 use queue::{Accepted, Broken, Queue};

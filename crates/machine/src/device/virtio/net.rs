@@ -7,6 +7,7 @@
 use super::queue::{Broken, Chain, Queue, gather, scatter, total};
 use super::{Function, Mmio};
 use crate::device::{Cx, Said};
+use crate::memory::Memory;
 use serde::{Deserialize, Serialize};
 
 /// Bytes of the header before every frame.
@@ -168,7 +169,117 @@ impl Mmio<Net> {
     }
 
     /// Does at least one buffer wait for a frame?
-    pub fn room(&self, cx: &Cx<'_>) -> bool {
-        self.works() && self.queues[RECEIVE].waiting(cx.memory).is_ok_and(|waiting| waiting > 0)
+    pub fn room(&self, memory: &Memory) -> bool {
+        self.works() && self.queues[RECEIVE].waiting(memory).is_ok_and(|waiting| waiting > 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{DATA, Driver, MAC, Piece, board};
+    use super::super::{EVENT_IDX, INDIRECT_DESC, register};
+    use super::*;
+    use crate::hart::Bus;
+    use gapless_log::Position;
+
+    const RX: u64 = RECEIVE as u64;
+    const TX: u64 = TRANSMIT as u64;
+
+    fn driver(features: u64) -> Driver {
+        Driver::start(board(1), 1, 2, features)
+    }
+
+    fn frame_of(bytes: usize) -> Vec<u8> {
+        (0..bytes).map(|i| if i < HEADER_BYTES { 0 } else { (i % 253) as u8 }).collect()
+    }
+
+    #[test]
+    fn every_frame_that_waits_at_a_kick_is_said_and_ends_the_step() {
+        let mut driver = driver(INDIRECT_DESC);
+        let frames = [frame_of(60), frame_of(1514), frame_of(12)];
+        for (i, frame) in frames.iter().enumerate() {
+            let at = DATA + i as u64 * 0x1000;
+            driver.write(at, frame);
+            let header = Piece::Out(at, 12);
+            match frame.len() as u32 - 12 {
+                0 => driver.add(TX, &[header]),
+                rest => driver.add_indirect(TX, &[header, Piece::Out(at + 12, rest)]),
+            };
+        }
+        assert!(!driver.board.wants_end());
+        driver.kick(TRANSMIT as u32);
+        assert!(driver.board.wants_end());
+        assert_eq!(driver.frames(), frames);
+        assert!(!driver.board.wants_end());
+        assert_eq!(driver.used(TX).len(), 3);
+    }
+
+    #[test]
+    fn a_frame_spans_merged_buffers() {
+        let mut driver = driver(feature::MRG_RXBUF);
+        let frame = frame_of(2500);
+        assert!(!driver.board.receive_frame(&frame, Position(1)), "no buffers at all");
+        let heads: Vec<u16> = (0..2)
+            .map(|i| driver.add(RX, &[Piece::In(DATA + i * 0x1000, 500), Piece::In(DATA + i * 0x1000 + 500, 500)]))
+            .collect();
+        assert!(driver.board.frame_room());
+        assert!(!driver.board.receive_frame(&frame, Position(1)), "too few buffers");
+        assert_eq!(driver.used(RX), [], "and none of them is touched");
+        let last = driver.add(RX, &[Piece::In(DATA + 0x2000, 1000)]);
+        assert!(driver.board.receive_frame(&frame, Position(1)));
+        assert_eq!(driver.used(RX), [(heads[0], 1000), (heads[1], 1000), (last, 500)]);
+        assert!(driver.interrupted());
+        let mut placed =
+            [driver.read(DATA, 1000), driver.read(DATA + 0x1000, 1000), driver.read(DATA + 0x2000, 500)].concat();
+        assert_eq!(placed[NUM_BUFFERS..HEADER_BYTES], [3, 0]);
+        placed[NUM_BUFFERS] = 0;
+        assert_eq!(placed, frame);
+        assert!(!driver.board.frame_room());
+    }
+
+    #[test]
+    fn without_merging_a_long_frame_is_dropped_and_does_not_block_the_next() {
+        let mut driver = driver(0);
+        let head = driver.add(RX, &[Piece::In(DATA, 1526)]);
+        assert!(driver.board.receive_frame(&frame_of(2000), Position(1)));
+        assert_eq!(driver.used(RX), []);
+        assert!(driver.board.receive_frame(&frame_of(1526), Position(1)));
+        assert_eq!(driver.used(RX), [(head, 1526)]);
+        assert_eq!(driver.read(DATA + NUM_BUFFERS as u64, 2), [1, 0]);
+    }
+
+    #[test]
+    fn with_event_idx_the_device_wants_a_kick_for_the_next_buffer() {
+        let mut driver = driver(EVENT_IDX | feature::MRG_RXBUF);
+        driver.add(RX, &[Piece::In(DATA, 100)]);
+        driver.kick(RECEIVE as u32);
+        assert!(!driver.board.receive_frame(&frame_of(200), Position(1)));
+        assert_eq!(driver.kick_wanted_at(RX), 0, "the buffer was put back");
+        driver.write(DATA, &frame_of(60));
+        driver.add(TX, &[Piece::Out(DATA, 60)]);
+        driver.kick(TRANSMIT as u32);
+        assert_eq!(driver.kick_wanted_at(TX), 1);
+    }
+
+    #[test]
+    fn frames_that_cannot_be_break_the_device() {
+        for pieces in
+            [&[Piece::Out(DATA, 11)][..], &[Piece::Out(DATA, FRAME_BYTES_MAX as u32 + 1)], &[Piece::In(DATA, 60)]]
+        {
+            let mut driver = driver(0);
+            driver.add(TX, pieces);
+            driver.kick(TRANSMIT as u32);
+            assert!(driver.needs_reset());
+            assert_eq!(driver.frames(), Vec::<Vec<u8>>::new());
+        }
+    }
+
+    #[test]
+    fn the_card_has_its_address_and_a_link() {
+        let mut driver = driver(feature::MAC | feature::STATUS);
+        let config = register::CONFIG;
+        let (low, high) = (driver.load(config), driver.load(config + 4));
+        assert_eq!([&low.to_le_bytes()[..], &high.to_le_bytes()].concat(), [&MAC[..], &[1, 0]].concat());
+        assert_eq!(driver.board.net_features(), Some(feature::MAC | feature::STATUS | super::super::VERSION_1));
     }
 }

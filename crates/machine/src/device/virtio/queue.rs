@@ -147,7 +147,11 @@ impl Queue {
 
     /// Is this a state that a queue of `size_max` descriptors can be in?
     pub(crate) fn is_sound(&self, size_max: u16) -> bool {
-        self.size_max == size_max && self.size.is_power_of_two() && self.size <= size_max
+        self.size_max == size_max && (!self.ready || self.has_valid_size())
+    }
+
+    fn has_valid_size(&self) -> bool {
+        self.size.is_power_of_two() && self.size <= self.size_max
     }
 
     /// The driver chooses a size; what it may not choose is told by [`Queue::start`].
@@ -164,8 +168,7 @@ impl Queue {
 
     /// The driver says that the queue is ready.
     pub fn start(&mut self, memory: &Memory, accepted: Accepted) -> Result<(), Broken> {
-        if !self.is_sound(self.size_max) {
-            self.size = self.size_max;
+        if !self.has_valid_size() {
             return Err(Broken);
         }
         let (size, rings) = (u64::from(self.size), self.rings);
@@ -345,4 +348,110 @@ impl Chain {
 fn in_memory(memory: &Memory, at: u64, bytes: u64) -> bool {
     let end = at.checked_sub(RAM_BASE).and_then(|offset| offset.checked_add(bytes));
     end.is_some_and(|end| end <= memory.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{DATA, Driver, MEMORY_BYTES, SIZE, board, rings};
+    use super::super::{EVENT_IDX, INDIRECT_DESC, register, status};
+    use super::*;
+
+    /// Of the descriptor table's first rows, as `(at, bytes, flags, next)`, the first is made available to the entropy device. Does it break?
+    fn breaks(features: u64, rows: &[(u64, u32, u16, u16)]) -> bool {
+        let mut driver = Driver::start(board(1), 2, 1, features);
+        for (row, &(at, bytes, flags, next)) in rows.iter().enumerate() {
+            driver.raw_descriptor(rings(0) + 16 * row as u64, at, bytes, flags, next);
+        }
+        driver.make_available(0, 0);
+        driver.kick(0);
+        let broken = driver.needs_reset();
+        assert_eq!(driver.used(0).is_empty(), broken, "a chain is given back, or the device is broken");
+        broken
+    }
+
+    #[test]
+    fn chains_that_cannot_be_break_the_device() {
+        let end = RAM_BASE + MEMORY_BYTES;
+        assert!(!breaks(0, &[(DATA, 16, WRITE, 0)]));
+        assert!(!breaks(0, &[(end - 16, 16, WRITE, 0)]));
+        assert!(!breaks(0, &[(DATA, 0, WRITE, 0)]), "empty pieces are allowed");
+        assert!(breaks(0, &[(end - 15, 16, WRITE, 0)]), "beyond the end");
+        assert!(breaks(0, &[(DATA, u32::MAX, WRITE, 0)]));
+        assert!(breaks(0, &[(u64::MAX, 1, WRITE, 0)]));
+        assert!(breaks(0, &[(0, 1, WRITE, 0)]));
+        assert!(breaks(0, &[(DATA, 16, WRITE | NEXT, 0)]), "a loop");
+        assert!(breaks(0, &[(DATA, 16, WRITE | NEXT, 1), (DATA, 16, WRITE | NEXT, 0)]), "a longer loop");
+        assert!(breaks(0, &[(DATA, 16, WRITE | NEXT, SIZE)]), "beyond the table");
+        assert!(breaks(0, &[(DATA, 16, WRITE | NEXT, 1), (DATA, 16, 0, 0)]), "readable behind writable");
+    }
+
+    #[test]
+    fn indirect_tables_that_cannot_be_break_the_device() {
+        let table = rings(0) + 16;
+        let row = (DATA, 16, WRITE, 0);
+        assert!(!breaks(INDIRECT_DESC, &[(table, 16, INDIRECT, 0), row]));
+        assert!(!breaks(INDIRECT_DESC, &[(DATA, 16, WRITE | NEXT, 1), (table + 16, 16, INDIRECT, 0), row]));
+        assert!(breaks(0, &[(table, 16, INDIRECT, 0), row]), "not agreed");
+        assert!(breaks(INDIRECT_DESC, &[(table, 0, INDIRECT, 0), row]), "empty");
+        assert!(breaks(INDIRECT_DESC, &[(table, 24, INDIRECT, 0), row]), "not whole rows");
+        assert!(breaks(INDIRECT_DESC, &[(table, 16, INDIRECT | NEXT, 1), row]), "both");
+        assert!(breaks(INDIRECT_DESC, &[(table, 16, INDIRECT, 0), (table, 16, INDIRECT, 0)]), "nested");
+        assert!(breaks(INDIRECT_DESC, &[(table, !15, INDIRECT, 0), (DATA, 1, WRITE | NEXT, 0)]), "a loop");
+        assert!(breaks(INDIRECT_DESC, &[(u64::MAX - 7, 16, INDIRECT, 0)]), "outside of memory");
+    }
+
+    #[test]
+    fn more_chains_than_the_ring_holds_break_the_device() {
+        let mut driver = Driver::start(board(1), 2, 1, 0);
+        driver.write(rings(0) + 0x4000 + 2, &(SIZE + 1).to_le_bytes());
+        driver.kick(0);
+        assert!(driver.needs_reset());
+    }
+
+    #[test]
+    fn a_head_beyond_the_table_breaks_the_device() {
+        let mut driver = Driver::start(board(1), 2, 1, 0);
+        driver.make_available(0, SIZE);
+        driver.kick(0);
+        assert!(driver.needs_reset());
+    }
+
+    #[test]
+    fn sizes_and_places_that_cannot_be_break_the_device_before_it_starts() {
+        let start = |size: u32, at: u64| {
+            let mut driver = Driver::start(board(1), 2, 0, 0);
+            driver.store(register::STATUS, 0);
+            driver.store(register::QUEUE_SIZE, size);
+            for low in [register::QUEUE_DESCRIPTORS, register::QUEUE_DRIVER, register::QUEUE_DEVICE] {
+                driver.store(low, at as u32);
+                driver.store(low + register::HIGH, (at >> 32) as u32);
+            }
+            // A state with such a size is one that a board can be in.
+            let state = driver.board.state().unwrap();
+            board(1).restore(&state).unwrap();
+            driver.store(register::QUEUE_READY, 1);
+            (driver.load(register::QUEUE_READY), driver.load(register::STATUS) & status::NEEDS_RESET)
+        };
+        assert_eq!(start(16, DATA), (1, 0));
+        for size in [0, 5, 128, 0x1_0010, u32::MAX] {
+            assert_eq!(start(size, DATA), (0, status::NEEDS_RESET));
+        }
+        for at in [DATA + 8, 0, !15, RAM_BASE + MEMORY_BYTES - 16] {
+            assert_eq!(start(16, at), (0, status::NEEDS_RESET));
+        }
+    }
+
+    #[test]
+    fn indices_wrap() {
+        let mut driver = Driver::start(board(1), 2, 1, EVENT_IDX);
+        driver.raw_descriptor(rings(0), DATA, 4, WRITE, 0);
+        for turn in 0..70_000_u32 {
+            driver.ask(0, turn as u16);
+            driver.make_available(0, 0);
+            driver.kick(0);
+            assert_eq!(driver.used(0), [(0, 4)]);
+            assert!(driver.interrupted(), "turn {turn}");
+        }
+        assert_eq!(driver.kick_wanted_at(0), 70_000_u32 as u16);
+    }
 }

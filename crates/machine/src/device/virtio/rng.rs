@@ -62,3 +62,33 @@ impl Function for Rng {
     /// The stream goes on: bytes are never given twice.
     fn reset(&mut self) {}
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{DATA, Driver, Piece, board};
+    use super::*;
+
+    #[test]
+    fn bytes_come_at_once_and_never_twice() {
+        let mut driver = Driver::start(board(1), 2, 1, 0);
+        let mut draw = |bytes: u32| {
+            let head = driver.add(0, &[Piece::In(DATA, bytes / 2), Piece::In(DATA + 0x2000, bytes - bytes / 2)]);
+            driver.kick(0);
+            assert_eq!(driver.used(0), [(head, bytes)]);
+            assert!(driver.interrupted());
+            [driver.read(DATA, bytes as usize / 2), driver.read(DATA + 0x2000, (bytes - bytes / 2) as usize)].concat()
+        };
+        let (first, second) = (draw(64), draw(64));
+        let mut same = Rng::new([9; 32]);
+        assert_eq!((same.draw(64), same.draw(64)), (first.clone(), second.clone()));
+        assert_ne!(first, second);
+    }
+
+    #[test]
+    fn a_huge_buffer_gets_a_few_bytes() {
+        let mut driver = Driver::start(board(1), 2, 1, 0);
+        let head = driver.add(0, &[Piece::In(DATA, 2 << 20)]);
+        driver.kick(0);
+        assert_eq!(driver.used(0), [(head, BYTES_MAX as u32)]);
+    }
+}
