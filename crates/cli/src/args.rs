@@ -249,7 +249,7 @@ pub struct ImageBuildArgs {
     #[arg(long, value_name = "NAME", default_value = "gapless", value_parser = crate::machine::image::hostname)]
     pub hostname: String,
     /// Mirror of Debian, if not the one that this host's apt uses
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = crate::machine::image::mirror)]
     pub mirror: Option<String>,
     /// Only the kernel and the initramfs
     #[arg(long, conflicts_with_all = ["packages", "hostname", "size"])]

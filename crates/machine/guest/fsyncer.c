@@ -2,7 +2,7 @@
 //
 //   fsyncer FILE PORT
 //
-// The file holds records of 16 bytes, "%015d\n", numbered from 1. A client sends lines:
+// The file holds records of 16 bytes, each its number in 15 digits and a newline, numbered from 1. A client sends lines:
 //   an empty line   appends the next record, syncs the file, and answers its number
 //   check           reads the whole file back and answers "ok COUNT", or "bad NUMBER" of the first record that is wrong
 // One client after the other is served. Started again, it goes on after the last whole record.
@@ -11,11 +11,14 @@
 
 enum { RECORD = 16 };
 
-static void record(char text[RECORD + 1], long number) { snprintf(text, RECORD + 1, "%015ld\n", number); }
+static void record(char text[RECORD], long number) {
+    text[RECORD - 1] = '\n';
+    for (int i = RECORD - 2; i >= 0; i--, number /= 10) text[i] = '0' + number % 10;
+}
 
 // The number of the last record, or minus that of the first wrong one.
 static long check(int file) {
-    char found[RECORD], expected[RECORD + 1];
+    char found[RECORD], expected[RECORD];
     for (long number = 1;; number++) {
         ssize_t n = pread(file, found, RECORD, (number - 1) * RECORD);
         if (n < 0) fail("read");
@@ -26,7 +29,7 @@ static long check(int file) {
 }
 
 static void append(int file, long number) {
-    char text[RECORD + 1];
+    char text[RECORD];
     record(text, number);
     if (pwrite(file, text, RECORD, (number - 1) * RECORD) != RECORD) fail("write");
     if (fsync(file)) fail("fsync");

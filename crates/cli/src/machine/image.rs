@@ -137,6 +137,16 @@ pub fn package(text: &str) -> Result<String, String> {
     }
 }
 
+/// An address that apt reads: a scheme and no blanks, so that nothing else gets into its configuration.
+pub fn mirror(text: &str) -> Result<String, String> {
+    let scheme = ["http://", "https://", "file:/"].into_iter().any(|scheme| text.starts_with(scheme));
+    if scheme && text.chars().all(|c| c.is_ascii_graphic() && c != '[') {
+        Ok(text.trim_end_matches('/').to_owned())
+    } else {
+        Err("not an address that begins with http://, https:// or file:/".into())
+    }
+}
+
 /// A host's name (RFC 1123): one label or several.
 pub fn hostname(text: &str) -> Result<String, String> {
     let label = |l: &str| {

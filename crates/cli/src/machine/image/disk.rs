@@ -89,8 +89,8 @@ pub fn build(host: &mut Host, mirror: &str, kernel: &Kernel, plan: &Plan, image:
     host.say(&format!("installing Debian {RELEASE} with {}", packages.join(" ")));
     install(host, mirror, &packages, &root)?;
     host.say("configuring: console, network, drivers");
-    configure(host, plan, &root)?;
     modules(host, kernel, &root)?;
+    configure(host, plan, &root)?;
     host.say(&format!("making a file system of {} MiB", plan.size >> 20));
     file_system(host, plan.size, &root, image)
 }
@@ -132,7 +132,9 @@ fn configure(host: &mut Host, plan: &Plan, root: &Path) -> Result<(), String> {
         host.run(command("chroot").arg(root).arg("/usr/bin/systemctl").arg(verb).args(units))
     };
     systemctl("enable", SERVICES)?;
-    systemctl("mask", &[SILENT, FOREIGN].concat())
+    systemctl("mask", &[SILENT, FOREIGN].concat())?;
+    // Newer than /usr: what a first boot does after an update is done.
+    ["etc/.updated", "var/.updated"].into_iter().try_for_each(|name| write(root, name, ""))
 }
 
 /// The drivers go along, so that the machine can have a firewall, tunnels, other file systems.
