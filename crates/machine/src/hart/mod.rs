@@ -1,6 +1,7 @@
 //! The hart: RV64GC in S-mode and U-mode.
 
 pub mod code;
+pub mod fp;
 
 use crate::clock::Line;
 use crate::memory::Memory;
