@@ -57,8 +57,10 @@ pub(crate) struct World {
     pub console: Console,
     pub steer: Steer,
     frame: Vec<u8>,
-    /// A frame has been read that the guest has no room for yet.
+    /// A frame has been read and not yet given to the guest.
     waiting: Option<usize>,
+    /// Typed and not yet given to the guest.
+    typed: Vec<u8>,
 }
 
 impl World {
@@ -68,7 +70,8 @@ impl World {
         let port = match &local.net {
             Net::None if net => {
                 return Err(Error::Refused(
-                    "the machine has a network device and this side has nowhere to plug it in: give --net tap=NAME".into(),
+                    "the machine has a network device and this side has nowhere to plug it in: give --net tap=NAME"
+                        .into(),
                 ));
             }
             Net::None => Port::None,
@@ -86,6 +89,7 @@ impl World {
             steer: Steer::new(Instant::now(), 0),
             frame: vec![0; FRAME_BYTES_MAX],
             waiting: None,
+            typed: Vec::new(),
         })
     }
 
@@ -97,10 +101,24 @@ impl World {
         self.send(&announce(mac))
     }
 
+    /// Looks for what the guest has room for: frames or not, and so many bytes typed. Is there anything?
+    pub fn poll(&mut self, frames: bool, typing: usize) -> Result<bool> {
+        if self.typed.is_empty() && typing > 0 {
+            self.typed = self.console.read(typing);
+        }
+        Ok(!self.typed.is_empty() || frames && self.next_frame()?.is_some())
+    }
+
+    /// What [`World::poll`] has found typed.
+    pub fn take_typed(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.typed)
+    }
+
     /// The next frame that has arrived; it stays until [`World::taken`].
     pub fn next_frame(&mut self) -> Result<Option<&[u8]>> {
         if self.waiting.is_none() {
-            self.waiting = self.port.receive(&mut self.frame).map_err(|e| Error::io("receiving from", "the network", e))?;
+            self.waiting =
+                self.port.receive(&mut self.frame).map_err(|e| Error::io("receiving from", "the network", e))?;
         }
         Ok(self.waiting.map(|n| &self.frame[..n]))
     }
@@ -145,10 +163,8 @@ impl World {
 /// Sleeps until one of the descriptors can be read or the time is over.
 fn sleep(fds: &[RawFd], at_most: Duration) {
     let mut polls: Vec<_> = fds.iter().map(|&fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 }).collect();
-    let time = libc::timespec {
-        tv_sec: at_most.as_secs().min(3600) as libc::time_t,
-        tv_nsec: at_most.subsec_nanos().into(),
-    };
+    let time =
+        libc::timespec { tv_sec: at_most.as_secs().min(3600) as libc::time_t, tv_nsec: at_most.subsec_nanos().into() };
     // SAFETY: valid pollfds and a valid time; no signal mask is given.
     unsafe { libc::ppoll(polls.as_mut_ptr(), polls.len() as libc::nfds_t, &raw const time, std::ptr::null()) };
 }
