@@ -53,10 +53,9 @@ fn instruction(random: &mut Random) -> u32 {
         24 => jal(rd, (random.below(4096) as i32 - 2000) * 2),
         25 => amo(random.pick(&[0, 1, 4, 0x1c]), 3, rd, pointer, rs2),
         26 => random.pick(&[lr_d(rd, 1), sc_d(rd, 1, rs2)]),
-        // Walk on through the pages, or back to where they begin.
-        27 => {
-            random.pick(&[lui(13, 0x1000), add(1, 1, 13), add(2, 2, 13), sub(1, 1, 13), add(1, 14, 13), add(2, 14, 0)])
-        }
+        // Walk on through the pages, to pages of the same set of the TLB, or back to where they begin.
+        27 => random.pick(&[lui(13, 0x1000), lui(13, 0x20_0000), lui(13, 0x60_0000), addi(13, 0, 8), add(1, 14, 13)]),
+        38 => random.pick(&[add(1, 1, 13), add(2, 2, 13), sub(1, 1, 13), sub(2, 2, 13), add(2, 14, 0)]),
         28 => random.pick(&[sfence_vma(0, 0), sfence_vma(1, 0), sfence_vma(2, 5), sfence_vma(0, 15), FENCE_I]),
         29 => random.pick(&[csrr(rd, CYCLE), csrr(rd, INSTRET), csrr(rd, TIME), csrr(rd, SIP), csrr(rd, SSTATUS)]),
         30 => random.pick(&[csr(6, 0, SSTATUS, 2), csr(7, 0, SSTATUS, 2), csr(6, 0, SIP, 2), csr(7, 0, SIP, 2)]),
