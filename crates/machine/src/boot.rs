@@ -14,7 +14,8 @@ impl Computer {
     /// A new machine, switched on and before its first instruction. Files of its own go below `dir`.
     pub fn boot(boot: Boot, dir: &Path) -> Result<Self> {
         boot.check()?;
-        let medium = Medium { kernel: read(&boot.kernel)?, initrd: boot.initrd.as_deref().map_or(Ok(Vec::new()), read)? };
+        let medium =
+            Medium { kernel: read(&boot.kernel)?, initrd: boot.initrd.as_deref().map_or(Ok(Vec::new()), read)? };
         let disks = boot.disks.iter().map(disk).collect::<Result<Vec<_>>>()?;
         let wall = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         let setup = Setup {
@@ -71,7 +72,10 @@ fn read(path: &Path) -> Result<Vec<u8>> {
     let failed = |e| Error::io("reading", path, e);
     let bytes = std::fs::metadata(path).map_err(failed)?.len();
     if bytes > IMAGE_BYTES_MAX {
-        return Err(Error::Refused(format!("{} has {bytes} bytes; no boot image is larger than {IMAGE_BYTES_MAX}", path.display())));
+        return Err(Error::Refused(format!(
+            "{} has {bytes} bytes; no boot image is larger than {IMAGE_BYTES_MAX}",
+            path.display()
+        )));
     }
     std::fs::read(path).map_err(failed)
 }

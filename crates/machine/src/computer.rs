@@ -5,8 +5,8 @@
 
 use crate::board::Board;
 use crate::clock::Line;
-use crate::event::{self, ClockBody};
 use crate::digest::PageHashes;
+use crate::event::{self, ClockBody};
 use crate::hart::{Exit, Hart};
 use crate::setup::Setup;
 use crate::snapshot::Image;
@@ -183,7 +183,9 @@ impl Computer {
             event::CLOCK => {
                 let ClockBody { time, slope } = postcard::from_bytes(body).map_err(|_| bad())?;
                 if time < self.now() || slope == 0 {
-                    return Err(Error::Refused(format!("the clock entry at position {at} would set the guest's clock back")));
+                    return Err(Error::Refused(format!(
+                        "the clock entry at position {at} would set the guest's clock back"
+                    )));
                 }
                 self.set_line(Line { position: at.0, time, slope });
             }

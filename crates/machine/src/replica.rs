@@ -211,7 +211,13 @@ impl Machine {
     fn slice(&mut self, took: Duration) {
         let aim = SLICE.as_nanos() as u64;
         let took = (took.as_nanos() as u64).max(1);
-        let next = if took > 2 * aim { self.slice / 2 } else if took < aim { self.slice + self.slice / 4 } else { self.slice };
+        let next = if took > 2 * aim {
+            self.slice / 2
+        } else if took < aim {
+            self.slice + self.slice / 4
+        } else {
+            self.slice
+        };
         self.slice = next.clamp(SLICE_POSITIONS.start, SLICE_POSITIONS.end);
     }
 }
@@ -278,7 +284,8 @@ impl Replica for Machine {
                 }
                 Stop::Idle => {
                     let now = world.steer.now();
-                    let until = computer.next_deadline().map_or(IDLE_MAX, |at| Duration::from_nanos(at.saturating_sub(now)));
+                    let until =
+                        computer.next_deadline().map_or(IDLE_MAX, |at| Duration::from_nanos(at.saturating_sub(now)));
                     speak(computer, log.out());
                     if until.is_zero() {
                         return Ok(Progress::Ran);
@@ -322,7 +329,11 @@ impl Replica for Machine {
             }
             if at != target {
                 let doing = if computer.idle { "waits for an interrupt" } else { "was switched off" };
-                return Err(log.diverged(at, format!("to run to position {target}"), format!("the hart {doing} at {at}")));
+                return Err(log.diverged(
+                    at,
+                    format!("to run to position {target}"),
+                    format!("the hart {doing} at {at}"),
+                ));
             }
             let Some(entry) = log.peek() else { break };
             let kind = entry.kind;

@@ -94,7 +94,11 @@ pub(crate) fn random<const N: usize>() -> Result<[u8; N]> {
     let mut bytes = [0; N];
     // SAFETY: the buffer has the length given.
     let n = unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), N, 0) };
-    if n == N as isize { Ok(bytes) } else { Err(Error::io("reading", "random numbers", std::io::Error::last_os_error())) }
+    if n == N as isize {
+        Ok(bytes)
+    } else {
+        Err(Error::io("reading", "random numbers", std::io::Error::last_os_error()))
+    }
 }
 
 /// A locally administered, individual Ethernet address.

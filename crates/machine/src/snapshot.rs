@@ -14,8 +14,8 @@
 use crate::board::{Board, Parts};
 use crate::clock::Line;
 use crate::computer::{Computer, Medium, Power};
-use crate::digest::PageHashes;
 use crate::device::Said;
+use crate::digest::PageHashes;
 use crate::disk::{BLOCK_BYTES, Base, Overlay};
 use crate::hart::{Bus, Hart};
 use crate::memory::{GuestAddr, Memory, PAGE_BYTES, RAM_BASE};
@@ -196,13 +196,8 @@ impl Computer {
         images: Vec<Image>,
     ) -> Result<Self> {
         let pages = PageHashes::new(memory.pages());
-        let board = Board::new(Parts {
-            memory,
-            boot_wall_nanos: setup.wall,
-            entropy_seed: setup.seed,
-            disks,
-            mac: setup.net,
-        });
+        let board =
+            Board::new(Parts { memory, boot_wall_nanos: setup.wall, entropy_seed: setup.seed, disks, mac: setup.net });
         Ok(Self {
             hart: Hart::new(),
             board,
@@ -272,7 +267,8 @@ impl Image {
         let mut contained = [0];
         read(from, &mut contained)?;
         if contained[0] == 0 {
-            let found = crate::disk::hash_file(&disk.path).map_err(|e| Error::io("opening the image of a disk", &disk.path, e))?;
+            let found = crate::disk::hash_file(&disk.path)
+                .map_err(|e| Error::io("opening the image of a disk", &disk.path, e))?;
             if found != disk.hash {
                 return Err(Error::Refused(format!(
                     "{} is not the image that this machine began with (hash {found:032x}, not {:032x}); put that one back",

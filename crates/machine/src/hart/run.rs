@@ -139,7 +139,7 @@ impl Hart {
                 // SAFETY: `i` is below HALFWORDS when a page is entered or a branch stays in it; it grows by at most 2 from a slot below HALFWORDS;
                 // the two slots from there on leave the page. `slots` is alive: nothing that frees pages is called before the page is entered anew.
                 let insn = unsafe { *slots.add(i) };
-                let mut next = i + insn.halfwords();
+                let mut next = i + insn.halfwords_guessed();
 
                 macro_rules! rare {
                     () => {{

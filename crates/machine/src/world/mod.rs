@@ -68,7 +68,8 @@ impl World {
         let port = match &local.net {
             Net::None if net => {
                 return Err(Error::Refused(
-                    "the machine has a network device and this side has nowhere to plug it in: give --net tap=NAME".into(),
+                    "the machine has a network device and this side has nowhere to plug it in: give --net tap=NAME"
+                        .into(),
                 ));
             }
             Net::None => Port::None,
@@ -100,7 +101,8 @@ impl World {
     /// The next frame that has arrived; it stays until [`World::taken`].
     pub fn next_frame(&mut self) -> Result<Option<&[u8]>> {
         if self.waiting.is_none() {
-            self.waiting = self.port.receive(&mut self.frame).map_err(|e| Error::io("receiving from", "the network", e))?;
+            self.waiting =
+                self.port.receive(&mut self.frame).map_err(|e| Error::io("receiving from", "the network", e))?;
         }
         Ok(self.waiting.map(|n| &self.frame[..n]))
     }
@@ -145,10 +147,8 @@ impl World {
 /// Sleeps until one of the descriptors can be read or the time is over.
 fn sleep(fds: &[RawFd], at_most: Duration) {
     let mut polls: Vec<_> = fds.iter().map(|&fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 }).collect();
-    let time = libc::timespec {
-        tv_sec: at_most.as_secs().min(3600) as libc::time_t,
-        tv_nsec: at_most.subsec_nanos().into(),
-    };
+    let time =
+        libc::timespec { tv_sec: at_most.as_secs().min(3600) as libc::time_t, tv_nsec: at_most.subsec_nanos().into() };
     // SAFETY: valid pollfds and a valid time; no signal mask is given.
     unsafe { libc::ppoll(polls.as_mut_ptr(), polls.len() as libc::nfds_t, &raw const time, std::ptr::null()) };
 }
