@@ -156,15 +156,16 @@ impl Hart {
         if !self.csrs.has_float() {
             return false;
         }
-        let mut fflags = 0;
+        // They accrue: what has been raised already need not be found out again.
+        let mut fflags = self.csrs.fflags;
         let value = if insn.is_double() {
             self.compute::<Double>(insn, &mut fflags)
         } else {
             self.compute::<Single>(insn, &mut fflags)
         };
         let Some(value) = value else { return false };
-        if fflags != 0 {
-            self.csrs.fflags |= fflags;
+        if fflags != self.csrs.fflags {
+            self.csrs.fflags = fflags;
             self.csrs.dirty_float();
         }
         match value {
