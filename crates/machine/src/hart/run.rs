@@ -214,6 +214,13 @@ impl Hart {
                         }
                     }};
                 }
+                macro_rules! float {
+                    ($execute:ident) => {{
+                        if !self.$execute(insn) {
+                            rare!()
+                        }
+                    }};
+                }
 
                 match insn.op {
                     Op::Undecoded => {
@@ -365,11 +372,22 @@ impl Hart {
                             rare!()
                         }
                     }
-                    op if op.is_float() => {
-                        if !self.float(insn) {
-                            rare!()
-                        }
-                    }
+                    Op::Fadd => float!(fadd),
+                    Op::Fsub => float!(fsub),
+                    Op::Fmul => float!(fmul),
+                    Op::Fdiv => float!(fdiv),
+                    Op::Fmadd => float!(fmadd),
+                    Op::Fmsub => float!(fmsub),
+                    Op::Fnmsub => float!(fnmsub),
+                    Op::Fsgnj => float!(fsgnj),
+                    Op::Feq => float!(feq),
+                    Op::Flt => float!(flt),
+                    Op::Fle => float!(fle),
+                    Op::FmvToX => float!(fmv_to_x),
+                    Op::FmvFromX => float!(fmv_from_x),
+                    Op::FcvtFromW => float!(fcvt_from_w),
+                    Op::FcvtFromL => float!(fcvt_from_l),
+                    op if op.is_float() => float!(float),
                     _ => rare!(),
                 }
                 i = next;
