@@ -91,10 +91,10 @@ impl Hart {
         memory.code.fill(page, slot, insn);
     }
 
-    /// Puts the straddling instruction at `pc` where it is executed; none if fetching its second half has trapped.
+    /// A page in which the straddling instruction at `pc` can be executed; none if fetching its second half has trapped.
     #[cold]
     #[inline(never)]
-    fn straddle(&mut self, memory: &mut Memory) -> Option<()> {
+    fn straddle(&mut self, memory: &mut Memory) -> Option<NonNull<CodePage>> {
         let latch = self.latch.expect("a page was entered");
         let second = self.pc.wrapping_add(2);
         let fetched = self.translate(memory, second, Access::Fetch).and_then(|physical| {
@@ -111,8 +111,7 @@ impl Hart {
         let first = GuestAddr(latch.physical | (self.pc % PAGE_BYTES));
         let lower = memory.number::<2>(first).expect("the latch is in memory");
         self.second_half = physical;
-        self.leaving.slots[HALFWORDS - 1] = decode::decode((upper << 16 | lower) as u32);
-        Some(())
+        Some(self.straddling.with(decode::decode((upper << 16 | lower) as u32)))
     }
 
     /// Executes up to `end`, or less; at least one instruction or trap. The hart comes back if this gives a reason.
@@ -230,8 +229,7 @@ impl Hart {
                     Op::PageEnd => break 'page base.wrapping_add(2 * i as u64),
                     Op::Straddle => {
                         (self.pc, self.position) = (base + 2 * i as u64, end - budget);
-                        self.straddle(bus.memory())?;
-                        slots = self.leaving.slots.as_ptr();
+                        slots = self.straddle(bus.memory())?.cast::<Insn>().as_ptr().cast_const();
                         continue 'page;
                     }
                     Op::Lui => put!(insn.offset()),
