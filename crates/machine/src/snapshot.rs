@@ -74,7 +74,7 @@ impl Computer {
     fn rest(&self) -> Rest {
         let (line, idle, power, frames_open, boots) =
             (*self.line(), self.idle, self.power, self.frames_open, self.boots);
-        let reservation = self.board.memory_ref().reservation.map(|at| at.0);
+        let reservation = self.board.memory_ref().reservation().map(|at| at.0);
         Rest { line, idle, power, frames_open, boots, reservation }
     }
 
@@ -167,7 +167,7 @@ impl Computer {
         (computer.frames_open, computer.boots) = (frames_open, boots);
         computer.board.restore(&header.board).map_err(|e| bad(&e.to_string()))?;
         computer.board.say(header.said);
-        computer.board.memory().reservation = reservation.map(GuestAddr);
+        computer.board.memory().set_reservation(reservation.map(GuestAddr));
         computer.set_line(line);
         Ok(computer)
     }
