@@ -94,7 +94,11 @@ impl Passt {
     /// See [`Port::send`](crate::Port::send). The header is cut off; large segments and missing checksums do not disturb passt, which takes the
     /// payload out and looks at neither.
     pub fn send(&self, frame: &[u8]) -> io::Result<Sent> {
-        lock(&self.outbound).send(Quiet(&self.socket), frame).map_err(|e| self.finished(e))
+        let sent = lock(&self.outbound).send(Quiet(&self.socket), frame).map_err(|e| self.finished(e))?;
+        if sent == Sent::Full {
+            self.give_way();
+        }
+        Ok(sent)
     }
 
     /// See [`Port::receive`](crate::Port::receive). The header is empty.
@@ -105,13 +109,23 @@ impl Passt {
 
     /// See [`Port::flush`](crate::Port::flush).
     pub fn flush(&self) -> io::Result<bool> {
-        lock(&self.outbound).flush(Quiet(&self.socket)).map_err(|e| self.finished(e))
+        let nothing_left = lock(&self.outbound).flush(Quiet(&self.socket)).map_err(|e| self.finished(e))?;
+        if !nothing_left {
+            self.give_way();
+        }
+        Ok(nothing_left)
+    }
+
+    /// passt blocks while we do not read, and does not read while it blocks. If we do not receive because we cannot send, nothing would ever move.
+    fn give_way(&self) {
+        lock(&self.inbound).give_way(&self.socket);
     }
 
     fn finished(&self, e: io::Error) -> io::Error {
-        match lock(&self.process).ended(&e) {
+        let mut process = lock(&self.process);
+        match process.ended(&e) {
             Some(status) => {
-                let what = format!("passt ended ({status}); it said: {}", lock(&self.process).said());
+                let what = format!("passt ended ({status}); it said: {}", process.said());
                 io::Error::new(ErrorKind::BrokenPipe, what)
             }
             None => io::Error::new(e.kind(), format!("passt: {e}")),
