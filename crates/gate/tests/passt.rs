@@ -105,22 +105,24 @@ fn an_announcement_tells_passt_where_the_guest_is() {
 }
 
 /// A guest with a real TCP: a host of a second lab, whose TAP is pumped into passt. Large frames and frames without checksum come from it.
+///
+/// Bulk goes one way only. With the passt of Debian 12 (2023-03-09) a transfer to the guest stalls once it has filled a window (passt bug 74), whoever
+/// holds the other end of its socket.
 #[test]
-fn a_forwarded_connection_carries_bulk_both_ways() {
+fn a_forwarded_connection_carries_bulk_out_of_the_guest() {
     if !can_open_tun() {
         return;
     }
-    const MEGABYTES: usize = 16;
+    const MEGABYTES: usize = 64;
     let (outer, inner) = (outside(), Lab::new().unwrap());
     let passt = Port::Passt(outer.enter(|| Passt::start(&forwarding("127.0.0.1/6390:6379"))).unwrap());
     inner.tap("tap0").unwrap();
     let tap = Port::Tap(inner.enter(|| Tap::open("tap0")).unwrap());
     let guest = inner.host("10.0.2.15/24").unwrap();
-    for arguments in ["route add default via 10.0.2.2", "-s link"] {
-        assert!(guest.command("ip").args(arguments.split(' ')).stdout(Stdio::null()).status().unwrap().success());
-    }
+    assert!(guest.command("ip").args("route add default via 10.0.2.2".split(' ')).status().unwrap().success());
     let listener = guest.enter(|| TcpListener::bind("10.0.2.15:6379")).unwrap();
     let chunk: Vec<u8> = (0..1 << 20).map(|i| (i * 11 + (i >> 9)) as u8).collect();
+    let request: Vec<u8> = (0..40_000).map(|i| (i * 3) as u8).collect();
     pumped([&passt, &tap], |seen| {
         // passt sends to everybody until it has heard the guest, and a TCP does not answer that.
         until("passt and the guest know each other", || {
@@ -128,36 +130,28 @@ fn a_forwarded_connection_carries_bulk_both_ways() {
             seen.longest[0].load(Ordering::Relaxed) > 0
         });
         std::thread::scope(|scope| {
-            let echo = scope.spawn(|| {
+            scope.spawn(|| {
                 let mut stream = accept(&listener);
                 stream.set_read_timeout(Some(PATIENCE)).unwrap();
                 stream.set_write_timeout(Some(PATIENCE)).unwrap();
-                let mut buf = vec![0; chunk.len()];
-                for _ in 0..MEGABYTES {
-                    stream.read_exact(&mut buf).unwrap();
-                    stream.write_all(&buf).unwrap();
-                }
+                let mut buf = vec![0; request.len()];
+                stream.read_exact(&mut buf).unwrap();
+                assert!(buf == request, "the request is as it was sent");
+                (0..MEGABYTES).for_each(|_| stream.write_all(&chunk).unwrap());
             });
-            let mut reader = outer.enter(|| TcpStream::connect("127.0.0.1:6390")).unwrap();
-            reader.set_read_timeout(Some(PATIENCE)).unwrap();
-            let mut writer = reader.try_clone().unwrap();
-            writer.set_write_timeout(Some(PATIENCE)).unwrap();
+            let mut stream = outer.enter(|| TcpStream::connect("127.0.0.1:6390")).unwrap();
+            stream.set_read_timeout(Some(PATIENCE)).unwrap();
+            stream.write_all(&request).unwrap();
             let start = Instant::now();
-            let chunk = &chunk;
-            scope.spawn(move || (0..MEGABYTES).for_each(|_| writer.write_all(chunk).unwrap()));
             let mut buf = vec![0; chunk.len()];
             for i in 0..MEGABYTES {
-                reader.read_exact(&mut buf).unwrap();
-                assert!(buf == *chunk, "megabyte {i} comes back as it was sent");
+                stream.read_exact(&mut buf).unwrap();
+                assert!(buf == chunk, "megabyte {i} is as it was sent");
             }
             let gigabits = MEGABYTES as f64 * 8.0 / 1024.0 / start.elapsed().as_secs_f64();
-            let [from_passt, from_guest] = [0, 1].map(|i| seen.longest[i].load(Ordering::Relaxed));
-            eprintln!(
-                "{gigabits:.2} Gbit/s each way; longest frame from passt {from_passt}, from the guest {from_guest}; full {}",
-                seen.full.load(Ordering::Relaxed)
-            );
-            assert!(from_guest > 10_000, "the guest leaves segmentation to us: {from_guest}");
-            echo.join().unwrap();
+            let longest = seen.longest[1].load(Ordering::Relaxed);
+            eprintln!("{gigabits:.2} Gbit/s, frames up to {longest}, full {}", seen.full.load(Ordering::Relaxed));
+            assert!(longest > 10_000, "the guest leaves segmentation to us: {longest}");
         });
     });
 }
