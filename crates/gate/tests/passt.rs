@@ -106,8 +106,7 @@ fn an_announcement_tells_passt_where_the_guest_is() {
 
 /// A guest with a real TCP: a host of a second lab, whose TAP is pumped into passt. Large frames and frames without checksum come from it.
 ///
-/// Bulk goes one way only. With the passt of Debian 12 (2023-03-09) a transfer to the guest stalls once it has filled a window (passt bug 74), whoever
-/// holds the other end of its socket.
+/// Bulk goes one way only, and the client speaks first: see the module documentation of `passt.rs` for what Debian 12's passt does otherwise.
 #[test]
 fn a_forwarded_connection_carries_bulk_out_of_the_guest() {
     if !can_open_tun() {
