@@ -364,7 +364,7 @@ impl Replica for Machine {
     fn emit(&mut self, output: Output) -> Result<()> {
         let Some(world) = &mut self.world else { return Ok(()) };
         match output.channel {
-            CONSOLE_CHANNEL => world.console.write(&output.bytes),
+            CONSOLE_CHANNEL => world.print(&output.bytes),
             NET_CHANNEL => world.send(&output.bytes)?,
             _ => {}
         }
