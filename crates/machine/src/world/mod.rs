@@ -33,6 +33,10 @@ impl Tell {
     pub fn to(person: impl Fn(&str) + Send + Sync + 'static) -> Self {
         Self(Arc::new(person))
     }
+
+    pub(crate) fn tell(&self, what: &str) {
+        (self.0)(what);
+    }
 }
 
 impl Default for Tell {
@@ -169,7 +173,7 @@ impl World {
     pub fn print(&mut self, bytes: &[u8]) {
         self.console.write(bytes);
         if let Some(panic) = self.console.take_panic() {
-            (self.tell.0)(&format!("the guest's kernel says: {panic}"));
+            self.tell.tell(&format!("the guest's kernel says: {panic}"));
         }
     }
 
