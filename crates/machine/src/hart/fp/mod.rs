@@ -1,7 +1,7 @@
 //! The floating-point arithmetic of the F and D extensions (RISC-V unprivileged manual, chapters "F" and "D").
 //!
-//! Numbers come and go as bits. A result and its flags are a function of the arguments alone. [`exact`] computes them in
-//! integers, in every rounding mode. [`fast`] stands before it and takes the host's own arithmetic in the cases where the
+//! Numbers come and go as bits. A result and its flags are a function of the arguments alone. `exact` computes them in
+//! integers, in every rounding mode. `fast` stands before it and takes the host's own arithmetic in the cases where the
 //! host must give the same bits and where no flag other than NX is possible; [`assert_host`] checks what that relies on.
 //!
 //! Left out: the rounding mode DYN, the register file, and which instruction may raise an illegal-instruction trap. The
