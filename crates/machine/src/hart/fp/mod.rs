@@ -1,117 +1,194 @@
-//! Floating-point arithmetic: a placeholder that rounds to nearest and raises no flags.
-#![expect(missing_docs, clippy::float_cmp, reason = "a placeholder")]
+//! The floating-point arithmetic of the F and D extensions (RISC-V unprivileged manual, chapters "F" and "D").
+//!
+//! Numbers come and go as bits. A result and its flags are a function of the arguments alone. `exact` computes them in
+//! integers, in every rounding mode. `fast` stands before it and takes the host's own arithmetic in the cases where the
+//! host must give the same bits and where no flag other than NX is possible; [`assert_host`] checks what that relies on.
+//!
+//! Left out: the rounding mode DYN, the register file, and which instruction may raise an illegal-instruction trap. The
+//! instruction's decoder knows them.
 
+mod compare;
+mod exact;
+mod fast;
+mod format;
+mod integer;
+
+pub use fast::assert_host;
+
+/// The accrued flag "invalid operation".
+pub const NV: u8 = 1 << 4;
+/// The accrued flag "divide by zero".
+pub const DZ: u8 = 1 << 3;
+/// The accrued flag "overflow".
+pub const OF: u8 = 1 << 2;
+/// The accrued flag "underflow": the result is inexact and, after rounding, tiny.
+pub const UF: u8 = 1 << 1;
+/// The accrued flag "inexact".
+pub const NX: u8 = 1 << 0;
+
+/// A rounding mode.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Rm {
+    /// To nearest, ties to even.
     Rne,
+    /// Toward zero.
     Rtz,
+    /// Down, toward negative infinity.
     Rdn,
+    /// Up, toward positive infinity.
     Rup,
+    /// To nearest, ties to the larger magnitude.
     Rmm,
 }
 
 impl Rm {
+    /// The mode that these bits of an instruction or of `frm` stand for; none for the reserved ones and for DYN.
+    #[inline]
     pub fn from_bits(bits: u8) -> Option<Rm> {
-        [Rm::Rne, Rm::Rtz, Rm::Rdn, Rm::Rup, Rm::Rmm].get(usize::from(bits)).copied()
+        match bits {
+            0 => Some(Rm::Rne),
+            1 => Some(Rm::Rtz),
+            2 => Some(Rm::Rdn),
+            3 => Some(Rm::Rup),
+            4 => Some(Rm::Rmm),
+            _ => None,
+        }
     }
 }
 
+/// What the upper half of a register holds when the lower half is a single.
+const BOX: u64 = 0xffff_ffff_0000_0000;
+
+/// NaN-boxes a single for its 64-bit register.
+#[inline]
 pub fn box32(single: u32) -> u64 {
-    0xffff_ffff_0000_0000 | u64::from(single)
+    BOX | u64::from(single)
 }
 
+/// The single in a 64-bit register: the canonical NaN if the register is not NaN-boxed.
+#[inline]
 pub fn unbox32(register: u64) -> u32 {
-    if register >> 32 == 0xffff_ffff { register as u32 } else { 0x7fc0_0000 }
+    if register & BOX == BOX { register as u32 } else { 0x7fc0_0000 }
 }
 
-macro_rules! format {
-    ($float:ty, $bits:ty, $nan:expr, $add:ident $sub:ident $mul:ident $div:ident $sqrt:ident $fma:ident
-     $min:ident $max:ident $eq:ident $lt:ident $le:ident $class:ident
-     $to_i32:ident $to_u32:ident $to_i64:ident $to_u64:ident $from_i32:ident $from_u32:ident $from_i64:ident $from_u64:ident) => {
-        pub fn $add(a: $bits, b: $bits, _: Rm, _: &mut u8) -> $bits {
-            canonical(<$float>::from_bits(a) + <$float>::from_bits(b), $nan, <$float>::to_bits, |v| v != v)
+/// The arithmetic and the comparisons of one format.
+macro_rules! arithmetic {
+    ($host:ty, $bits:ty:
+     $add:ident $sub:ident $mul:ident $div:ident $sqrt:ident $fma:ident
+     $min:ident $max:ident $eq:ident $lt:ident $le:ident $class:ident) => {
+        /// FADD: `a + b`.
+        #[inline]
+        pub fn $add(a: $bits, b: $bits, rm: Rm, fflags: &mut u8) -> $bits {
+            fast::add::<$host>(a.into(), b.into(), rm, fflags) as $bits
         }
-        pub fn $sub(a: $bits, b: $bits, _: Rm, _: &mut u8) -> $bits {
-            canonical(<$float>::from_bits(a) - <$float>::from_bits(b), $nan, <$float>::to_bits, |v| v != v)
+
+        /// FSUB: `a - b`.
+        #[inline]
+        pub fn $sub(a: $bits, b: $bits, rm: Rm, fflags: &mut u8) -> $bits {
+            fast::add::<$host>(a.into(), (b ^ (1 << (<$bits>::BITS - 1))).into(), rm, fflags) as $bits
         }
-        pub fn $mul(a: $bits, b: $bits, _: Rm, _: &mut u8) -> $bits {
-            canonical(<$float>::from_bits(a) * <$float>::from_bits(b), $nan, <$float>::to_bits, |v| v != v)
+
+        /// FMUL: `a * b`.
+        #[inline]
+        pub fn $mul(a: $bits, b: $bits, rm: Rm, fflags: &mut u8) -> $bits {
+            fast::mul::<$host>(a.into(), b.into(), rm, fflags) as $bits
         }
-        pub fn $div(a: $bits, b: $bits, _: Rm, _: &mut u8) -> $bits {
-            canonical(<$float>::from_bits(a) / <$float>::from_bits(b), $nan, <$float>::to_bits, |v| v != v)
+
+        /// FDIV: `a / b`.
+        #[inline]
+        pub fn $div(a: $bits, b: $bits, rm: Rm, fflags: &mut u8) -> $bits {
+            fast::div::<$host>(a.into(), b.into(), rm, fflags) as $bits
         }
-        pub fn $sqrt(a: $bits, _: Rm, _: &mut u8) -> $bits {
-            canonical(<$float>::from_bits(a).sqrt(), $nan, <$float>::to_bits, |v| v != v)
+
+        /// FSQRT: the square root of `a`.
+        #[inline]
+        pub fn $sqrt(a: $bits, rm: Rm, fflags: &mut u8) -> $bits {
+            fast::sqrt::<$host>(a.into(), rm, fflags) as $bits
         }
-        pub fn $fma(a: $bits, b: $bits, c: $bits, _: Rm, _: &mut u8) -> $bits {
-            let value = <$float>::from_bits(a).mul_add(<$float>::from_bits(b), <$float>::from_bits(c));
-            canonical(value, $nan, <$float>::to_bits, |v| v != v)
+
+        /// FMADD: `a * b + c`, rounded once. Its three sisters flip the signs of `a` and `c`.
+        #[inline]
+        pub fn $fma(a: $bits, b: $bits, c: $bits, rm: Rm, fflags: &mut u8) -> $bits {
+            fast::fma::<$host>(a.into(), b.into(), c.into(), rm, fflags) as $bits
         }
-        pub fn $min(a: $bits, b: $bits, _: &mut u8) -> $bits {
-            canonical(<$float>::from_bits(a).min(<$float>::from_bits(b)), $nan, <$float>::to_bits, |v| v != v)
+
+        /// FMIN: the smaller number (minimumNumber of IEEE 754-2019); -0 is smaller than +0.
+        #[inline]
+        pub fn $min(a: $bits, b: $bits, fflags: &mut u8) -> $bits {
+            compare::min::<$host>(a.into(), b.into(), fflags) as $bits
         }
-        pub fn $max(a: $bits, b: $bits, _: &mut u8) -> $bits {
-            canonical(<$float>::from_bits(a).max(<$float>::from_bits(b)), $nan, <$float>::to_bits, |v| v != v)
+
+        /// FMAX: the larger number (maximumNumber of IEEE 754-2019); -0 is smaller than +0.
+        #[inline]
+        pub fn $max(a: $bits, b: $bits, fflags: &mut u8) -> $bits {
+            compare::max::<$host>(a.into(), b.into(), fflags) as $bits
         }
-        pub fn $eq(a: $bits, b: $bits, _: &mut u8) -> bool {
-            <$float>::from_bits(a) == <$float>::from_bits(b)
+
+        /// FEQ: quiet, so that only a signaling NaN raises NV.
+        #[inline]
+        pub fn $eq(a: $bits, b: $bits, fflags: &mut u8) -> bool {
+            compare::eq::<$host>(a.into(), b.into(), fflags)
         }
-        pub fn $lt(a: $bits, b: $bits, _: &mut u8) -> bool {
-            <$float>::from_bits(a) < <$float>::from_bits(b)
+
+        /// FLT: signaling, so that any NaN raises NV.
+        #[inline]
+        pub fn $lt(a: $bits, b: $bits, fflags: &mut u8) -> bool {
+            compare::lt::<$host>(a.into(), b.into(), fflags)
         }
-        pub fn $le(a: $bits, b: $bits, _: &mut u8) -> bool {
-            <$float>::from_bits(a) <= <$float>::from_bits(b)
+
+        /// FLE: signaling, so that any NaN raises NV.
+        #[inline]
+        pub fn $le(a: $bits, b: $bits, fflags: &mut u8) -> bool {
+            compare::le::<$host>(a.into(), b.into(), fflags)
         }
+
+        /// FCLASS: the one bit of ten that names the class of `a`.
+        #[inline]
         pub fn $class(a: $bits) -> u64 {
-            let value = <$float>::from_bits(a);
-            if value.is_nan() {
-                1 << 9
-            } else if value < 0.0 {
-                1 << 1
-            } else {
-                1 << 6
-            }
-        }
-        pub fn $to_i32(a: $bits, _: Rm, _: &mut u8) -> u64 {
-            <$float>::from_bits(a) as i32 as u64
-        }
-        pub fn $to_u32(a: $bits, _: Rm, _: &mut u8) -> u64 {
-            <$float>::from_bits(a) as u32 as i32 as u64
-        }
-        pub fn $to_i64(a: $bits, _: Rm, _: &mut u8) -> u64 {
-            <$float>::from_bits(a) as i64 as u64
-        }
-        pub fn $to_u64(a: $bits, _: Rm, _: &mut u8) -> u64 {
-            <$float>::from_bits(a) as u64
-        }
-        pub fn $from_i32(a: u64, _: Rm, _: &mut u8) -> $bits {
-            (a as i32 as $float).to_bits()
-        }
-        pub fn $from_u32(a: u64, _: Rm, _: &mut u8) -> $bits {
-            (a as u32 as $float).to_bits()
-        }
-        pub fn $from_i64(a: u64, _: Rm, _: &mut u8) -> $bits {
-            (a as i64 as $float).to_bits()
-        }
-        pub fn $from_u64(a: u64, _: Rm, _: &mut u8) -> $bits {
-            (a as $float).to_bits()
+            compare::class::<$host>(a.into())
         }
     };
 }
 
-fn canonical<F: Copy, B>(value: F, nan: B, bits: fn(F) -> B, is_nan: fn(F) -> bool) -> B {
-    if is_nan(value) { nan } else { bits(value) }
+arithmetic!(f32, u32: add32 sub32 mul32 div32 sqrt32 fma32 min32 max32 eq32 lt32 le32 class32);
+arithmetic!(f64, u64: add64 sub64 mul64 div64 sqrt64 fma64 min64 max64 eq64 lt64 le64 class64);
+
+/// FCVT.D.S: exact.
+#[inline]
+pub fn f32_to_f64(a: u32, fflags: &mut u8) -> u64 {
+    fast::widen(a, fflags)
 }
 
-format!(f32, u32, 0x7fc0_0000, add32 sub32 mul32 div32 sqrt32 fma32 min32 max32 eq32 lt32 le32 class32
-    f32_to_i32 f32_to_u32 f32_to_i64 f32_to_u64 i32_to_f32 u32_to_f32 i64_to_f32 u64_to_f32);
-format!(f64, u64, 0x7ff8 << 48, add64 sub64 mul64 div64 sqrt64 fma64 min64 max64 eq64 lt64 le64 class64
-    f64_to_i32 f64_to_u32 f64_to_i64 f64_to_u64 i32_to_f64 u32_to_f64 i64_to_f64 u64_to_f64);
-
-pub fn f32_to_f64(a: u32, _: &mut u8) -> u64 {
-    canonical(f64::from(f32::from_bits(a)), 0x7ff8 << 48, f64::to_bits, f64::is_nan)
+/// FCVT.S.D.
+#[inline]
+pub fn f64_to_f32(a: u64, rm: Rm, fflags: &mut u8) -> u32 {
+    fast::narrow(a, rm, fflags)
 }
 
-pub fn f64_to_f32(a: u64, _: Rm, _: &mut u8) -> u32 {
-    canonical(f64::from_bits(a) as f32, 0x7fc0_0000, f32::to_bits, f32::is_nan)
+/// FCVT between one format and one type of integers; a register holds a 32-bit integer, signed or not, sign-extended.
+macro_rules! conversions {
+    ($($host:ty, $bits:ty, $integer:ty: $to:ident $from:ident;)*) => {$(
+        /// Rounds to an integer, as the register gets it. What does not fit saturates, a NaN like a large number, and raises NV alone.
+        #[inline]
+        pub fn $to(a: $bits, rm: Rm, fflags: &mut u8) -> u64 {
+            integer::to::<$host, $integer>(a.into(), rm, fflags)
+        }
+
+        /// Rounds an integer, as the register holds it, to the format.
+        #[inline]
+        pub fn $from(a: u64, rm: Rm, fflags: &mut u8) -> $bits {
+            integer::from::<$host, $integer>(a, rm, fflags) as $bits
+        }
+    )*};
+}
+
+conversions! {
+    f32, u32, i32: f32_to_i32 i32_to_f32;
+    f32, u32, u32: f32_to_u32 u32_to_f32;
+    f32, u32, i64: f32_to_i64 i64_to_f32;
+    f32, u32, u64: f32_to_u64 u64_to_f32;
+    f64, u64, i32: f64_to_i32 i32_to_f64;
+    f64, u64, u32: f64_to_u32 u32_to_f64;
+    f64, u64, i64: f64_to_i64 i64_to_f64;
+    f64, u64, u64: f64_to_u64 u64_to_f64;
 }
