@@ -1,17 +1,18 @@
 // What every program here begins with: how it names its cases, checks, expects traps, and reports.
 //
 // A program starts at the beginning of memory in S-mode without translation. It speaks to whoever runs it by ECALL from S-mode, a7 telling what:
-// a case begins, a check failed, all is done, what position is it, set the line of the interrupt controller. While it runs,
+// a case begins, a check failed, all is done, what position is it, set the line of the interrupt controller now or at the next WFI. While it runs,
 //
 //   s1  is where to go on behind the next trap; zero when none is expected
 //   s2  scause, s3  stval, s4  sepc, s5  sstatus   are what the last trap found; s6 is the handler's own
-//   t5, t6, a0-a2 and a7 are used up by the macros
+//   t5, t6, a0-a2, a7 and ra are used up by the macros
 
 #define CALL_FAIL 0x100
 #define CALL_DONE 0x101
 #define CALL_CASE 0x102
 #define CALL_POSITION 0x103
 #define CALL_LINE 0x104
+#define CALL_LINE_AT_WFI 0x105
 
 // Causes.
 #define FETCH_ACCESS 1
@@ -175,9 +176,9 @@ fail:
     CHECK_ADDRESS(s4, 96b);                                                                                                                         \
     CHECK_BITS(s5, SPP, SPP)
 
-// User mode executes this, until it traps: by an ECALL at its end, if by nothing else. Afterwards it is S-mode again.
+// User mode executes this with SIE clear, until it traps: by an ECALL at its end, if by nothing else. Afterwards it is S-mode again.
 #define USER(...)                                                                                                                                   \
-    li      t6, SPP;                                                                                                                                \
+    li      t6, SPP | SPIE;                                                                                                                             \
     csrc    sstatus, t6;                                                                                                                            \
     la      t6, 96f;                                                                                                                                \
     li      s1, USER_OFFSET;                                                                                                                        \
@@ -202,4 +203,14 @@ fail:
 #define LINE(level)                                                                                                                                 \
     li      a0, level;                                                                                                                              \
     li      a7, CALL_LINE;                                                                                                                          \
+    ecall
+
+// It is raised when the hart waits for it.
+#define LINE_AT_WFI                                                                                                                                 \
+    li      a7, CALL_LINE_AT_WFI;                                                                                                                   \
+    ecall
+
+// The position of the ECALL in it comes to a0.
+#define POSITION                                                                                                                                    \
+    li      a7, CALL_POSITION;                                                                                                                      \
     ecall

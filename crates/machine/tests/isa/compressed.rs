@@ -65,23 +65,11 @@ const fn nonzero(least: i32, most: i32, step: i32) -> Range {
     Range { least, most, step, nonzero: true }
 }
 
-const fn int(
-    name: &'static str,
-    form: Form,
-    parcel: u16,
-    parts: &'static [(u32, u32, u32)],
-    range: Range,
-) -> Row {
+const fn int(name: &'static str, form: Form, parcel: u16, parts: &'static [(u32, u32, u32)], range: Range) -> Row {
     Row { name, form, float: false, parcel, parts, range }
 }
 
-const fn float(
-    name: &'static str,
-    form: Form,
-    parcel: u16,
-    parts: &'static [(u32, u32, u32)],
-    range: Range,
-) -> Row {
+const fn float(name: &'static str, form: Form, parcel: u16, parts: &'static [(u32, u32, u32)], range: Range) -> Row {
     Row { name, form, float: true, parcel, parts, range }
 }
 
@@ -113,7 +101,13 @@ pub const ROWS: &[Row] = &[
     int("c.addi", Form::Immediate, 0x0001, SIX, SIGNED),
     int("c.addiw", Form::Immediate, 0x2001, SIX, SIGNED),
     int("c.li", Form::Load, 0x4001, SIX, SIGNED),
-    int("c.addi16sp", Form::Stack, 0x6101, &[(9, 9, 12), (4, 4, 6), (6, 6, 5), (8, 7, 3), (5, 5, 2)], nonzero(-512, 496, 16)),
+    int(
+        "c.addi16sp",
+        Form::Stack,
+        0x6101,
+        &[(9, 9, 12), (4, 4, 6), (6, 6, 5), (8, 7, 3), (5, 5, 2)],
+        nonzero(-512, 496, 16),
+    ),
     int("c.lui", Form::Load, 0x6001, SIX, nonzero(-32, 31, 1)),
     int("c.srli", Form::SmallImmediate, 0x8001, SIX, any(0, 63, 1)),
     int("c.srai", Form::SmallImmediate, 0x8401, SIX, any(0, 63, 1)),

@@ -307,9 +307,7 @@ impl Row {
                 Form::Shift64 => rd | rs1 | (imm & 0x3f) << 20,
                 Form::Shift32 => rd | rs1 | (imm & 0x1f) << 20,
                 Form::Upper => rd | imm << 12,
-                Form::Store | Form::FloatStore => {
-                    rs1 | rs2 | place(imm, &[(11, 5, 25), (4, 0, 7)])
-                }
+                Form::Store | Form::FloatStore => rs1 | rs2 | place(imm, &[(11, 5, 25), (4, 0, 7)]),
                 Form::Amo => rd | rs1 | rs2 | o.mode << 25,
                 Form::Branch => rs1 | rs2 | place(imm, &[(12, 12, 31), (10, 5, 25), (4, 1, 8), (11, 11, 7)]),
                 Form::Float2Rm => rd | rs1 | rs2 | rm,

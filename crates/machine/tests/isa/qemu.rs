@@ -66,7 +66,16 @@ fn elf(program: &Program) -> Vec<u8> {
     for (flags, address, bytes) in segments {
         const LOAD: u64 = 1;
         let len = bytes.len() as u64;
-        let header = [(LOAD, 4), (u64::from(flags), 4), (at, 8), (address, 8), (address, 8), (len, 8), (len, 8), (PAGE as u64, 8)];
+        let header = [
+            (LOAD, 4),
+            (u64::from(flags), 4),
+            (at, 8),
+            (address, 8),
+            (address, 8),
+            (len, 8),
+            (len, 8),
+            (PAGE as u64, 8),
+        ];
         for (value, bytes) in header {
             put(value, bytes);
         }
