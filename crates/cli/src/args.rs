@@ -1,6 +1,8 @@
 //! The command line as data.
 
+use crate::machine;
 use clap::{Args as ClapArgs, Parser, Subcommand};
+use gapless_machine::{DiskImage, Net};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -108,6 +110,20 @@ Example: if the node is live, its backup takes over
     /// Look into a log
     #[command(subcommand)]
     Log(LogCommand),
+    /// Run a whole computer: alone, or protected by a backup
+    #[command(after_help = "\
+Examples:
+  gapless machine --kernel debian.kernel --initrd debian.initrd --disk debian.img --net passt --append 'console=ttyS0 root=/dev/vda'
+  gapless machine ... --log DIR                                  (recorded: replay, resume, debug)
+  gapless machine ... --net tap=tap0 --log DIR --arbiter 10.0.0.3:7300/box --backup 10.0.0.2:7400 --listen 10.0.0.1:7400
+  gapless machine --from booted.machine --log DIR ...            (what `gapless replay DIR --save booted.machine` wrote)
+On the terminal, Ctrl-] and then . ends it; a protected one has its console at `gapless console DIR`.")]
+    Machine(MachineArgs),
+    /// Join this terminal to the console of the machine that is live on a log directory
+    #[command(after_help = "\
+Example: Ctrl-] and then . leaves it
+  gapless console DIR")]
+    Console(ConsoleArgs),
     /// Tell what this host offers and how to fix each lack
     #[command(after_help = "\
 Examples:
@@ -136,6 +152,111 @@ Example:
 Example:
   gapless log verify DIR && echo fine")]
     Verify(LookArgs),
+}
+
+#[derive(ClapArgs, Debug)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct MachineArgs {
+    #[command(subcommand)]
+    pub command: Option<MachineCommand>,
+    /// Flat RISC-V Linux image
+    #[arg(long, value_name = "IMAGE")]
+    pub kernel: Option<PathBuf>,
+    /// Initial ramdisk
+    #[arg(long, value_name = "FILE", requires = "kernel")]
+    pub initrd: Option<PathBuf>,
+    /// The kernel's command line
+    #[arg(long, value_name = "TEXT", default_value = "console=ttyS0", requires = "kernel")]
+    pub append: String,
+    /// Memory of the machine
+    #[arg(long, value_name = "SIZE", default_value = "1G", value_parser = machine::memory)]
+    pub memory: u64,
+    /// A disk, from a raw image that is never written to: what the guest writes is kept with the log. With ,ro the guest may only read it
+    #[arg(long = "disk", value_name = "FILE[,ro]", value_parser = machine::disk)]
+    pub disks: Vec<DiskImage>,
+    /// A network device, plugged into this TAP, or into a passt of its own that forwards these ports (unprotected runs only)
+    #[arg(long, value_name = "tap=NAME|passt[=HOST/PORT:PORT,...]", value_parser = machine::net)]
+    pub net: Option<Net>,
+    /// Go on from a saved machine instead of switching a new one on
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["kernel", "disks"])]
+    pub from: Option<PathBuf>,
+    /// Directory for the log; without it nothing is kept
+    #[arg(long, value_name = "DIR")]
+    pub log: Option<PathBuf>,
+    /// Output leaves only when its log is durable on disk (of both sides)
+    #[arg(long)]
+    pub durable: bool,
+    /// Register of the pair; makes the machine a protected one
+    #[arg(long, value_name = "file:PATH|HOST:PORT[/PAIR]")]
+    pub arbiter: Option<String>,
+    /// Address of the backup
+    #[arg(long, value_name = "HOST:PORT", value_parser = dialled)]
+    pub backup: Option<String>,
+    /// Address at which a backup may join later
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:0", value_parser = listened)]
+    pub listen: String,
+    /// Let output leave before the first backup has joined
+    #[arg(long)]
+    pub unprotected_start: bool,
+    #[command(flatten)]
+    pub node: NodeArgs,
+}
+
+#[derive(ClapArgs, Debug)]
+pub struct ConsoleArgs {
+    /// The node's log directory
+    pub dir: PathBuf,
+}
+
+#[derive(Subcommand, Debug)]
+pub enum MachineCommand {
+    /// Disks for the machine
+    #[command(subcommand)]
+    Image(ImageCommand),
+}
+
+#[derive(Subcommand, Debug)]
+pub enum ImageCommand {
+    /// Make a Debian for the machine: disk, kernel and initramfs
+    #[command(after_help = "\
+Examples:
+  gapless machine image build debian.img    (and debian.kernel, debian.initrd)
+  gapless machine image build --packages redis-server,iperf3 --size 2G redis.img
+  gapless machine image build --no-disk guest.img    (guest.kernel and guest.initrd only; needs no root)")]
+    Build(ImageBuildArgs),
+    /// Write what a machine has changed on its disks into the images that they began with
+    #[command(after_help = "\
+Example: after the machine has ended
+  gapless machine image commit DIR")]
+    Commit(DirArgs),
+}
+
+/// Debian 13 for riscv64 from the mirror that this host's apt uses, with the host's package tools. root logs in on ttyS0 without a password; the
+/// network asks DHCP unless the kernel's command line has ip=ADDRESS/LENGTH[,GATEWAY[,DNS]]; redis, if it is among the packages, listens to the
+/// outside without a password. Takes a minute or two.
+#[derive(ClapArgs, Debug)]
+pub struct ImageBuildArgs {
+    /// The disk image to make; OUT.kernel and OUT.initrd get their names from it
+    #[arg(value_name = "OUT.img")]
+    pub out: PathBuf,
+    /// Debian packages to install in it
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',', value_parser = crate::machine::image::package)]
+    pub packages: Vec<String>,
+    /// Size of the disk
+    #[arg(long, value_name = "SIZE", default_value = "1G", value_parser = crate::machine::image::size)]
+    pub size: u64,
+    /// Name of the machine
+    #[arg(long, value_name = "NAME", default_value = "gapless", value_parser = crate::machine::image::hostname)]
+    pub hostname: String,
+    /// Mirror of Debian, if not the one that this host's apt uses
+    #[arg(long, value_name = "URL", value_parser = crate::machine::image::mirror)]
+    pub mirror: Option<String>,
+    /// Only the kernel and the initramfs
+    #[arg(long, conflicts_with_all = ["packages", "hostname", "size"])]
+    pub no_disk: bool,
+    /// Write over files that exist
+    #[arg(long)]
+    pub force: bool,
 }
 
 #[derive(ClapArgs, Debug)]
@@ -189,6 +310,9 @@ pub struct ReplayArgs {
     /// Print the digest of where the replay ends. Every digest in the log is compared in any case; exit status 1 at the first that differs
     #[arg(long)]
     pub digest: bool,
+    /// Write the machine as it stands at the end of the replay to this file, for `gapless machine --from` (machines only)
+    #[arg(long, value_name = "FILE")]
+    pub save: Option<PathBuf>,
     /// Print a summary as JSON
     #[arg(long)]
     pub json: bool,
@@ -232,6 +356,9 @@ pub struct ResumePairArgs {
     /// Address at which the next backup may join
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:0", value_parser = listened)]
     pub listen: String,
+    /// What the network device of a machine is plugged into here
+    #[arg(long, value_name = "tap=NAME|passt[=HOST/PORT:PORT,...]", value_parser = machine::net)]
+    pub net: Option<Net>,
     #[command(flatten)]
     pub node: NodeArgs,
     /// Accept that acknowledged work may be lost. Every machine on which the program was ever live must be off: name them
@@ -289,6 +416,9 @@ pub struct BackupArgs {
     /// Address to listen at
     #[arg(long, value_name = "HOST:PORT", value_parser = listened)]
     pub listen: String,
+    /// What the network device of a machine is plugged into here
+    #[arg(long, value_name = "tap=NAME", value_parser = machine::net)]
+    pub net: Option<Net>,
     #[command(flatten)]
     pub pair: PairArgs,
 }

@@ -7,6 +7,7 @@ use crate::program::{self, Executed, execute, summary};
 use crate::{EXIT_NOT_REACHED, Outcome, out, out::talk, place, text};
 use gapless_log::Position;
 use gapless_pair::driver::alone::{Extent, Replay};
+use crate::level::Any;
 use gapless_process::ProcessGroup;
 use gapless_process::fs::Exported;
 use std::os::unix::ffi::OsStrExt;
@@ -21,7 +22,8 @@ pub fn run(args: &ExportArgs) -> Outcome {
     check_target(&args.dir, &args.to)?;
     let state = args.state.as_deref().map(|dir| std::path::absolute(dir).map_err(text)).transpose()?;
     let extent = Extent { until: args.until.map(Position), digest: false };
-    let copy = |group: &mut ProcessGroup, done: &Replay| {
+    let copy = |replica: &mut Any, done: &Replay| {
+        let group = replica.processes()?;
         if !done.reached {
             return Ok(None);
         }

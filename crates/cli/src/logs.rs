@@ -2,21 +2,36 @@
 
 use crate::args::{CatArgs, LookArgs};
 use crate::out::{self, talk};
-use crate::{Outcome, text};
+use crate::{Outcome, level, text};
 use gapless_log::inspect::{Range, Render};
-use gapless_log::{Entry, Error, Kind, Position, inspect};
+use gapless_log::{Entry, Error, Kind, Level, Position, inspect};
 use std::io::{BufWriter, Write};
+use std::path::Path;
 
-/// Shows the process level's entries.
-struct ProcessEntries;
+/// Shows a level's own entries.
+struct Entries(Level);
 
-impl Render for ProcessEntries {
+impl Entries {
+    /// Of the log in `dir`; of whichever level if it says nothing that can be read, for then nothing will be shown.
+    fn of(dir: &Path) -> Self {
+        Self(level::of(dir).unwrap_or(Level::Process))
+    }
+}
+
+impl Render for Entries {
     fn kind(&self, kind: Kind) -> Option<&str> {
-        Some(gapless_process::kernel::input::name(kind)).filter(|&n| n != "unknown")
+        let name = match self.0 {
+            Level::Machine => gapless_machine::event::name(kind),
+            _ => gapless_process::kernel::input::name(kind),
+        };
+        Some(name).filter(|&n| n != "unknown")
     }
 
     fn body(&self, entry: &Entry) -> Option<String> {
-        gapless_process::describe(entry)
+        match self.0 {
+            Level::Machine => gapless_machine::event::describe(entry.kind, &entry.body),
+            _ => gapless_process::describe(entry),
+        }
     }
 }
 
@@ -34,7 +49,8 @@ fn failed(e: Error) -> Outcome {
 /// `gapless log cat`.
 pub fn cat(args: &CatArgs) -> Outcome {
     let range = Range { from_position: Position(args.from), until_position: Position(args.until), ..Range::default() };
-    let mut lines = match inspect::cat(&args.dir, range, &ProcessEntries) {
+    let entries = Entries::of(&args.dir);
+    let mut lines = match inspect::cat(&args.dir, range, &entries) {
         Ok(lines) => lines,
         Err(e) => return failed(e),
     };
@@ -61,7 +77,7 @@ pub fn cat(args: &CatArgs) -> Outcome {
 
 /// `gapless log stat`.
 pub fn stat(args: &LookArgs) -> Outcome {
-    match inspect::stat(&args.dir, &ProcessEntries) {
+    match inspect::stat(&args.dir, &Entries::of(&args.dir)) {
         Ok(stat) => show(&stat, args.json, stat.exit_status()),
         Err(e) => failed(e),
     }

@@ -7,7 +7,10 @@ mod args;
 mod demo;
 mod doctor;
 mod export;
+mod interrupt;
+mod level;
 mod logs;
+mod machine;
 mod out;
 mod pair;
 mod place;
@@ -36,6 +39,8 @@ fn main() -> ExitCode {
         Command::Log(LogCommand::Verify(a)) => logs::verify(&a),
         Command::Demo(a) => demo::run(&a),
         Command::Export(a) => export::run(&a),
+        Command::Machine(a) => machine::run(a),
+        Command::Console(a) => machine::console(&a),
         Command::Doctor(a) => doctor::run(a.json, a.log),
     };
     match result {

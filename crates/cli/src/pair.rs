@@ -1,15 +1,18 @@
 //! `run`, `backup`, `witness` and what looks at them: two machines, one history.
 
 use crate::args::{BackupArgs, DirArgs, NodeArgs, PairArgs, ResumeArgs, RunArgs, StatusArgs, WitnessArgs};
+use crate::level::Any;
 use crate::out::{self, talk};
 use crate::program::{command, unfit};
-use crate::{EXIT_FAILED, Outcome, place, text};
-use gapless_pair::driver::{Node, NodeConfig, NodeEnd, Notice};
-use gapless_pair::{Commit, Halt, Mode, Start, arbiter, status as control, witness::Witness};
+use crate::{EXIT_FAILED, Outcome, machine, place, text};
+use gapless_log::{DirLock, Level, Meta, Store};
+use gapless_machine::{Local, Machine, Origin};
+use gapless_pair::driver::{Control, Node, NodeConfig, NodeEnd, Notice};
+use gapless_pair::{Commit, Halt, Mode, Refusal, Start, arbiter, status as control, witness::Witness};
 use gapless_process::world::{signals_are_for_the_node, signals_are_for_the_program};
 use gapless_process::{Command, ProcessGroup};
 use std::path::Path;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 /// Longest wait for a planned takeover.
@@ -18,6 +21,15 @@ const HANDOVER_MAX: Duration = Duration::from_secs(60);
 /// A backup this close behind is in sync; one further behind slows the primary down. A group of processes has some ten thousand entries a second, so a
 /// takeover has no more than some tenths of a second left to execute.
 const LAG_ENTRIES_MAX: u64 = 4096;
+/// The same for a machine: an entry stands for up to some milliseconds of computing.
+const MACHINE_LAG_ENTRIES_MAX: u64 = 512;
+/// A fresh backup of a machine gets its state unless the log is hardly longer than that.
+const MACHINE_STATE_ENTRIES_MIN: u64 = 1024;
+
+/// Of a node with a history of its own to begin.
+pub fn fresh(dir: &Path, args: &NodeArgs, listen: String) -> NodeConfig {
+    config(dir, args, Start::Fresh, listen)
+}
 
 fn config(dir: &Path, args: &NodeArgs, start: Start, listen: String) -> NodeConfig {
     let mut config = NodeConfig::new(dir, start);
@@ -34,55 +46,130 @@ fn commit(args: &PairArgs) -> Commit {
     if args.durable { Commit::Durable } else { Commit::Received }
 }
 
-/// Runs a node to its end. `command` is what a fresh history starts with; every later life takes everything from the log.
-fn node(config: NodeConfig, arbiter_name: &str, mut command: Option<Command>) -> Outcome {
+/// What a node runs. What a fresh history starts with is taken by its first life; every later one takes everything from the log.
+pub enum Runs {
+    /// A group of processes.
+    Process(Option<Command>),
+    /// A computer; what it is plugged into is this side's own.
+    Machine(Option<Origin>, Local),
+    /// Whatever the owner runs. An empty directory stands by for processes until the owner says that it has a machine.
+    Unknown(Local),
+}
+
+impl Runs {
+    /// Of a log that is there already; a backup in an empty directory hears from the owner what it is.
+    fn of(dir: &Path, local: Local) -> Result<Self, String> {
+        match Meta::load(dir).map_err(text)?.map(|meta| meta.level) {
+            Some(Level::Machine) => Ok(Self::Machine(None, local)),
+            Some(_) => Ok(Self::Process(None)),
+            None => Ok(Self::Unknown(local)),
+        }
+    }
+
+    fn replica(&mut self, dir: &Path) -> gapless_log::Result<Any> {
+        Ok(match self {
+            Self::Unknown(_) => Any::Process(Box::new(ProcessGroup::backup(dir)?)),
+            Self::Process(command) => Any::Process(Box::new(match command.take() {
+                Some(command) => ProcessGroup::new(command, dir)?,
+                None => ProcessGroup::backup(dir)?,
+            })),
+            Self::Machine(origin, local) => Any::Machine(Box::new(match origin.take() {
+                Some(origin) => Machine::new(origin, dir, local.clone(), true),
+                None => Machine::backup(dir, local.clone()),
+            })),
+        })
+    }
+
+    /// Signals that reach the supervisor while the program is live are the program's.
+    fn takes_signals(&self) -> bool {
+        !matches!(self, Self::Machine(..))
+    }
+}
+
+/// Stops whichever node runs at the moment, because of a signal: which one it was, and whether nothing had left yet.
+#[derive(Clone, Default)]
+struct Stopped {
+    node: Arc<Mutex<Option<Control>>>,
+    by: Arc<OnceLock<(i32, bool)>>,
+}
+
+impl Stopped {
+    fn watch(&self) -> Result<(), String> {
+        let this = self.clone();
+        signals_are_for_the_node(move |signal| {
+            let node = this.node.lock().unwrap_or_else(PoisonError::into_inner);
+            this.by.get_or_init(|| (signal, node.as_ref().is_some_and(|control| control.status().held)));
+            if let Some(control) = node.as_ref() {
+                control.stop();
+            }
+        })
+        .map_err(text)
+    }
+
+    fn is_of(&self, control: Control) {
+        let mut node = self.node.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.by.get().is_some() {
+            control.stop();
+        }
+        *node = Some(control);
+    }
+}
+
+/// Runs a node to its end.
+pub fn node(config: NodeConfig, arbiter_name: &str, mut runs: Runs) -> Outcome {
     gapless_process::world::take_over_signals();
     let dir = config.dir.clone();
     match config.start {
         Start::Resume => place::log(&dir)?,
         Start::Fresh | Start::Join | Start::Auto => place::fresh_or_log(&dir)?,
     }
-    let mut arbiter = arbiter::parse(arbiter_name)?;
-    arbiter.check().map_err(text)?;
-    std::fs::create_dir_all(&dir).map_err(|e| format!("--log {}: {e}", dir.display()))?;
-    let mut last = String::new();
-    let node = Node::new(config, arbiter, Box::new(move |notice| tell(notice, &mut last))).map_err(text)?;
-    let stopped = Arc::new(OnceLock::new());
-    let (control, by) = (node.control(), Arc::clone(&stopped));
-    signals_are_for_the_node(move |signal| {
-        by.get_or_init(|| (signal, control.status().held));
-        control.stop();
-    })
-    .map_err(text)?;
-    talk!("gapless: listening at {}; `gapless status {}` tells more", node.address(), dir.display());
-    let end = node
-        .run(|| match command.take() {
-            Some(command) => ProcessGroup::new(command, &dir),
-            None => ProcessGroup::backup(&dir),
-        })
-        .map_err(text)?;
-    match stopped.get() {
-        Some((signal, held)) if end.halt == Halt::Stopped => {
+    let stopped = Stopped::default();
+    let mut watched = false;
+    loop {
+        let mut arbiter = arbiter::parse(arbiter_name)?;
+        arbiter.check().map_err(text)?;
+        std::fs::create_dir_all(&dir).map_err(|e| format!("--log {}: {e}", dir.display()))?;
+        let (mut last, takes_signals) = (String::new(), runs.takes_signals());
+        let mut config = config.clone();
+        if !takes_signals {
+            (config.lag_entries_max, config.state_entries_min) = (MACHINE_LAG_ENTRIES_MAX, MACHINE_STATE_ENTRIES_MIN);
+        }
+        let node = Node::new(config, arbiter, Box::new(move |notice| tell(notice, &mut last, takes_signals)));
+        let node = node.map_err(text)?;
+        stopped.is_of(node.control());
+        if !std::mem::replace(&mut watched, true) {
+            stopped.watch()?;
+        }
+        talk!("gapless: listening at {}; `gapless status {}` tells more", node.address(), dir.display());
+        let end = node.run(|| runs.replica(&dir)).map_err(text)?;
+        if let (Some((signal, held)), Halt::Stopped) = (stopped.by.get(), &end.halt) {
             let advice = match held {
                 true => format!("; nothing had left yet, `gapless resume {}` goes on from here", dir.display()),
                 false => String::new(),
             };
             talk!("gapless: stopped by signal {signal}{advice}");
-            Ok((128 + signal) as u8)
+            return Ok((128 + signal) as u8);
         }
-        _ => {
-            talk!("gapless: {}", end.halt);
-            Ok(exit_status(&end))
+        match (runs, &end.halt) {
+            (Runs::Unknown(local), Halt::Unpaired(Refusal::Level(theirs))) if theirs == gapless_machine::LEVEL => {
+                talk!("gapless: the owner runs a machine; standing by for one");
+                Store::wipe(&DirLock::take(&dir).map_err(text)?).map_err(text)?;
+                runs = Runs::Machine(None, local);
+            }
+            _ => {
+                talk!("gapless: {}", end.halt);
+                return Ok(exit_status(&end));
+            }
         }
     }
 }
 
 /// One line for a person whenever the state changes, or does not although it should.
-fn tell(notice: &Notice, last: &mut String) {
+fn tell(notice: &Notice, last: &mut String, takes_signals: bool) {
     let line = match notice {
         Notice::Changed(status) => {
             let live = matches!(status.mode, Mode::Solo | Mode::Closing | Mode::Protected);
-            signals_are_for_the_program(live && !status.held);
+            signals_are_for_the_program(live && !status.held && takes_signals);
             if status.mode == Mode::Halted {
                 // The end is told once, by whoever has waited for it.
                 return;
@@ -109,7 +196,7 @@ fn exit_status(end: &NodeEnd) -> u8 {
 
 /// `gapless run`.
 pub fn run(args: RunArgs) -> Outcome {
-    let mut config = config(&args.pair.log, &args.pair.node, Start::Fresh, args.listen);
+    let mut config = fresh(&args.pair.log, &args.pair.node, args.listen);
     config.commit = commit(&args.pair);
     config.peer = args.backup;
     config.hold = !args.unprotected_start;
@@ -117,14 +204,15 @@ pub fn run(args: RunArgs) -> Outcome {
     if let Some(status) = unfit(&command) {
         return Ok(status);
     }
-    node(config, &args.pair.arbiter, Some(command))
+    node(config, &args.pair.arbiter, Runs::Process(Some(command)))
 }
 
 /// `gapless backup`.
 pub fn backup(args: BackupArgs) -> Outcome {
     let mut config = config(&args.pair.log, &args.pair.node, Start::Join, args.listen);
     config.commit = commit(&args.pair);
-    node(config, &args.pair.arbiter, None)
+    let runs = Runs::of(&args.pair.log, machine::of_pair(args.net, &args.pair.log)?)?;
+    node(config, &args.pair.arbiter, runs)
 }
 
 /// `gapless resume --arbiter`.
@@ -134,7 +222,8 @@ pub fn resume(args: ResumeArgs) -> Outcome {
     if let Some(machine) = &args.pair.accept_loss {
         talk!("gapless: going on although acknowledged work may be lost; you say that {machine} is switched off");
     }
-    node(config, &args.pair.arbiter.expect("checked by the caller"), None)
+    let runs = Runs::of(&args.dir, machine::of_pair(args.pair.net, &args.dir)?)?;
+    node(config, &args.pair.arbiter.expect("checked by the caller"), runs)
 }
 
 /// `gapless witness`.

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 /// A new log may be made in `dir`.
 pub fn fresh(dir: &Path) -> Result<(), String> {
-    DirLock::check_fresh(dir, &[STORE_NAMES.as_slice(), &[CONTROL_NAME]].concat()).map_err(text)?;
+    DirLock::check_fresh(dir, &[STORE_NAMES.as_slice(), &[CONTROL_NAME, gapless_machine::FILES]].concat()).map_err(text)?;
     match foreign(dir) {
         None => Ok(()),
         Some(path) => Err(text(not_empty(dir, path.strip_prefix(dir).unwrap_or(&path)))),
@@ -44,7 +44,7 @@ pub struct Scratch(TempDir);
 impl Scratch {
     /// Makes one. Call it before any thread is started.
     pub fn new() -> Result<Self, String> {
-        let signals = Signals::block();
+        let signals = Signals::block(&ENDING);
         let made = tempfile::Builder::new().prefix("gapless-replay-").tempdir();
         let dir = made.map_err(|e| {
             let place = std::env::temp_dir();
@@ -89,16 +89,17 @@ impl Drop for Scratch {
     }
 }
 
-/// The ending signals that are not ignored, blocked in this thread and all that it starts.
-struct Signals(libc::sigset_t);
+/// Signals that are blocked in this thread and all that it starts.
+pub struct Signals(libc::sigset_t);
 
 impl Signals {
-    fn block() -> Self {
+    /// Of these signals, those that are not ignored. Call it before any thread is started.
+    pub fn block(signals: &[i32]) -> Self {
         // SAFETY: sigset_t and sigaction are plain data that the calls fill; only this thread's mask changes.
         unsafe {
             let mut set = std::mem::zeroed();
             libc::sigemptyset(&raw mut set);
-            for signal in ENDING {
+            for &signal in signals {
                 let mut now: libc::sigaction = std::mem::zeroed();
                 libc::sigaction(signal, std::ptr::null(), &raw mut now);
                 if now.sa_sigaction != libc::SIG_IGN {
@@ -110,7 +111,8 @@ impl Signals {
         }
     }
 
-    fn wait(&self) -> i32 {
+    /// Sleeps until one comes.
+    pub fn wait(&self) -> i32 {
         let mut signal = 0;
         // SAFETY: a valid set, and room for one number.
         while unsafe { libc::sigwait(&raw const self.0, &raw mut signal) } != 0 {}

@@ -1,11 +1,12 @@
 //! `record`, `replay`, `resume`: one machine, one log.
 
 use crate::args::{ProgramArgs, RecordArgs, ReplayArgs, ResumeArgs};
+use crate::level::{self, Any};
 use crate::out::{self, talk};
 use crate::place::{self, Scratch};
 use crate::progress::Progress;
-use crate::{EXIT_DIVERGED, EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, EXIT_NOT_REACHED, Outcome, text};
-use gapless_log::{CommitLevel, Error, Position, Seq};
+use crate::{EXIT_DIVERGED, EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, EXIT_NOT_REACHED, Outcome, machine, text};
+use gapless_log::{CommitLevel, Error, Level, Position, Seq};
 use gapless_pair::driver::alone::{self, Extent, Replay};
 use gapless_process::{Command, ProcessGroup, Unfit};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -83,7 +84,7 @@ pub enum Executed<T> {
 pub fn execute<T>(
     dir: &Path,
     extent: Extent,
-    then: impl FnOnce(&mut ProcessGroup, &Replay) -> Result<T, Error>,
+    then: impl FnOnce(&mut Any, &Replay) -> Result<T, Error>,
 ) -> Result<Executed<T>, String> {
     place::log(dir)?;
     let scratch = Scratch::new()?;
@@ -91,7 +92,7 @@ pub fn execute<T>(
     let mut show = |done: &Replay, end: Seq| {
         progress.show(|| format!("{} of {end} entries, position {}", done.entries, done.position));
     };
-    let replica = ProcessGroup::backup(scratch.path()).map_err(|e| scratch.explain(e))?;
+    let replica = Any::backup(dir, scratch.path()).map_err(|e| scratch.explain(e))?;
     let result = alone::replay_then(dir, replica, extent, &mut show, then);
     drop(progress);
     match result {
@@ -120,7 +121,7 @@ pub fn summary(done: &Replay) -> serde_json::Value {
 /// `gapless replay`. Exit status 1 if the replay differs from the log, 4 if the log ends before the position.
 pub fn replay(args: &ReplayArgs) -> Outcome {
     let extent = Extent { until: args.until.map(Position), digest: args.digest };
-    let done = match execute(&args.dir, extent, |_, _| Ok(()))? {
+    let done = match execute(&args.dir, extent, |replica, _| args.save.as_deref().map_or(Ok(()), |to| replica.save_to(to)))? {
         Executed::Done(done, ()) => done,
         Executed::Not(status) => return Ok(status),
     };
@@ -161,8 +162,12 @@ pub fn resume(args: ResumeArgs) -> Outcome {
     if args.pair.arbiter.is_some() {
         return crate::pair::resume(args);
     }
-    // Until it is live, signals end it as they end any process; from then on they are the program's.
     place::log(&args.dir)?;
+    if level::of(&args.dir)? == Level::Machine {
+        let accept_loss = args.pair.accept_loss.is_some();
+        return machine::resume(&args.dir, args.pair.net, accept_loss, args.pair.node.checks.options());
+    }
+    // Until it is live, signals end it as they end any process; from then on they are the program's.
     let replica = ProcessGroup::backup(&args.dir).map_err(text)?;
     let status = alone::resume(&args.dir, replica, args.pair.accept_loss.is_some(), args.pair.node.checks.options())
         .map_err(text)?;

@@ -134,6 +134,16 @@ impl Memory {
         Ok(())
     }
 
+    /// All zeros again, as when it was new.
+    pub fn clear(&mut self) {
+        const ZEROS: [u8; PAGE_BYTES as usize] = [0; PAGE_BYTES as usize];
+        for page in 0..self.pages() {
+            if *self.page(page) != ZEROS {
+                self.write(GuestAddr(RAM_BASE + page * PAGE_BYTES), &ZEROS).expect("the page is in memory");
+            }
+        }
+    }
+
     /// Reads a little-endian number of `N` bytes.
     pub fn number<const N: usize>(&self, at: GuestAddr) -> Result<u64, Outside> {
         let mut bytes = [0; 8];

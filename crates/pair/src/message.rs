@@ -127,6 +127,8 @@ pub enum Refusal {
     Broken(String),
     /// A state would have to be sent and cannot be.
     State(String),
+    /// The owner's history is one of another level, which has this name.
+    Level(String),
 }
 
 impl fmt::Display for Refusal {
@@ -144,6 +146,7 @@ impl fmt::Display for Refusal {
             Refusal::Busy => f.write_str("the owner has a backup or is changing; trying again"),
             Refusal::Diverged => f.write_str("this replica has diverged; start a fresh backup"),
             Refusal::Broken(why) => write!(f, "protocol broken: {why}"),
+            Refusal::Level(theirs) => write!(f, "the owner runs a {theirs}; start a backup for one"),
             Refusal::State(why) => write!(f, "no state can be sent: {why}; install the same release on both"),
         }
     }

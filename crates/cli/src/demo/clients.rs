@@ -3,9 +3,9 @@
 //! The rule they keep: a request whose answer did not come is never sent again blindly; the client reconnects, asks what is there, and goes on from
 //! that. What they leave out: judging, which is the ledger's.
 
-use super::interrupt::interrupted;
 use super::ledger::{Ledger, Wrong};
 use super::resp::{Connection, Reply};
+use crate::interrupt::interrupted;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};

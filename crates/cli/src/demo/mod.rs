@@ -4,7 +4,6 @@
 //! kills them, and speaks to the program over TCP. All of it is gone when it ends, whichever way it ends.
 
 mod clients;
-mod interrupt;
 mod ledger;
 mod options;
 mod pair;
@@ -15,10 +14,10 @@ mod resp;
 pub use options::DemoArgs;
 
 use crate::Outcome;
+use crate::interrupt::{self, interrupted};
 use crate::out::{self, talk};
 use crate::progress::Progress;
 use clients::{Clients, Pace};
-use interrupt::interrupted;
 use ledger::{Ledger, Wrong};
 use options::Plan;
 use pair::Pair;

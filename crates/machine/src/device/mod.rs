@@ -4,8 +4,14 @@
 //! what it does depends on its own state, the guest's memory and [`Moment`] alone; it has no clock, no file and no socket. A register that does not
 //! exist is an access fault in the guest. State is plain data (serde), so that it is in the digest and in snapshots without further work.
 
+pub mod plic;
+pub mod rtc;
+pub mod uart;
+pub mod virtio;
+
 use crate::memory::Memory;
 use gapless_log::Position;
+use serde::{Deserialize, Serialize};
 
 pub use crate::hart::AccessFault;
 
@@ -19,7 +25,7 @@ pub struct Moment {
 }
 
 /// Something that a device wants done outside of the machine. It leaves only under the output rule.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum Said {
     /// A byte on the console.
     Console(u8),
@@ -46,4 +52,28 @@ pub trait Device {
     fn store(&mut self, offset: u64, width: u8, value: u64, cx: &mut Cx<'_>) -> Result<(), AccessFault>;
     /// The device's interrupt line (level).
     fn interrupt(&self) -> bool;
+}
+
+#[cfg(test)]
+pub(crate) mod testing {
+    use super::*;
+
+    /// What a device needs around it.
+    pub(crate) struct Bench {
+        pub(crate) memory: Memory,
+        pub(crate) nanos: u64,
+        pub(crate) said: Vec<Said>,
+    }
+
+    impl Bench {
+        /// One MiB of memory, at time zero.
+        pub(crate) fn new() -> Self {
+            Self { memory: Memory::new(1 << 20).unwrap(), nanos: 0, said: Vec::new() }
+        }
+
+        pub(crate) fn cx(&mut self) -> Cx<'_> {
+            let now = Moment { position: Position(self.nanos), nanos: self.nanos };
+            Cx { memory: &mut self.memory, now, said: &mut self.said }
+        }
+    }
 }

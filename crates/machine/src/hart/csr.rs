@@ -27,7 +27,7 @@ const SSTATUS_WRITABLE: u64 = SIE | SPIE | SPP | FS | SUM | MXR;
 const INTERRUPTS: u64 = SOFTWARE.bit() | TIMER.bit() | EXTERNAL.bit();
 
 /// `scounteren`: what user mode may read of `cycle`, `time` and `instret`.
-const SCOUNTEREN_WRITABLE: u64 = 7;
+pub const SCOUNTEREN_WRITABLE: u64 = 7;
 
 /// `senvcfg`: FENCE orders input and output too. Kept, without effect.
 const FIOM: u64 = 1 << 0;

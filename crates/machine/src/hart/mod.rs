@@ -17,6 +17,7 @@ mod amo;
 pub mod code;
 mod csr;
 mod decode;
+mod firmware;
 mod float;
 pub mod fp;
 mod integer;
@@ -141,8 +142,8 @@ impl Hart {
         state::State::new().into()
     }
 
-    /// Starts it as the SBI says: in S-mode without paging and interrupts, `a0` and `a1` set; every other register is zero, and so are the CSRs.
-    /// The position goes on. Memory's reservation is not touched.
+    /// Starts it as the SBI says: in S-mode without paging and interrupts, `a0` and `a1` set; every other register is zero, and so are the
+    /// CSRs, but that user mode may read the counters, as every firmware has it. The position goes on. Memory's reservation is not touched.
     pub fn start(&mut self, pc: u64, a0: u64, a1: u64) {
         let mut state = state::State {
             pc: pc & !1,
@@ -152,12 +153,13 @@ impl Hart {
             ..state::State::new()
         };
         (state.x[10], state.x[11]) = (a0, a1);
+        state.csrs.scounteren = csr::SCOUNTEREN_WRITABLE;
         *self = state.into();
     }
 
     /// Ends a call of the SBI: `a0` and `a1` are its results, and the ECALL retires.
-    pub fn sbi_return(&mut self, error: u64, value: u64) {
-        (self.x[10], self.x[11]) = (error, value);
+    pub fn sbi_return(&mut self, error: i64, value: u64) {
+        (self.x[10], self.x[11]) = (error as u64, value);
         self.retire(4);
     }
 

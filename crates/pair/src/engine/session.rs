@@ -128,7 +128,12 @@ impl Engine {
     fn refused(&mut self, conn: ConnId, why: Refusal) {
         let lasting = matches!(
             why,
-            Refusal::Version(_) | Refusal::Identity(_) | Refusal::Commit(_) | Refusal::Diverged | Refusal::State(_)
+            Refusal::Version(_)
+                | Refusal::Level(_)
+                | Refusal::Identity(_)
+                | Refusal::Commit(_)
+                | Refusal::Diverged
+                | Refusal::State(_)
         );
         if lasting && matches!(self.role, Role::Backup(_)) && self.session_conn() != Some(conn) {
             return self.halt(super::Halt::Unpaired(why));
@@ -172,6 +177,9 @@ impl Engine {
 
     /// Why this joiner cannot be taken, now or ever.
     fn unfit(&mut self, hello: &Hello) -> Option<Refusal> {
+        if hello.identity.level != self.config.identity.level {
+            return Some(Refusal::Level(self.config.identity.level.clone()));
+        }
         if let Some(why) = self.config.identity.differs(&hello.identity) {
             return Some(Refusal::Identity(why));
         }

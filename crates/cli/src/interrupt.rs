@@ -1,5 +1,5 @@
-//! Ctrl-C and termination of the demonstration itself: a flag that everything which waits looks at, so that every process and directory is
-//! cleared away on the way out.
+//! Ctrl-C and termination of a command that clears up behind itself: a flag that everything which waits looks at, so that every process and
+//! directory is cleared away on the way out.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 

@@ -1,0 +1,178 @@
+//! `gapless machine` and `gapless console`: a computer, alone or protected.
+
+use crate::args::{ConsoleArgs, ImageCommand, MachineArgs, MachineCommand};
+use crate::level::Any;
+use crate::out::talk;
+use crate::{Outcome, pair, place, text};
+use gapless_log::{CommitLevel, Error};
+use gapless_machine::{Boot, ConsoleAt, DiskImage, Local, Machine, Net, Origin, STOPPED, Stopper};
+use gapless_pair::driver::alone;
+use std::path::{Path, PathBuf};
+
+/// Name of the console's socket in a log directory.
+const CONSOLE_NAME: &str = "console";
+const SIGNALS: [i32; 3] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP];
+
+/// `--net tap=NAME`, `--net passt` or `--net passt=FORWARD,...`.
+pub fn net(text: &str) -> Result<Net, String> {
+    match text.split_once('=').unwrap_or((text, "")) {
+        ("tap", name) if !name.is_empty() => Ok(Net::Tap(name.to_owned())),
+        ("passt", forwards) => {
+            Ok(Net::Passt(forwards.split(',').filter(|f| !f.is_empty()).map(str::to_owned).collect()))
+        }
+        _ => Err("not of the form tap=NAME, passt or passt=127.0.0.1/6390:6379".into()),
+    }
+}
+
+/// `--disk FILE` or `--disk FILE,ro`.
+pub fn disk(text: &str) -> Result<DiskImage, String> {
+    let (path, read_only) = text.strip_suffix(",ro").map_or((text, false), |path| (path, true));
+    if path.is_empty() { Err("no file is named".into()) } else { Ok(DiskImage { path: path.into(), read_only }) }
+}
+
+/// `--memory 512M`.
+pub fn memory(text: &str) -> Result<u64, String> {
+    let (digits, shift) = match text.strip_suffix(['M', 'm']) {
+        Some(digits) => (digits, 20),
+        None => (text.strip_suffix(['G', 'g']).ok_or("give a size such as 512M or 2G")?, 30),
+    };
+    let n: u64 = digits.parse().map_err(|_| "give a size such as 512M or 2G")?;
+    n.checked_shl(shift).filter(|bytes| bytes >> shift == n).ok_or_else(|| "too large".into())
+}
+
+/// What a side of a pair is plugged into.
+pub fn of_pair(net: Option<Net>, log: &Path) -> Result<Local, String> {
+    if let Some(Net::Passt(_)) = net {
+        return Err(
+            "--net passt is for unprotected runs: its connections end with this process; use --net tap=NAME for a pair"
+                .into(),
+        );
+    }
+    Ok(Local { net: net.unwrap_or_default(), console: ConsoleAt::Socket(log.join(CONSOLE_NAME)) })
+}
+
+/// The same for one that runs alone: the console is this terminal.
+pub fn alone(net: Option<Net>) -> Local {
+    Local { net: net.unwrap_or_default(), console: ConsoleAt::Terminal }
+}
+
+/// `gapless machine`.
+pub fn run(mut args: MachineArgs) -> Outcome {
+    match args.command.take() {
+        Some(MachineCommand::Image(ImageCommand::Build(a))) => super::image::build(&a),
+        Some(MachineCommand::Image(ImageCommand::Commit(a))) => super::image::commit(&a.dir),
+        None => switch_on(args),
+    }
+}
+
+fn switch_on(args: MachineArgs) -> Outcome {
+    let origin = origin(&args)?;
+    if args.arbiter.is_some() {
+        return protected(args, origin);
+    }
+    if args.backup.is_some() {
+        return Err("--backup needs --arbiter: the register that decides who may go live".into());
+    }
+    let (log, scratch) = match &args.log {
+        Some(log) => (log.clone(), None),
+        None => {
+            let scratch = place::Scratch::new()?;
+            (scratch.path().to_owned(), Some(scratch))
+        }
+    };
+    place::fresh_or_log(&log)?;
+    std::fs::create_dir_all(&log).map_err(|e| format!("--log {}: {e}", log.display()))?;
+    let replica = Machine::new(origin, &log, alone(args.net), false);
+    let watch = scratch.is_none().then(|| Watch::start(replica.stopper())).transpose()?;
+    let commit = if args.durable { CommitLevel::Durable } else { CommitLevel::Received };
+    let ended = alone::record(&log, replica, commit, args.node.checks.options());
+    ended_alone(ended, args.log.as_deref(), watch.as_ref())
+}
+
+fn ended_alone(ended: Result<i32, Error>, log: Option<&Path>, watch: Option<&Watch>) -> Outcome {
+    match ended {
+        Ok(status) => Ok(status as u8),
+        Err(Error::Refused(why)) if why == STOPPED => {
+            match log {
+                Some(log) => talk!("gapless: {why}; `gapless resume {}` goes on from here", log.display()),
+                None => talk!("gapless: {why}"),
+            }
+            Ok(watch.and_then(Watch::signal).map_or(0, |signal| (128 + signal) as u8))
+        }
+        Err(e) => Err(text(e)),
+    }
+}
+
+/// `gapless resume` of a machine that runs alone.
+pub fn resume(dir: &Path, net: Option<Net>, accept_loss: bool, options: gapless_log::Options) -> Outcome {
+    let replica = Machine::backup(dir, alone(net));
+    let watch = Watch::start(replica.stopper())?;
+    ended_alone(alone::resume(dir, Any::Machine(Box::new(replica)), accept_loss, options), Some(dir), Some(&watch))
+}
+
+fn protected(args: MachineArgs, origin: Origin) -> Outcome {
+    let log = args.log.ok_or("a protected machine needs --log DIR")?;
+    let local = of_pair(args.net, &log)?;
+    let mut config = pair::fresh(&log, &args.node, args.listen);
+    config.commit = if args.durable { gapless_pair::Commit::Durable } else { gapless_pair::Commit::Received };
+    config.peer = args.backup;
+    config.hold = !args.unprotected_start;
+    talk!("gapless: the console is at `gapless console {}`", log.display());
+    pair::node(config, &args.arbiter.expect("checked by the caller"), pair::Runs::Machine(Some(origin), local))
+}
+
+fn origin(args: &MachineArgs) -> Result<Origin, String> {
+    if let Some(from) = &args.from {
+        return Ok(Origin::Saved(from.clone()));
+    }
+    let kernel = args.kernel.clone().ok_or("give --kernel IMAGE, or --from a saved machine")?;
+    let boot = Boot {
+        kernel,
+        initrd: args.initrd.clone(),
+        append: args.append.clone(),
+        memory: args.memory,
+        disks: args.disks.clone(),
+        net: args.net.is_some(),
+    };
+    boot.check().map_err(text)?;
+    Ok(Origin::Boot(boot))
+}
+
+/// `gapless console`.
+pub fn console(args: &ConsoleArgs) -> Outcome {
+    let socket: PathBuf = args.dir.join(CONSOLE_NAME);
+    if !socket.exists() {
+        return Err(format!(
+            "{} has no console: no machine is live there (`gapless status {}` tells more)",
+            args.dir.display(),
+            args.dir.display()
+        ));
+    }
+    talk!("gapless: at the console; Ctrl-] and then . leaves it");
+    gapless_machine::attach(&socket).map_err(text)?;
+    Ok(0)
+}
+
+/// Turns signals to this process into an orderly stop.
+struct Watch(std::sync::Arc<std::sync::OnceLock<i32>>);
+
+impl Watch {
+    /// Call it before any other thread is started.
+    fn start(stopper: Stopper) -> Result<Self, String> {
+        let seen = std::sync::Arc::<std::sync::OnceLock<i32>>::default();
+        let theirs = seen.clone();
+        let signals = place::Signals::block(&SIGNALS);
+        let wait = move || {
+            loop {
+                let _ = theirs.set(signals.wait());
+                stopper.stop();
+            }
+        };
+        std::thread::Builder::new().name("signals".into()).spawn(wait).map_err(text)?;
+        Ok(Self(seen))
+    }
+
+    fn signal(&self) -> Option<i32> {
+        self.0.get().copied()
+    }
+}

@@ -1,0 +1,84 @@
+//! Switching on: a new machine from its boot images, and the same machine again after a reset.
+
+use crate::computer::{Computer, Medium};
+use crate::disk::Base;
+use crate::hart::Bus;
+use crate::image;
+use crate::memory::Memory;
+use crate::setup::{Boot, Disk, DiskImage, Setup, fresh_mac, random};
+use crate::snapshot::{IMAGE_BYTES_MAX, Image};
+use gapless_log::{Error, Hasher, Result};
+use std::path::Path;
+
+impl Computer {
+    /// A new machine, switched on and before its first instruction. Files of its own go below `dir`.
+    pub fn boot(boot: Boot, dir: &Path) -> Result<Self> {
+        boot.check()?;
+        let medium = Medium { kernel: read(&boot.kernel)?, initrd: boot.initrd.as_deref().map_or(Ok(Vec::new()), read)? };
+        let disks = boot.disks.iter().map(disk).collect::<Result<Vec<_>>>()?;
+        let wall = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        let setup = Setup {
+            memory: boot.memory,
+            append: boot.append,
+            kernel_bytes: medium.kernel.len() as u64,
+            initrd_bytes: medium.initrd.len() as u64,
+            net: boot.net.then(fresh_mac).transpose()?,
+            disks,
+            seed: random()?,
+            wall: wall.as_nanos() as u64,
+        };
+        let memory = Memory::new(setup.memory).map_err(|e| Error::io("making", "the guest's memory", e))?;
+        let images: Vec<_> =
+            setup.disks.iter().enumerate().map(|(n, disk)| Image::of(&disk.path, disk.bytes, n, dir)).collect();
+        let storage = images.iter().zip(&setup.disks).enumerate();
+        let storage = storage.map(|(n, (image, disk))| image.overlay(n, disk, dir)).collect::<Result<Vec<_>>>()?;
+        let mut computer = Self::assemble(setup, medium, memory, storage, images)?;
+        computer.switch_on()?;
+        Ok(computer)
+    }
+
+    /// The reset button: memory and devices as new, disks as they are, and time goes on.
+    pub(crate) fn reboot(&mut self) -> Result<()> {
+        self.boots += 1;
+        self.idle = false;
+        self.board.reset().map_err(|e| Error::io("on", "a disk of the machine", e))?;
+        self.board.memory().clear();
+        self.switch_on()
+    }
+
+    fn switch_on(&mut self) -> Result<()> {
+        // Each start has random numbers of its own, and they follow from the machine's.
+        let mut seed = Hasher::new();
+        seed.update(&self.setup.seed);
+        seed.number(u64::from(self.boots));
+        let first = seed.finish().to_le_bytes();
+        seed.number(1);
+        let rng_seed: [u8; 32] = [first, seed.finish().to_le_bytes()].concat().try_into().expect("two halves");
+        let boot = image::Boot {
+            kernel: &self.medium.kernel,
+            initrd: Some(self.medium.initrd.as_slice()).filter(|initrd| !initrd.is_empty()),
+            append: &self.setup.append,
+            rng_seed,
+            virtio_slots: self.board.virtio_slots(),
+        };
+        let entry = image::load(self.board.memory(), &boot).map_err(|e| Error::Refused(e.to_string()))?;
+        self.hart.start(entry.pc, entry.a0, entry.a1);
+        Ok(())
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    let failed = |e| Error::io("reading", path, e);
+    let bytes = std::fs::metadata(path).map_err(failed)?.len();
+    if bytes > IMAGE_BYTES_MAX {
+        return Err(Error::Refused(format!("{} has {bytes} bytes; no boot image is larger than {IMAGE_BYTES_MAX}", path.display())));
+    }
+    std::fs::read(path).map_err(failed)
+}
+
+fn disk(image: &DiskImage) -> Result<Disk> {
+    let failed = |e| Error::io("opening the disk image", &image.path, e);
+    let path = image.path.canonicalize().map_err(failed)?;
+    let base = Base::open(&path).map_err(failed)?;
+    Ok(Disk { bytes: base.bytes(), read_only: image.read_only, hash: base.hash(), path })
+}

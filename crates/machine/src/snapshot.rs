@@ -1,0 +1,354 @@
+//! Snapshots: the whole computer as bytes, at any position, bit for bit.
+//!
+//! The rule it keeps: a history begins with a snapshot, so switching on, resuming, rejoining and debugging are one mechanism. What is only derived (decoded
+//! code, look-asides, page hashes) is not in it, and whether one was taken leaves no trace in the machine. Requests of disks that are under way are part
+//! of the devices' state and are submitted again.
+//!
+//! ```text
+//! magic "GMS1"  header length u32  header (postcard)
+//! packed: kernel, initial ramdisk, memory
+//! each disk: one byte, 1 if its image follows, 0 if it is known by name and hash; the image, packed; blocks written since, packed
+//! hash of all bytes before, u128
+//! ```
+
+use crate::board::{Board, Parts};
+use crate::clock::Line;
+use crate::computer::{Computer, Medium, Power};
+use crate::digest::PageHashes;
+use crate::device::Said;
+use crate::disk::{BLOCK_BYTES, Base, Overlay};
+use crate::hart::{Bus, Hart};
+use crate::memory::{GuestAddr, Memory, PAGE_BYTES, RAM_BASE};
+use crate::pack::{CHUNK_BYTES, Packer, unpack};
+use crate::setup::{Disk, MEMORY_BYTES, Setup};
+use gapless_log::{Error, Hasher, Result};
+use serde::{Deserialize, Serialize};
+use std::fs::File;
+use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::path::{Path, PathBuf};
+
+const MAGIC: [u8; 4] = *b"GMS1";
+const HEADER_BYTES_MAX: u32 = 64 << 20;
+/// Boot images may be this large.
+pub(crate) const IMAGE_BYTES_MAX: u64 = 1 << 30;
+
+#[derive(Serialize, Deserialize)]
+struct Header {
+    setup: Setup,
+    rest: Rest,
+    /// Said in a step that has not ended.
+    said: Vec<Said>,
+    hart: Vec<u8>,
+    board: Vec<u8>,
+}
+
+/// What neither the hart nor a device knows.
+#[derive(Serialize, Deserialize)]
+struct Rest {
+    line: Line,
+    idle: bool,
+    power: Power,
+    frames_open: bool,
+    boots: u32,
+    /// What LR has reserved.
+    reservation: Option<u64>,
+}
+
+/// A directory below the log's for what a machine needs beside its log.
+pub fn files(dir: &Path) -> PathBuf {
+    dir.join(FILES)
+}
+
+/// Its name.
+pub const FILES: &str = "machine";
+
+fn bad(what: &str) -> Error {
+    Error::Refused(format!("not a whole snapshot of a machine: {what}"))
+}
+
+fn writing(e: io::Error) -> Error {
+    Error::io("writing", "a snapshot", e)
+}
+
+impl Computer {
+    fn rest(&self) -> Rest {
+        let (line, idle, power, frames_open, boots) =
+            (*self.line(), self.idle, self.power, self.frames_open, self.boots);
+        let reservation = self.board.memory_ref().reservation.map(|at| at.0);
+        Rest { line, idle, power, frames_open, boots, reservation }
+    }
+
+    /// All of the devices' state, as bytes.
+    pub(crate) fn board_state(&mut self) -> Result<Vec<u8>> {
+        self.board.state().map_err(|e| Error::io("on", "a disk of the machine", e))
+    }
+
+    pub(crate) fn encode_rest(&self) -> Vec<u8> {
+        postcard::to_stdvec(&self.rest()).expect("plain data encodes")
+    }
+
+    /// Writes everything. `portable`: disk images too, for somebody who does not have them.
+    pub fn save(&mut self, portable: bool, to: &mut dyn Write) -> Result<()> {
+        let mut to = Hashing { to, hasher: Hasher::new() };
+        let board = self.board_state()?;
+        let (setup, rest, said) = (self.setup.clone(), self.rest(), self.board.said().to_vec());
+        let header = Header { setup, rest, said, hart: self.hart.save(), board };
+        let header = postcard::to_stdvec(&header).expect("plain data encodes");
+        let begun = to
+            .write_all(&MAGIC)
+            .and_then(|()| to.write_all(&(header.len() as u32).to_le_bytes()))
+            .and_then(|()| to.write_all(&header))
+            .and_then(|()| Packer::new(&mut to).whole(&self.medium.kernel))
+            .and_then(|()| Packer::new(&mut to).whole(&self.medium.initrd))
+            .and_then(|()| save_memory(self.board.memory_ref(), &mut to));
+        begun.map_err(writing)?;
+        for (n, disk) in self.board.disks().iter_mut().enumerate() {
+            if portable {
+                to.write_all(&[1]).map_err(writing)?;
+                self.images[n].pack(&mut to)?;
+            } else {
+                to.write_all(&[0]).map_err(writing)?;
+            }
+            let mut packer = Packer::new(&mut to);
+            disk.save(&mut |block, bytes| packer.block(block as u32, bytes)).map_err(writing)?;
+            packer.finish().map_err(writing)?;
+        }
+        let hash = to.hasher.finish();
+        to.to.write_all(&hash.to_le_bytes()).map_err(writing)
+    }
+
+    /// Takes what [`Computer::save`] wrote; files of its own go below `dir`.
+    pub fn load(from: &mut dyn Read, dir: &Path) -> Result<Self> {
+        let mut from = Hashed { from, hasher: Hasher::new() };
+        let mut head = [0; 8];
+        read(&mut from, &mut head)?;
+        if head[..4] != MAGIC {
+            return Err(bad("it does not begin like one"));
+        }
+        let len = u32::from_le_bytes([head[4], head[5], head[6], head[7]]);
+        if len > HEADER_BYTES_MAX {
+            return Err(bad("its header is too long"));
+        }
+        let mut header = vec![0; len as usize];
+        read(&mut from, &mut header)?;
+        let header: Header = postcard::from_bytes(&header).map_err(|_| bad("its header does not decode"))?;
+        let setup = header.setup;
+        if !MEMORY_BYTES.contains(&setup.memory) || !setup.memory.is_multiple_of(PAGE_BYTES) {
+            return Err(bad("the size of its memory"));
+        }
+        let medium = Medium {
+            kernel: load_image(&mut from, setup.kernel_bytes)?,
+            initrd: load_image(&mut from, setup.initrd_bytes)?,
+        };
+        let mut memory = Memory::new(setup.memory).map_err(|e| Error::io("making", "the guest's memory", e))?;
+        unpack(&mut from, CHUNK_BYTES, setup.memory, |offset, bytes| {
+            memory.write(GuestAddr(RAM_BASE + offset), bytes).map_err(|e| bad(&e.to_string()))
+        })?;
+        let (mut disks, mut images) = (Vec::new(), Vec::new());
+        for (n, disk) in setup.disks.iter().enumerate() {
+            let image = Image::load(&mut from, n, disk, dir)?;
+            let mut overlay = image.overlay(n, disk, dir)?;
+            unpack(&mut from, BLOCK_BYTES as usize, disk.bytes, |offset, bytes| {
+                overlay.put(offset / BLOCK_BYTES, bytes).map_err(|e| Error::io("writing", "a disk's overlay", e))
+            })?;
+            disks.push(overlay);
+            images.push(image);
+        }
+        let hash = from.hasher.finish();
+        let mut found = [0; 16];
+        from.from.read_exact(&mut found).map_err(|e| Error::io("reading", "a snapshot", e))?;
+        if u128::from_le_bytes(found) != hash {
+            return Err(bad("its hash differs, so it is damaged"));
+        }
+        let hart = Hart::load(&header.hart).ok_or_else(|| bad("its hart"))?;
+        let mut computer = Self::assemble(setup, medium, memory, disks, images)?;
+        let Rest { line, idle, power, frames_open, boots, reservation } = header.rest;
+        (computer.hart, computer.idle, computer.power) = (hart, idle, power);
+        (computer.frames_open, computer.boots) = (frames_open, boots);
+        computer.board.restore(&header.board).map_err(|e| bad(&e.to_string()))?;
+        computer.board.say(header.said);
+        computer.board.memory().reservation = reservation.map(GuestAddr);
+        computer.set_line(line);
+        Ok(computer)
+    }
+
+    /// Merges what was written into the images; see [`crate::disk::commit`].
+    pub(crate) fn commit_disks(self, dir: &Path) -> Result<Vec<PathBuf>> {
+        let Self { board, setup, images, .. } = self;
+        let mut done = Vec::new();
+        for (n, (disk, image)) in board.into_disks().into_iter().zip(images).enumerate() {
+            let failed = |e| Error::io("merging into", &image.path, e);
+            disk.close().map_err(failed)?;
+            if !setup.disks[n].read_only {
+                crate::disk::commit(&image.path, &overlay_path(n, dir)).map_err(failed)?;
+                done.push(image.path);
+            }
+        }
+        Ok(done)
+    }
+
+    /// The parts put together, switched off.
+    pub(crate) fn assemble(
+        setup: Setup,
+        medium: Medium,
+        memory: Memory,
+        disks: Vec<Box<dyn crate::disk::Storage>>,
+        images: Vec<Image>,
+    ) -> Result<Self> {
+        let pages = PageHashes::new(memory.pages());
+        let board = Board::new(Parts {
+            memory,
+            boot_wall_nanos: setup.wall,
+            entropy_seed: setup.seed,
+            disks,
+            mac: setup.net,
+        });
+        Ok(Self {
+            hart: Hart::new(),
+            board,
+            setup,
+            medium,
+            images,
+            pages,
+            idle: false,
+            power: Power::On,
+            frames_open: false,
+            boots: 0,
+        })
+    }
+}
+
+fn overlay_path(n: usize, dir: &Path) -> PathBuf {
+    files(dir).join(format!("disk{n}.overlay"))
+}
+
+fn save_memory(memory: &Memory, to: &mut dyn Write) -> io::Result<()> {
+    const PAGES: u64 = CHUNK_BYTES as u64 / PAGE_BYTES;
+    let mut packer = Packer::new(to);
+    let mut chunk = Vec::with_capacity(CHUNK_BYTES);
+    for index in 0..memory.pages().div_ceil(PAGES) {
+        chunk.clear();
+        for page in index * PAGES..memory.pages().min((index + 1) * PAGES) {
+            chunk.extend_from_slice(memory.page(page));
+        }
+        packer.chunk(index as u32, &chunk)?;
+    }
+    packer.finish()
+}
+
+fn load_image(from: &mut dyn Read, bytes: u64) -> Result<Vec<u8>> {
+    if bytes > IMAGE_BYTES_MAX {
+        return Err(bad("the size of a boot image"));
+    }
+    let mut image = vec![0; bytes as usize];
+    unpack(from, CHUNK_BYTES, bytes, |offset, chunk| {
+        image[offset as usize..][..chunk.len()].copy_from_slice(chunk);
+        Ok(())
+    })?;
+    Ok(image)
+}
+
+fn read(from: &mut dyn Read, into: &mut [u8]) -> Result<()> {
+    from.read_exact(into).map_err(|e| Error::io("reading", "a snapshot", e))
+}
+
+/// The image that a disk begins with, as this side has it.
+#[derive(Debug)]
+pub(crate) struct Image {
+    path: PathBuf,
+    bytes: u64,
+    /// The same, packed, once somebody has needed it: it never changes.
+    packed: PathBuf,
+}
+
+impl Image {
+    /// An image of the user's.
+    pub fn of(path: &Path, bytes: u64, n: usize, dir: &Path) -> Self {
+        Self { path: path.to_owned(), bytes, packed: files(dir).join(format!("disk{n}.packed")) }
+    }
+
+    /// Comes with a snapshot, or lies where the snapshot says.
+    fn load(from: &mut dyn Read, n: usize, disk: &Disk, dir: &Path) -> Result<Self> {
+        let mut contained = [0];
+        read(from, &mut contained)?;
+        if contained[0] == 0 {
+            let found = crate::disk::hash_file(&disk.path).map_err(|e| Error::io("opening the image of a disk", &disk.path, e))?;
+            if found != disk.hash {
+                return Err(Error::Refused(format!(
+                    "{} is not the image that this machine began with (hash {found:032x}, not {:032x}); put that one back",
+                    disk.path.display(),
+                    disk.hash
+                )));
+            }
+            return Ok(Self::of(&disk.path, disk.bytes, n, dir));
+        }
+        let path = files(dir).join(format!("disk{n}.image"));
+        let failed = |e| Error::io("writing the image of a disk to", &path, e);
+        std::fs::create_dir_all(files(dir)).map_err(failed)?;
+        let file = File::create(&path).map_err(failed)?;
+        file.set_len(disk.bytes).map_err(failed)?;
+        unpack(from, CHUNK_BYTES, disk.bytes, |offset, bytes| {
+            std::os::unix::fs::FileExt::write_all_at(&file, bytes, offset).map_err(failed)
+        })?;
+        Ok(Self::of(&path, disk.bytes, n, dir))
+    }
+
+    /// The disk: this image below what the guest writes.
+    pub fn overlay(&self, n: usize, disk: &Disk, dir: &Path) -> Result<Box<dyn crate::disk::Storage>> {
+        let path = overlay_path(n, dir);
+        std::fs::create_dir_all(files(dir)).map_err(|e| Error::io("making", files(dir), e))?;
+        let base = Base::open(&self.path).map_err(|e| Error::io("opening the image of a disk", &self.path, e))?;
+        let overlay = Overlay::create(&path, base, disk.read_only);
+        Ok(Box::new(overlay.map_err(|e| Error::io("making a disk's overlay", &path, e))?))
+    }
+
+    fn pack(&self, to: &mut dyn Write) -> Result<()> {
+        let failed = |e| Error::io("packing the image of a disk", &self.path, e);
+        if !self.packed.exists() {
+            let new = self.packed.with_extension("new");
+            let mut out = BufWriter::with_capacity(1 << 20, File::create(&new).map_err(failed)?);
+            let mut from = BufReader::new(File::open(&self.path).map_err(failed)?);
+            let mut packer = Packer::new(&mut out);
+            let mut chunk = vec![0; CHUNK_BYTES];
+            for index in 0..self.bytes.div_ceil(CHUNK_BYTES as u64) {
+                let left = (self.bytes - index * CHUNK_BYTES as u64).min(CHUNK_BYTES as u64) as usize;
+                from.read_exact(&mut chunk[..left]).map_err(failed)?;
+                packer.chunk(index as u32, &chunk[..left]).map_err(failed)?;
+            }
+            packer.finish().and_then(|()| out.flush()).map_err(failed)?;
+            std::fs::rename(&new, &self.packed).map_err(failed)?;
+        }
+        let mut packed = File::open(&self.packed).map_err(failed)?;
+        io::copy(&mut packed, to).map(drop).map_err(writing)
+    }
+}
+
+struct Hashing<'a> {
+    to: &'a mut dyn Write,
+    hasher: Hasher,
+}
+
+impl Write for Hashing<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let n = self.to.write(bytes)?;
+        self.hasher.update(&bytes[..n]);
+        Ok(n)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.to.flush()
+    }
+}
+
+struct Hashed<'a> {
+    from: &'a mut dyn Read,
+    hasher: Hasher,
+}
+
+impl Read for Hashed<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let n = self.from.read(into)?;
+        self.hasher.update(&into[..n]);
+        Ok(n)
+    }
+}

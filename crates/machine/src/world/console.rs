@@ -1,0 +1,256 @@
+//! The guest's console as people have it: this terminal, or a socket that any number of people may open.
+//!
+//! The rule it keeps: a person who reads slowly never holds the machine up, and the terminal is left as it was found, whatever ends the process.
+
+use super::ConsoleAt;
+use gapless_log::{Error, Result};
+use std::collections::VecDeque;
+use std::io::{ErrorKind, Read, Write};
+use std::os::fd::{AsRawFd, RawFd};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+
+/// Ctrl-], as telnet has it; then `.` or `q` ends the machine, and another Ctrl-] is sent to it.
+pub const ESCAPE: u8 = 0x1d;
+/// What a person sees who opens the console: so many bytes of what was said last.
+const HISTORY_BYTES_MAX: usize = 16 << 10;
+/// People at one console.
+const PEOPLE_MAX: usize = 8;
+/// The beginning of what Linux says when it gives up.
+const PANIC: &[u8] = b"Kernel panic - not syncing";
+
+/// The console.
+#[derive(Debug)]
+pub struct Console {
+    at: At,
+    history: VecDeque<u8>,
+    line: Vec<u8>,
+    panic: Option<String>,
+}
+
+#[derive(Debug)]
+enum At {
+    Nowhere,
+    Terminal { saved: Option<Raw>, escaped: bool, open: bool, quit: bool },
+    Socket { listener: UnixListener, path: PathBuf, people: Vec<UnixStream> },
+}
+
+impl Console {
+    /// Opens it.
+    pub fn open(at: &ConsoleAt) -> Result<Self> {
+        let at = match at {
+            ConsoleAt::Nowhere => At::Nowhere,
+            ConsoleAt::Terminal => At::Terminal { saved: Raw::enter(), escaped: false, open: true, quit: false },
+            ConsoleAt::Socket(path) => {
+                // One that a dead process has left.
+                let _ = std::fs::remove_file(path);
+                let listener = UnixListener::bind(path).map_err(|e| Error::io("opening the console", path, e))?;
+                listener.set_nonblocking(true).map_err(|e| Error::io("opening the console", path, e))?;
+                At::Socket { listener, path: path.clone(), people: Vec::new() }
+            }
+        };
+        Ok(Self { at, history: VecDeque::new(), line: Vec::new(), panic: None })
+    }
+
+    /// What was typed, at most so many bytes.
+    pub fn read(&mut self, at_most: usize) -> Vec<u8> {
+        let mut bytes = vec![0; at_most];
+        match &mut self.at {
+            At::Nowhere => Vec::new(),
+            At::Terminal { escaped, open, quit, .. } => {
+                if at_most == 0 || !*open || !readable(0) {
+                    return Vec::new();
+                }
+                // SAFETY: the buffer has the length given.
+                let n = unsafe { libc::read(0, bytes.as_mut_ptr().cast(), bytes.len()) };
+                *open = n > 0;
+                bytes.truncate(n.max(0) as usize);
+                bytes.retain(|&byte| match (*escaped, byte) {
+                    (false, ESCAPE) => {
+                        *escaped = true;
+                        false
+                    }
+                    (true, ESCAPE) => {
+                        *escaped = false;
+                        true
+                    }
+                    (true, b'.' | b'q') => {
+                        (*escaped, *quit) = (false, true);
+                        false
+                    }
+                    (true, _) => {
+                        *escaped = false;
+                        false
+                    }
+                    _ => true,
+                });
+                bytes
+            }
+            At::Socket { listener, people, .. } => {
+                while let Ok((mut person, _)) = listener.accept() {
+                    let (a, b) = self.history.as_slices();
+                    if people.len() < PEOPLE_MAX
+                        && person.set_nonblocking(true).is_ok()
+                        && person.write_all(a).and_then(|()| person.write_all(b)).is_ok()
+                    {
+                        people.push(person);
+                    }
+                }
+                let mut typed = Vec::new();
+                people.retain_mut(|person| {
+                    let room = at_most - typed.len();
+                    if room == 0 {
+                        return true;
+                    }
+                    match person.read(&mut bytes[..room]) {
+                        Ok(0) => false,
+                        Ok(n) => {
+                            typed.extend_from_slice(&bytes[..n]);
+                            true
+                        }
+                        Err(e) => e.kind() == ErrorKind::WouldBlock,
+                    }
+                });
+                typed
+            }
+        }
+    }
+
+    /// Shows what the guest has said.
+    pub fn write(&mut self, bytes: &[u8]) {
+        self.look_for_panic(bytes);
+        self.history.extend(bytes);
+        let over = self.history.len().saturating_sub(HISTORY_BYTES_MAX);
+        self.history.drain(..over);
+        match &mut self.at {
+            At::Nowhere => {}
+            At::Terminal { .. } => {
+                let mut out = std::io::stdout().lock();
+                let _ = out.write_all(bytes).and_then(|()| out.flush());
+            }
+            At::Socket { people, .. } => people.retain_mut(|person| match person.write_all(bytes) {
+                Ok(()) => true,
+                // Too slow: the rest is lost to this person alone.
+                Err(e) => e.kind() == ErrorKind::WouldBlock,
+            }),
+        }
+    }
+
+    /// A person at the terminal has asked for the end.
+    pub fn quits(&self) -> bool {
+        matches!(self.at, At::Terminal { quit: true, .. })
+    }
+
+    /// What the guest's kernel said when it gave up, once.
+    pub fn take_panic(&mut self) -> Option<String> {
+        self.panic.take()
+    }
+
+    fn look_for_panic(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            if byte != b'\n' && self.line.len() < 512 {
+                self.line.push(byte);
+                continue;
+            }
+            if let Some(at) = self.line.windows(PANIC.len()).position(|w| w == PANIC) {
+                self.panic = Some(String::from_utf8_lossy(&self.line[at..]).trim_end().to_owned());
+            }
+            self.line.clear();
+        }
+    }
+
+    /// Descriptors that a wait for input includes; `typing`: the guest has room for more.
+    pub fn descriptors(&self, typing: bool, fds: &mut Vec<RawFd>) {
+        match &self.at {
+            At::Terminal { open: true, .. } if typing => fds.push(0),
+            At::Socket { listener, people, .. } => {
+                fds.push(listener.as_raw_fd());
+                fds.extend(people.iter().filter(|_| typing).map(AsRawFd::as_raw_fd));
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Drop for Console {
+    fn drop(&mut self) {
+        match &mut self.at {
+            At::Socket { path, .. } => {
+                let _ = std::fs::remove_file(path);
+            }
+            At::Terminal { saved, .. } => drop(saved.take()),
+            At::Nowhere => {}
+        }
+    }
+}
+
+fn readable(fd: RawFd) -> bool {
+    let mut poll = libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
+    // SAFETY: one valid pollfd, no wait.
+    unsafe { libc::poll(&raw mut poll, 1, 0) == 1 }
+}
+
+/// A terminal that gives every key as it is typed; as it was before when this is dropped.
+pub struct Raw(libc::termios);
+
+impl Raw {
+    /// `None` if standard input is no terminal.
+    pub fn enter() -> Option<Self> {
+        // SAFETY: termios is plain data that tcgetattr fills; only our own terminal is set.
+        unsafe {
+            let mut saved: libc::termios = std::mem::zeroed();
+            if libc::tcgetattr(0, &raw mut saved) != 0 {
+                return None;
+            }
+            let mut raw = saved;
+            libc::cfmakeraw(&raw mut raw);
+            // The guest's own terminal makes carriage returns; what we say ourselves goes to standard error, and needs them too.
+            raw.c_oflag |= libc::OPOST | libc::ONLCR;
+            (libc::tcsetattr(0, libc::TCSANOW, &raw const raw) == 0).then_some(Self(saved))
+        }
+    }
+}
+
+impl Drop for Raw {
+    fn drop(&mut self) {
+        // SAFETY: the settings that were there before.
+        unsafe { libc::tcsetattr(0, libc::TCSANOW, &raw const self.0) };
+    }
+}
+
+impl std::fmt::Debug for Raw {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Raw")
+    }
+}
+
+/// Joins this terminal to the console socket of a machine, until it closes, standard input ends or the escape key is followed by `.` or `q`.
+pub fn attach(socket: &Path) -> Result<()> {
+    let failed = |e| Error::io("opening the console", socket, e);
+    let stream = UnixStream::connect(socket).map_err(failed)?;
+    let mut from = stream.try_clone().map_err(failed)?;
+    let mut mine = Console::open(&ConsoleAt::Terminal)?;
+    let (mut to, mut bytes) = (stream, [0; 4096]);
+    let mut typing = true;
+    loop {
+        let mut polls = [
+            libc::pollfd { fd: from.as_raw_fd(), events: libc::POLLIN, revents: 0 },
+            libc::pollfd { fd: if typing { 0 } else { -1 }, events: libc::POLLIN, revents: 0 },
+        ];
+        // SAFETY: two valid pollfds.
+        unsafe { libc::poll(polls.as_mut_ptr(), 2, -1) };
+        if polls[0].revents != 0 {
+            match from.read(&mut bytes) {
+                Ok(0) | Err(_) => return Ok(()),
+                Ok(n) => mine.write(&bytes[..n]),
+            }
+        }
+        if polls[1].revents != 0 {
+            let typed = mine.read(4096);
+            typing = matches!(mine.at, At::Terminal { open: true, .. });
+            if to.write_all(&typed).is_err() || mine.quits() {
+                return Ok(());
+            }
+        }
+    }
+}

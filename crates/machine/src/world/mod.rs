@@ -1,0 +1,154 @@
+//! The real world of a live machine: the network port, the console, and the host's clock.
+//!
+//! What comes in becomes a logged event; what goes out was committed before it gets here. A backup has none of this.
+
+pub mod console;
+
+use crate::steer::Steer;
+use console::Console;
+use gapless_gate::{FRAME_BYTES_MAX, Guest, Passt, Port, Sent, Tap, announce};
+use gapless_log::{Error, Result, Waker};
+use std::os::fd::{AsRawFd, RawFd};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// Names on this host that a machine is given; each side of a pair has its own.
+#[derive(Clone, Debug, Default)]
+pub struct Local {
+    /// What the guest's network device is plugged into.
+    pub net: Net,
+    /// Where the console is.
+    pub console: ConsoleAt,
+}
+
+/// What the network device is plugged into.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub enum Net {
+    /// Nothing.
+    #[default]
+    None,
+    /// This TAP device.
+    Tap(String),
+    /// A passt of its own, which forwards these TCP ports of the host (`127.0.0.1/6390:6379`).
+    Passt(Vec<String>),
+}
+
+/// Where the console is.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub enum ConsoleAt {
+    /// Output is thrown away, and nothing comes in.
+    #[default]
+    Nowhere,
+    /// Standard input and output.
+    Terminal,
+    /// A Unix socket of this name, for any number of people.
+    Socket(PathBuf),
+}
+
+/// A frame that cannot leave because the port is full is tried again for so long; then it is lost, as on any wire.
+const FULL_MAX: Duration = Duration::from_millis(20);
+
+/// The outside.
+#[derive(Debug)]
+pub(crate) struct World {
+    port: Port,
+    /// The guest takes large frames and frames without checksums; as the port was told last.
+    offloads: bool,
+    pub console: Console,
+    pub steer: Steer,
+    frame: Vec<u8>,
+    /// A frame has been read that the guest has no room for yet.
+    waiting: Option<usize>,
+}
+
+impl World {
+    /// Opens everything that can fail. `net`: the guest has a network device.
+    pub fn open(local: &Local, net: bool) -> Result<Self> {
+        let level = |e: gapless_gate::Error| Error::Level(e.to_string());
+        let port = match &local.net {
+            Net::None if net => {
+                return Err(Error::Refused(
+                    "the machine has a network device and this side has nowhere to plug it in: give --net tap=NAME".into(),
+                ));
+            }
+            Net::None => Port::None,
+            _ if !net => Port::None,
+            Net::Tap(name) => Port::Tap(Tap::open(name).map_err(level)?),
+            Net::Passt(forwarded) => {
+                let guest = Guest { tcp: forwarded.clone(), ..Guest::default() };
+                Port::Passt(Passt::start(&guest).map_err(level)?)
+            }
+        };
+        Ok(Self {
+            port,
+            offloads: true,
+            console: Console::open(&local.console)?,
+            steer: Steer::new(Instant::now(), 0),
+            frame: vec![0; FRAME_BYTES_MAX],
+            waiting: None,
+        })
+    }
+
+    /// Throws away what came while nobody was live here, and tells the network where the guest's address is now.
+    pub fn take_over_address(&mut self, mac: [u8; 6]) -> Result<()> {
+        while self.next_frame()?.is_some() {
+            self.waiting = None;
+        }
+        self.send(&announce(mac))
+    }
+
+    /// The next frame that has arrived; it stays until [`World::taken`].
+    pub fn next_frame(&mut self) -> Result<Option<&[u8]>> {
+        if self.waiting.is_none() {
+            self.waiting = self.port.receive(&mut self.frame).map_err(|e| Error::io("receiving from", "the network", e))?;
+        }
+        Ok(self.waiting.map(|n| &self.frame[..n]))
+    }
+
+    /// What the guest's driver takes: large frames and frames without checksums, or not.
+    pub fn offers(&mut self, offloads: bool) -> Result<()> {
+        if std::mem::replace(&mut self.offloads, offloads) != offloads {
+            self.port.set_offloads(offloads).map_err(|e| Error::io("setting up", "the network", e))?;
+        }
+        Ok(())
+    }
+
+    /// The frame was logged and given to the guest.
+    pub fn taken(&mut self) {
+        self.waiting = None;
+    }
+
+    /// Sends a frame that is committed.
+    pub fn send(&mut self, frame: &[u8]) -> Result<()> {
+        let began = Instant::now();
+        loop {
+            match self.port.send(frame).map_err(|e| Error::io("sending to", "the network", e))? {
+                Sent::Full if began.elapsed() < FULL_MAX => std::thread::sleep(Duration::from_micros(50)),
+                Sent::Taken | Sent::Full | Sent::Down | Sent::Malformed => return Ok(()),
+            }
+        }
+    }
+
+    /// Sleeps until something comes in, the waker is woken, or the time is over. `frames`: the guest has room for one.
+    pub fn wait(&mut self, waker: &Waker, at_most: Duration, frames: bool, typing: bool) {
+        use std::os::fd::AsFd;
+        if frames && self.waiting.is_some() {
+            return;
+        }
+        let mut fds: Vec<RawFd> = vec![waker.as_fd().as_raw_fd()];
+        fds.extend(self.port.as_fd().filter(|_| frames).map(|fd| fd.as_raw_fd()));
+        self.console.descriptors(typing, &mut fds);
+        sleep(&fds, at_most);
+    }
+}
+
+/// Sleeps until one of the descriptors can be read or the time is over.
+fn sleep(fds: &[RawFd], at_most: Duration) {
+    let mut polls: Vec<_> = fds.iter().map(|&fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 }).collect();
+    let time = libc::timespec {
+        tv_sec: at_most.as_secs().min(3600) as libc::time_t,
+        tv_nsec: at_most.subsec_nanos().into(),
+    };
+    // SAFETY: valid pollfds and a valid time; no signal mask is given.
+    unsafe { libc::ppoll(polls.as_mut_ptr(), polls.len() as libc::nfds_t, &raw const time, std::ptr::null()) };
+}
