@@ -6,6 +6,8 @@
 mod compressed;
 #[path = "isa/computer.rs"]
 mod computer;
+#[path = "isa/dice.rs"]
+mod dice;
 #[path = "isa/encode.rs"]
 mod encode;
 #[path = "isa/generator.rs"]

@@ -2,20 +2,29 @@
 //!
 //! Each is assembled by Debian's cross gcc and run twice: in one go, and in slices, which must not change anything.
 
+#[path = "isa/assemble.rs"]
+mod assemble;
 #[path = "isa/compressed.rs"]
-#[expect(dead_code, reason = "names are all that is needed of them here")]
+#[expect(dead_code, reason = "not all of it is needed here")]
 mod compressed;
 #[path = "isa/computer.rs"]
 mod computer;
+#[path = "isa/dice.rs"]
+#[expect(dead_code, reason = "not all of it is needed here")]
+mod dice;
 #[path = "isa/encode.rs"]
-#[expect(dead_code, reason = "names are all that is needed of them here")]
+#[expect(dead_code, reason = "not all of it is needed here")]
 mod encode;
+#[path = "isa/legal.rs"]
+mod legal;
 
+use assemble::{assemble, guest};
 use computer::Computer;
+use dice::Dice;
+use encode::{Csr, Operands};
 use gapless_machine::hart::Exit;
 use gapless_machine::{Line, RAM_BASE, SLOPE_ONE};
-use std::path::Path;
-use std::process::Command;
+use legal::Legality;
 
 /// More than any program executes.
 const POSITIONS_MAX: u64 = 1 << 20;
@@ -41,7 +50,7 @@ macro_rules! programs {
 
         #[test]
         fn every_program_is_run() {
-            let programs = guest().read_dir().expect("guest/isa is a directory");
+            let programs = guest().join("isa").read_dir().expect("guest/isa is a directory");
             let names = programs.map(|entry| entry.expect("guest/isa can be read").path());
             let mut names: Vec<_> = names
                 .filter(|path| path.extension().is_some_and(|extension| extension == "S"))
@@ -60,7 +69,7 @@ fn every_instruction_has_a_case() {
     let sources = ["instructions", "floats", "atomics", "csrs"];
     let text: String = sources
         .iter()
-        .map(|name| std::fs::read_to_string(guest().join(format!("{name}.S"))).expect("a program can be read"))
+        .map(|name| std::fs::read_to_string(guest().join(format!("isa/{name}.S"))).expect("a program can be read"))
         .collect();
     let rows = [encode::INTEGER, encode::MEMORY, encode::AMO, encode::BRANCH, encode::FLOAT].into_iter().flatten();
     let names = rows.map(|row| row.name).chain(compressed::ROWS.iter().map(|row| row.name));
@@ -68,12 +77,49 @@ fn every_instruction_has_a_case() {
     assert_eq!(without, Vec::<&str>::new());
 }
 
-fn guest() -> &'static Path {
-    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/guest/isa"))
+#[test]
+fn nothing_else_of_two_bytes_is_an_instruction() {
+    let mut legality = Legality::new();
+    let wrong: Vec<_> = (0..=u16::MAX)
+        .filter(|parcel| parcel & 3 != 3)
+        .filter(|&parcel| legality.of(parcel.into()) != legal::is_compressed(parcel))
+        .map(|parcel| format!("{parcel:#06x}"))
+        .collect();
+    assert!(wrong.is_empty(), "legal or not, and must not be: {wrong:?}");
+}
+
+#[test]
+fn nothing_else_of_four_bytes_is_an_instruction() {
+    let mut legality = Legality::new();
+    let mut dice = Dice::new(0);
+    let mut wrong = Vec::new();
+    let mut check = |word: u32| {
+        if legality.of(word) != legal::is_instruction(word) {
+            wrong.push(format!("{word:#010x}"));
+        }
+    };
+    // Each instruction with other operands, and then with one bit turned.
+    for row in legal::rows() {
+        for bit in 0..32 {
+            let [rd, rs1, rs2, rs3, mode] = [32, 32, 32, 32, 4].map(|below| dice.below(below) as u32);
+            let word = row.encode(Operands { rd, rs1, rs2, rs3, imm: dice.any() as i32, mode });
+            check(word);
+            check(word ^ 1 << bit | 3);
+        }
+    }
+    for number in 0..1 << 12 {
+        check(encode::csr(Csr::Set, 10, number, 0));
+        check(encode::csr(Csr::Write, 10, number, 10));
+        check(encode::csr(Csr::ClearImmediate, 0, number, 0));
+    }
+    for _ in 0..20_000 {
+        check(dice.any() as u32 | 3);
+    }
+    assert!(wrong.is_empty(), "legal or not, and must not be: {wrong:?}");
 }
 
 fn check(name: &str) {
-    let image = assemble(name);
+    let image = assemble(&format!("isa/{name}"));
     let whole = Run::new(&image).run(|| POSITIONS_MAX);
     let mut step = 0;
     let sliced = Run::new(&image).run(|| {
@@ -85,35 +131,6 @@ fn check(name: &str) {
         failures.push(format!("in slices it is another: {sliced:#?}"));
     }
     assert!(failures.is_empty(), "{name}.S:\n{}", failures.join("\n"));
-}
-
-/// A flat image of a program, to lie at the beginning of memory.
-fn assemble(name: &str) -> Vec<u8> {
-    let dir = tempfile::tempdir().expect("a temporary directory can be made");
-    let (linked, image) = (dir.path().join("linked"), dir.path().join("image"));
-    let mut gcc = Command::new("riscv64-linux-gnu-gcc");
-    gcc.args(["-march=rv64gc_zba_zbb_zbs_zicboz", "-mabi=lp64d", "-nostdlib", "-static", "-fno-pie", "-no-pie"])
-        .args(["-Wl,--build-id=none", "-Wl,--no-warn-rwx-segments", "-T"])
-        .arg(guest().join("link.ld"))
-        .arg("-o")
-        .arg(&linked)
-        .arg(guest().join(format!("{name}.S")));
-    succeed(gcc);
-    let mut objcopy = Command::new("riscv64-linux-gnu-objcopy");
-    objcopy.args(["-O", "binary"]).args([&linked, &image]);
-    succeed(objcopy);
-    std::fs::read(image).expect("objcopy has written the image")
-}
-
-/// Runs one of the cross tools.
-fn succeed(mut tool: Command) {
-    let output = tool.output().unwrap_or_else(|e| {
-        let name = tool.get_program().to_string_lossy();
-        panic!(
-            "{name} does not run: {e}; install Debian's gcc-riscv64-linux-gnu (apt-get install gcc-riscv64-linux-gnu)"
-        )
-    });
-    assert!(output.status.success(), "{tool:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
 /// What a program did.
@@ -191,7 +208,7 @@ impl Run {
             call::LINE_AT_WFI => self.line_at_wfi = true,
             call => self.fail(format!("there is no call {call:#x}")),
         }
-        self.computer.hart.sbi_return(answer, 0);
+        self.computer.hart.sbi_return(answer.cast_signed(), 0);
     }
 
     /// What the program keeps of its last trap.

@@ -6,6 +6,7 @@
 //! Three registers have a job: `x2` is the beginning of scratch memory, `x8` counts turns of loops, `x9` is the middle of scratch memory.
 
 use super::compressed::{self, Form as Small};
+use super::dice::Dice;
 use super::encode::{self, AMO, BRANCH, Csr, FLOAT, Form, INTEGER, LR, MEMORY, Operands, Row, SC};
 use std::collections::BTreeSet;
 
@@ -29,45 +30,6 @@ const COUNTER: u32 = 8;
 const MIDDLE: u32 = 9;
 /// Offsets from the middle that are never stored to from here up: special values stay there.
 const STORED_BELOW: i32 = 1024;
-
-/// A source of numbers that depends on its seed alone (splitmix64).
-pub struct Dice(u64);
-
-impl Dice {
-    /// From a seed.
-    pub fn new(seed: u64) -> Self {
-        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x6a09_e667_f3bc_c908)
-    }
-
-    /// Any number.
-    pub fn any(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ z >> 31
-    }
-
-    /// A number below `n`.
-    pub fn below(&mut self, n: u64) -> u64 {
-        self.any() % n
-    }
-
-    /// One time in `n`.
-    pub fn once_in(&mut self, n: u64) -> bool {
-        self.below(n) == 0
-    }
-
-    /// One of several.
-    pub fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
-        &from[self.below(from.len() as u64) as usize]
-    }
-
-    /// A multiple of `step` in `least..=most`.
-    fn multiple(&mut self, least: i32, most: i32, step: i32) -> i32 {
-        least + step * self.below(((most - least) / step + 1) as u64) as i32
-    }
-}
 
 /// One instruction: what a person reads, and its parcels.
 #[derive(Clone, Debug)]

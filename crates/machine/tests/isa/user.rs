@@ -1,8 +1,9 @@
 //! A generated program in user mode of our hart: a few words of S-mode carry its system calls out.
 
 use super::computer::Computer;
+use super::dice::Dice;
 use super::encode::{self, Csr, ECALL, Operands, SRET};
-use super::generator::{CODE, DATA, Dice, Program, SYS_EXIT, SYS_WRITE};
+use super::generator::{CODE, DATA, Program, SYS_EXIT, SYS_WRITE};
 use gapless_machine::RAM_BASE;
 use gapless_machine::hart::Exit;
 
