@@ -15,6 +15,8 @@
 
 mod amo;
 pub(crate) mod code;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod csr;
 mod decode;
 mod firmware;
