@@ -356,6 +356,15 @@ main:
     ld      a5, 24(t0)
     CHECK_EQUAL(a5, a4)
 
+    CASE("what lies beside the upper half is not sign-extended either")
+    li      a3, (1 << 38) + PAGE(1)
+    EXPECT(LOAD_PAGE, ld a5, 24(a3))
+    CHECK(s3, (1 << 38) + PAGE(1) + 24)
+    li      a3, -(1 << 39) + (1 << 30) + PAGE(1)
+    EXPECT(LOAD_PAGE, ld a5, 24(a3))
+    li      a3, (1 << 39) - (1 << 30) + PAGE(1)
+    EXPECT(STORE_PAGE, sd a5, 24(a3))
+
     CASE("superpages of 2 MiB")
     ENTRY_BITS(middle, 1, RAM_BASE >> 2 | V | R | W)
     sfence.vma
@@ -698,6 +707,42 @@ main:
     csrw    satp, s11
     ld      a6, 64(a5)
     CHECK_EQUAL(a6, a4)
+
+    CASE("a table of all address spaces")
+    // What a walk through a global entry has found is found in every address space until a fence.
+    ENTRY(low, 1, page_1, V | R | W)
+    ENTRY(low_2, 1, page_2, V | R | W)
+    ENTRY(middle, 0, low, V | G)
+    sfence.vma
+    ld      a6, 64(a5)
+    CHECK_EQUAL(a6, a3)
+    csrw    satp, s10
+    ld      a6, 64(a5)
+    CHECK_EQUAL(a6, a3)
+    sfence.vma
+    ld      a6, 64(a5)
+    CHECK_EQUAL(a6, a4)
+    csrw    satp, s11
+    ENTRY(middle, 0, low, V)
+    ENTRY(low, 1, page_2, V | R | W | G)
+    sfence.vma
+
+    CASE("a fence for one address space leaves what belongs to all")
+    ld      a6, 64(a5)
+    CHECK_EQUAL(a6, a4)
+    ENTRY(low, 1, page_1, V | R | W | G)
+    li      t0, 0
+    sfence.vma zero, t0
+    ld      a6, 64(a5)
+    CHECK_EQUAL(a6, a4)
+    sfence.vma a5, t0
+    ld      a6, 64(a5)
+    CHECK_EQUAL(a6, a4)
+    sfence.vma a5
+    ld      a6, 64(a5)
+    CHECK_EQUAL(a6, a3)
+    ENTRY(low, 1, page_2, V | R | W | G)
+    sfence.vma
 
     CASE("bare addresses again")
     csrw    satp, zero
