@@ -785,6 +785,47 @@ main:
     jalr    a5
     CHECK(a0, 3)
 
+    CASE("the page under the program is exchanged")
+    // page_1 writes the entry, fences and goes on, in page_2 from there.
+    la      t0, page_1
+    la      t1, exchange
+    la      t2, exchange_end
+1:  lw      t3, 0(t1)
+    sw      t3, 0(t0)
+    addi    t0, t0, 4
+    addi    t1, t1, 4
+    bne     t1, t2, 1b
+    la      t0, page_2
+    li      t1, 0x00000013                  // nop
+    sw      t1, 0(t0)
+    sw      t1, 4(t0)
+    li      t1, 0x00200513                  // li a0, 2
+    sw      t1, 8(t0)
+    li      t1, 0x00008067
+    sw      t1, 12(t0)
+    fence.i
+    ENTRY(low, 1, page_2, V | X)
+    la      t0, low
+    ld      t3, 8(t0)
+    ENTRY(low, 1, page_1, V | X)
+    la      t0, low
+    sfence.vma
+    jalr    a5
+    CHECK(a0, 2)
+
+    CASE("the address space under the program is exchanged")
+    ENTRY(low, 1, page_1, V | X)
+    ENTRY(low_2, 1, page_2, V | X)
+    la      t0, page_1
+    li      t1, 0x180d1073                  // csrw satp, s10
+    sw      t1, 4(t0)
+    fence.i
+    sfence.vma
+    la      t0, scratch
+    jalr    a5
+    csrw    satp, s11
+    CHECK(a0, 2)
+
     CASE("what user mode may not fetch")
     ENTRY(low, 1, page_2, V | X)
     sfence.vma
@@ -799,6 +840,14 @@ main:
 
     csrw    satp, zero
     DONE
+
+// Goes to the beginning of a page: t3 is written to the entry of that page in the table at t0.
+exchange:
+    sd      t3, 8(t0)
+    sfence.vma
+    li      a0, 1
+    ret
+exchange_end:
 
 // Loads, stores and fetches at page 1; s7, s8 and s9 are the causes, zero where nothing trapped.
 try:
@@ -857,3 +906,4 @@ middle_2:   .zero 4096
 low_2:      .zero 4096
 page_1:     .zero 4096
 page_2:     .zero 4096
+scratch:    .zero 64
