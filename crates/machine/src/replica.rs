@@ -270,7 +270,7 @@ impl Replica for Machine {
             let (computer, world) = self.running();
             let stop = computer.run(Position(computer.position().0 + slice))?;
             match stop {
-                Stop::Limit => {}
+                Stop::Limit | Stop::Pause => {}
                 Stop::Said => break,
                 Stop::Off => {
                     speak(computer, log.out());
@@ -311,7 +311,7 @@ impl Replica for Machine {
             let mut reached = computer.position() >= target;
             while !reached {
                 match computer.run(target)? {
-                    Stop::Said => {}
+                    Stop::Said | Stop::Pause => {}
                     _ => break,
                 }
                 reached = computer.position() >= target;

@@ -1,5 +1,6 @@
 //! What a machine is made of: chosen once, at the beginning of its history, and part of every snapshot.
 
+use crate::disk::SECTOR_BYTES;
 use crate::memory::PAGE_BYTES;
 use gapless_log::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -8,7 +9,10 @@ use std::path::PathBuf;
 /// Smallest and largest memory.
 pub const MEMORY_BYTES: std::ops::RangeInclusive<u64> = 64 << 20..=64 << 30;
 /// Disks of one machine.
-pub const DISKS_MAX: usize = 6;
+pub const DISKS_MAX: usize = crate::board::DISKS_MAX;
+
+/// Largest disk. Snapshots count its blocks with 32 bits.
+pub const DISK_BYTES_MAX: u64 = 8 << 40;
 
 /// A machine to be switched on.
 #[derive(Clone, Debug)]
@@ -70,6 +74,20 @@ pub struct Disk {
     pub path: PathBuf,
 }
 
+impl Setup {
+    /// What is wrong with it, if it cannot be built.
+    pub(crate) fn fault(&self) -> Option<&'static str> {
+        let disk = |disk: &Disk| (1..=DISK_BYTES_MAX).contains(&disk.bytes) && disk.bytes.is_multiple_of(SECTOR_BYTES);
+        if !MEMORY_BYTES.contains(&self.memory) || !self.memory.is_multiple_of(PAGE_BYTES) {
+            return Some("the size of its memory");
+        }
+        if self.disks.len() > DISKS_MAX {
+            return Some("the number of its disks");
+        }
+        (!self.disks.iter().all(disk)).then_some("the size of a disk")
+    }
+}
+
 impl Boot {
     /// Refuses what cannot be built, in words that say what to do.
     pub fn check(&self) -> Result<()> {
@@ -94,7 +112,11 @@ pub(crate) fn random<const N: usize>() -> Result<[u8; N]> {
     let mut bytes = [0; N];
     // SAFETY: the buffer has the length given.
     let n = unsafe { libc::getrandom(bytes.as_mut_ptr().cast(), N, 0) };
-    if n == N as isize { Ok(bytes) } else { Err(Error::io("reading", "random numbers", std::io::Error::last_os_error())) }
+    if n == N as isize {
+        Ok(bytes)
+    } else {
+        Err(Error::io("reading", "random numbers", std::io::Error::last_os_error()))
+    }
 }
 
 /// A locally administered, individual Ethernet address.
