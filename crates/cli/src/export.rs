@@ -3,11 +3,11 @@
 //! The log is executed to its end (or to a position), and what the program's files are there is copied out. Nothing goes live, and the log is only read.
 
 use crate::args::ExportArgs;
+use crate::level::Any;
 use crate::program::{self, Executed, execute, summary};
 use crate::{EXIT_NOT_REACHED, Outcome, out, out::talk, place, text};
 use gapless_log::Position;
 use gapless_pair::driver::alone::{Extent, Replay};
-use crate::level::Any;
 use gapless_process::ProcessGroup;
 use gapless_process::fs::Exported;
 use std::os::unix::ffi::OsStrExt;

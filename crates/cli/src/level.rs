@@ -1,6 +1,9 @@
 //! A replica of whichever level a log belongs to, for the commands that work on all of them alike.
 
-use gapless_log::{Digest, Error, Identity, Level, Meta, Output, Parts, Player, Position, Progress, Recorder, Replica, Result, Term, Waker};
+use gapless_log::{
+    Digest, Error, Identity, Level, Meta, Output, Parts, Player, Position, Progress, Recorder, Replica, Result, Term,
+    Waker,
+};
 use gapless_machine::{Local, Machine};
 use gapless_process::ProcessGroup;
 use std::fs::File;

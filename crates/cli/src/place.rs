@@ -12,7 +12,8 @@ use tempfile::TempDir;
 
 /// A new log may be made in `dir`.
 pub fn fresh(dir: &Path) -> Result<(), String> {
-    DirLock::check_fresh(dir, &[STORE_NAMES.as_slice(), &[CONTROL_NAME, gapless_machine::FILES]].concat()).map_err(text)?;
+    DirLock::check_fresh(dir, &[STORE_NAMES.as_slice(), &[CONTROL_NAME, gapless_machine::FILES]].concat())
+        .map_err(text)?;
     match foreign(dir) {
         None => Ok(()),
         Some(path) => Err(text(not_empty(dir, path.strip_prefix(dir).unwrap_or(&path)))),

@@ -121,10 +121,11 @@ pub fn summary(done: &Replay) -> serde_json::Value {
 /// `gapless replay`. Exit status 1 if the replay differs from the log, 4 if the log ends before the position.
 pub fn replay(args: &ReplayArgs) -> Outcome {
     let extent = Extent { until: args.until.map(Position), digest: args.digest };
-    let done = match execute(&args.dir, extent, |replica, _| args.save.as_deref().map_or(Ok(()), |to| replica.save_to(to)))? {
-        Executed::Done(done, ()) => done,
-        Executed::Not(status) => return Ok(status),
-    };
+    let done =
+        match execute(&args.dir, extent, |replica, _| args.save.as_deref().map_or(Ok(()), |to| replica.save_to(to)))? {
+            Executed::Done(done, ()) => done,
+            Executed::Not(status) => return Ok(status),
+        };
     if args.json {
         out::data(&format!("{}\n", summary(&done)))?;
     } else {

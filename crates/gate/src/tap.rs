@@ -36,7 +36,8 @@ impl Tap {
             _ => Error::io(format!("open TAP {name}"), source),
         })?;
         for (option, mut value) in [(libc::TUNSETVNETHDRSZ, HEADER_BYTES as c_int), (libc::TUNSETVNETLE, 1)] {
-            ioctl(&file, option, &raw mut value).map_err(|e| Error::io(format!("set up the header of TAP {name}"), e))?;
+            ioctl(&file, option, &raw mut value)
+                .map_err(|e| Error::io(format!("set up the header of TAP {name}"), e))?;
         }
         let tap = Self { name: name.to_owned(), file };
         tap.set_offloads(true).map_err(|e| Error::io(format!("set up the offloads of TAP {name}"), e))?;
@@ -118,12 +119,12 @@ fn check_name(name: &str) -> Result<()> {
 }
 
 fn open_device(name: &str) -> Result<File> {
-    OpenOptions::new().read(true).write(true).custom_flags(libc::O_NONBLOCK).open(DEVICE).map_err(|source| {
-        match source.raw_os_error() {
-            Some(libc::ENOENT | libc::ENODEV | libc::ENXIO) => Error::NoTun { source },
-            Some(libc::EPERM | libc::EACCES) => Error::NotPermitted { name: name.to_owned() },
-            _ => Error::io(DEVICE, source),
-        }
+    OpenOptions::new().read(true).write(true).custom_flags(libc::O_NONBLOCK).open(DEVICE).map_err(|source| match source
+        .raw_os_error()
+    {
+        Some(libc::ENOENT | libc::ENODEV | libc::ENXIO) => Error::NoTun { source },
+        Some(libc::EPERM | libc::EACCES) => Error::NotPermitted { name: name.to_owned() },
+        _ => Error::io(DEVICE, source),
     })
 }
 

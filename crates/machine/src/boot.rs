@@ -30,8 +30,8 @@ impl Computer {
             wall: wall.as_nanos() as u64,
         };
         let memory = Memory::new(setup.memory).map_err(|e| Error::io("making", "the guest's memory", e))?;
-        let images = setup.disks.iter().enumerate().map(|(n, disk)| Image::of(&disk.path, disk.bytes, n, dir));
-        let images = images.collect::<Result<Vec<_>>>()?;
+        let images: Vec<_> =
+            setup.disks.iter().enumerate().map(|(n, disk)| Image::of(&disk.path, disk.bytes, n, dir)).collect();
         let storage = images.iter().zip(&setup.disks).enumerate();
         let storage = storage.map(|(n, (image, disk))| image.overlay(n, disk, dir)).collect::<Result<Vec<_>>>()?;
         let mut computer = Self::assemble(setup, medium, memory, storage, images)?;

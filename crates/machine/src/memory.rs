@@ -211,14 +211,15 @@ impl Memory {
         self.reservation
     }
 
-    /// Sets the reservation, when a machine's state is loaded.
+    /// Sets the reservation, when a machine's state is loaded: after its pages were written, for every write takes the reservation away.
     pub fn set_reservation(&mut self, reservation: Option<GuestAddr>) {
         self.reservation = reservation;
     }
 
-    /// The host's address of memory's first byte, for the hart's look-aside alone.
-    pub(crate) fn host(&self) -> *mut u8 {
-        self.host.as_ptr()
+    /// The host's address of a page, for the hart's look-aside alone.
+    pub(crate) fn page_host(&self, page: u64) -> *mut u8 {
+        assert!(page < self.pages(), "page {page} of {}", self.pages());
+        self.host.as_ptr().wrapping_add((page * PAGE_BYTES) as usize)
     }
 }
 
@@ -280,7 +281,7 @@ mod tests {
     #[test]
     fn nothing_beside_memory_can_be_accessed() {
         let memory = Memory::new(4 * PAGE_BYTES).unwrap();
-        let (host, len) = (memory.host(), memory.len() as usize);
+        let (host, len) = (memory.page_host(0), memory.len() as usize);
         assert_eq!((protection(host).as_str(), protection(host.wrapping_add(len - 1)).as_str()), ("rw-p", "rw-p"));
         for outside in [-1, -(GUARD_BYTES as isize), len as isize, len as isize + GUARD_BYTES as isize - 1] {
             assert_eq!(protection(host.wrapping_offset(outside)), "---p", "at {outside}");

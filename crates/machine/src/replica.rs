@@ -8,7 +8,7 @@ use crate::computer::{Computer, Stop};
 use crate::device::Said;
 use crate::event::{self, ClockBody};
 use crate::setup::Boot;
-use crate::world::{Local, World};
+use crate::world::{Local, Net, World};
 use gapless_log::{
     Channel, Digest, ENTRY_BODY_BYTES_MAX, Error, Identity, Kind, Level, Output, Parts, Player, Position, Progress,
     Recorder, Replica, Result, Term, Waker, combine,
@@ -159,28 +159,50 @@ impl Machine {
                 break;
             }
         }
-        self.computer = Some(Computer::load(&mut bytes.as_slice(), &self.dir)?);
+        self.take_over_state(&mut bytes.as_slice())
+    }
+
+    /// Becomes what was saved elsewhere.
+    fn take_over_state(&mut self, from: &mut dyn Read) -> Result<()> {
+        let computer = Computer::load(from, &self.dir)?;
+        if computer.setup.net.is_some() && self.local.net == Net::None {
+            self.local
+                .tell
+                .tell("the machine has a network device; without --net tap=NAME this side cannot take it over");
+        }
+        self.computer = Some(computer);
+        self.seen = Instant::now();
         Ok(())
     }
 
     // ---- live ----
 
-    /// Takes what has arrived: logs it and gives it to the guest, in this order.
-    fn take_from_world(&mut self, log: &mut Recorder<'_>) -> Result<()> {
+    /// Takes what has arrived: logs it and gives it to the guest, in this order. An idle machine's clock is set first, and only if there is a reason to
+    /// go on; false if there is none.
+    fn take_from_world(&mut self, log: &mut Recorder<'_>) -> Result<bool> {
+        let (computer, world) = self.running();
+        world.offers(computer.takes_offloads())?;
+        let arrived = world.poll(computer.wants_frame(), computer.console_room())?;
+        if computer.idle {
+            let due = computer.next_deadline().is_some_and(|at| at <= world.steer.now());
+            if !arrived && !due {
+                return Ok(false);
+            }
+            self.steer(true, log)?;
+        }
+        if !arrived {
+            return Ok(true);
+        }
         let (computer, world) = self.running();
         let mut take = |computer: &mut Computer, kind: Kind, body: Vec<u8>| {
             computer.apply(kind, &body).map(|()| log.input(computer.position(), kind, body))
         };
-        let room = computer.console_room();
-        if room > 0 {
-            let typed = world.console.read(room);
-            if !typed.is_empty() {
-                take(computer, event::CONSOLE, typed)?;
-            }
+        let typed = world.take_typed();
+        if !typed.is_empty() {
+            take(computer, event::CONSOLE, typed)?;
         }
-        world.offers(computer.takes_offloads())?;
         if !computer.wants_frame() || world.next_frame()?.is_none() {
-            return Ok(());
+            return Ok(true);
         }
         take(computer, event::NET_EVENT, Vec::new())?;
         for count in 1.. {
@@ -192,7 +214,7 @@ impl Machine {
                 break;
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     fn steer(&mut self, idle: bool, log: &mut Recorder<'_>) -> Result<()> {
@@ -207,11 +229,26 @@ impl Machine {
         Ok(())
     }
 
+    /// How long the hart waits, if nothing comes from outside.
+    fn idles(&mut self) -> Progress {
+        let (computer, world) = self.running();
+        world.steer.rests();
+        let now = world.steer.now();
+        let until = computer.next_deadline().map_or(IDLE_MAX, |at| Duration::from_nanos(at.saturating_sub(now)));
+        if until.is_zero() { Progress::Ran } else { Progress::Idle(until.min(IDLE_MAX)) }
+    }
+
     /// How far the hart runs before it looks at the world again.
     fn slice(&mut self, took: Duration) {
         let aim = SLICE.as_nanos() as u64;
         let took = (took.as_nanos() as u64).max(1);
-        let next = if took > 2 * aim { self.slice / 2 } else if took < aim { self.slice + self.slice / 4 } else { self.slice };
+        let next = if took > 2 * aim {
+            self.slice / 2
+        } else if took < aim {
+            self.slice + self.slice / 4
+        } else {
+            self.slice
+        };
         self.slice = next.clamp(SLICE_POSITIONS.start, SLICE_POSITIONS.end);
     }
 }
@@ -263,11 +300,12 @@ impl Replica for Machine {
             if self.stop.load(Ordering::Relaxed) || self.world.as_ref().is_some_and(|w| w.console.quits()) {
                 return Err(Error::Refused(STOPPED.into()));
             }
-            self.take_from_world(log)?;
-            let idle = self.computer.as_ref().is_some_and(|c| c.idle);
-            self.steer(idle, log)?;
+            if !self.take_from_world(log)? {
+                return Ok(self.idles());
+            }
+            self.steer(false, log)?;
             let slice = self.slice;
-            let (computer, world) = self.running();
+            let (computer, _) = self.running();
             let stop = computer.run(Position(computer.position().0 + slice))?;
             match stop {
                 Stop::Limit | Stop::Pause => {}
@@ -277,17 +315,14 @@ impl Replica for Machine {
                     return Ok(Progress::Ended(computer.off().unwrap_or(0)));
                 }
                 Stop::Idle => {
-                    let now = world.steer.now();
-                    let until = computer.next_deadline().map_or(IDLE_MAX, |at| Duration::from_nanos(at.saturating_sub(now)));
                     speak(computer, log.out());
-                    if until.is_zero() {
-                        return Ok(Progress::Ran);
-                    }
-                    return Ok(Progress::Idle(until.min(IDLE_MAX)));
+                    return Ok(self.idles());
                 }
             }
             let now = Instant::now();
-            self.slice(now - looked);
+            if stop == Stop::Limit {
+                self.slice(now - looked);
+            }
             looked = now;
             if now - began > STEP_MAX {
                 break;
@@ -301,7 +336,6 @@ impl Replica for Machine {
     fn replay(&mut self, log: &mut Player<'_>) -> Result<Progress> {
         if self.computer.is_none() {
             self.relaunch(log)?;
-            self.seen = Instant::now();
             return Ok(Progress::Ran);
         }
         let computer = self.computer.as_mut().expect("launched");
@@ -322,7 +356,11 @@ impl Replica for Machine {
             }
             if at != target {
                 let doing = if computer.idle { "waits for an interrupt" } else { "was switched off" };
-                return Err(log.diverged(at, format!("to run to position {target}"), format!("the hart {doing} at {at}")));
+                return Err(log.diverged(
+                    at,
+                    format!("to run to position {target}"),
+                    format!("the hart {doing} at {at}"),
+                ));
             }
             let Some(entry) = log.peek() else { break };
             let kind = entry.kind;
@@ -339,7 +377,7 @@ impl Replica for Machine {
     fn emit(&mut self, output: Output) -> Result<()> {
         let Some(world) = &mut self.world else { return Ok(()) };
         match output.channel {
-            CONSOLE_CHANNEL => world.console.write(&output.bytes),
+            CONSOLE_CHANNEL => world.print(&output.bytes),
             NET_CHANNEL => world.send(&output.bytes)?,
             _ => {}
         }
@@ -357,7 +395,7 @@ impl Replica for Machine {
         let net = match (&self.computer, &self.origin) {
             (Some(computer), _) => computer.setup.net.is_some(),
             (None, Some(Origin::Boot(boot))) => boot.net,
-            (None, Some(Origin::Saved(_))) => self.local.net != crate::world::Net::None,
+            (None, Some(Origin::Saved(_))) => self.local.net != Net::None,
             (None, None) => {
                 return Err(Error::Refused(
                     "the log holds no machine yet: nothing has begun; start it again with `gapless machine`".into(),
@@ -410,9 +448,7 @@ impl Replica for Machine {
     }
 
     fn load(&mut self, from: &mut dyn Read) -> Result<()> {
-        self.computer = Some(Computer::load(from, &self.dir)?);
-        self.seen = Instant::now();
-        Ok(())
+        self.take_over_state(from)
     }
 
     fn halt(&mut self) {

@@ -76,7 +76,7 @@ fn writing(e: io::Error) -> Error {
 impl Computer {
     fn rest(&self) -> Rest {
         let Self { idle, jumps, power, frames_open, boots, .. } = *self;
-        let reservation = self.board.memory_ref().reservation.map(|at| at.0);
+        let reservation = self.board.memory_ref().reservation().map(|at| at.0);
         Rest { line: *self.line(), idle, jumps, power, frames_open, boots, reservation }
     }
 
@@ -175,7 +175,7 @@ impl Computer {
         (computer.frames_open, computer.boots) = (frames_open, boots);
         computer.board.restore(&header.board).map_err(|e| bad(&e.to_string()))?;
         computer.board.say(header.said);
-        computer.board.memory().reservation = reservation.map(GuestAddr);
+        computer.board.memory().set_reservation(reservation.map(GuestAddr));
         computer.set_line(line);
         Ok(computer)
     }
@@ -270,13 +270,12 @@ pub(crate) struct Image {
 }
 
 impl Image {
-    /// An image of the user's. What an earlier machine of this directory has packed is another's.
-    pub fn of(path: &Path, bytes: u64, n: usize, dir: &Path) -> Result<Self> {
+    /// An image of the user's.
+    pub fn of(path: &Path, bytes: u64, n: usize, dir: &Path) -> Self {
         let packed = files(dir).join(format!("disk{n}.packed"));
-        match std::fs::remove_file(&packed) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(Error::io("removing", packed, e)),
-            _ => Ok(Self { path: path.to_owned(), bytes, packed }),
-        }
+        // One that is there is of an older history.
+        let _ = std::fs::remove_file(&packed);
+        Self { path: path.to_owned(), bytes, packed }
     }
 
     /// Comes with a snapshot, or lies where the snapshot says.
@@ -305,7 +304,7 @@ impl Image {
                     disk.hash
                 )));
             }
-            return Self::of(&disk.path, disk.bytes, n, dir);
+            return Ok(Self::of(&disk.path, disk.bytes, n, dir));
         }
         let path = files(dir).join(format!("disk{n}.image"));
         let failed = |e| Error::io("writing the image of a disk to", &path, e);
@@ -315,15 +314,15 @@ impl Image {
         unpack(from, CHUNK_BYTES, disk.bytes, |offset, bytes| {
             std::os::unix::fs::FileExt::write_all_at(&file, bytes, offset).map_err(failed)
         })?;
-        Self::of(&path, disk.bytes, n, dir)
+        Ok(Self::of(&path, disk.bytes, n, dir))
     }
 
     /// The disk: this image below what the guest writes.
     pub fn overlay(&self, n: usize, disk: &Disk, dir: &Path) -> Result<Box<dyn crate::disk::Storage>> {
         let path = overlay_path(n, dir);
         std::fs::create_dir_all(files(dir)).map_err(|e| Error::io("making", files(dir), e))?;
-        let base = Base::open_known(&self.path, disk.hash)
-            .map_err(|e| Error::io("opening the image of a disk", &self.path, e))?;
+        let base =
+            Base::known(&self.path, disk.hash).map_err(|e| Error::io("opening the image of a disk", &self.path, e))?;
         let overlay = Overlay::create(&path, base, disk.read_only);
         Ok(Box::new(overlay.map_err(|e| Error::io("making a disk's overlay", &path, e))?))
     }

@@ -82,7 +82,12 @@ impl Steer {
         }
     }
 
-    /// The hart stands still: time goes on without it. The line from `at` on, if the clock is behind the host's.
+    /// The hart stands still: what passes until it runs again says nothing about its speed.
+    pub fn rests(&mut self) {
+        self.since = None;
+    }
+
+    /// The hart has stood still, and time has gone on without it: the line from `at` on, if the clock is behind the host's.
     pub fn idle(&mut self, line: &Line, at: Position) -> Option<Line> {
         self.since = None;
         let (host, guest) = (self.now(), line.time(at));

@@ -60,15 +60,11 @@ pub struct Base {
 impl Base {
     /// A disk image, opened for reading. Reads the whole file for its hash.
     pub fn open(path: &Path) -> io::Result<Self> {
-        let mut base = Self::open_known(path, 0)?;
-        if let Some(file) = &base.file {
-            base.hash = hash_open_file(file).map_err(context("reading", path))?;
-        }
-        Ok(base)
+        Self::known(path, hash_file(path)?)
     }
 
-    /// The same of an image whose hash is known.
-    pub fn open_known(path: &Path, hash: Digest) -> io::Result<Self> {
+    /// The same, if its hash is known already.
+    pub fn known(path: &Path, hash: Digest) -> io::Result<Self> {
         let file = File::open(path).map_err(context("opening", path))?;
         let bytes = file.metadata().map_err(context("reading", path))?.len();
         check_size(bytes, path)?;

@@ -85,7 +85,8 @@ pub struct Plan<'a> {
 /// Makes the image.
 pub fn build(host: &mut Host, mirror: &str, kernel: &Kernel, plan: &Plan, image: &Path) -> Result<(), String> {
     let root = host.dir().join("root");
-    let packages: Vec<&str> = PACKAGES.iter().copied().chain(plan.packages.iter().map(String::as_str)).collect();
+    let asked = plan.packages.iter().map(String::as_str).filter(|name| !PACKAGES.contains(name));
+    let packages: Vec<&str> = PACKAGES.iter().copied().chain(asked).collect();
     host.say(&format!("installing Debian {RELEASE} with {}", packages.join(" ")));
     install(host, mirror, &packages, &root)?;
     host.say("configuring: console, network, drivers");
