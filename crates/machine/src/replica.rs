@@ -308,7 +308,7 @@ impl Replica for Machine {
             let (computer, _) = self.running();
             let stop = computer.run(Position(computer.position().0 + slice))?;
             match stop {
-                Stop::Limit => {}
+                Stop::Limit | Stop::Pause => {}
                 Stop::Said => break,
                 Stop::Off => {
                     speak(computer, log.out());
@@ -320,7 +320,9 @@ impl Replica for Machine {
                 }
             }
             let now = Instant::now();
-            self.slice(now - looked);
+            if stop == Stop::Limit {
+                self.slice(now - looked);
+            }
             looked = now;
             if now - began > STEP_MAX {
                 break;
@@ -343,7 +345,7 @@ impl Replica for Machine {
             let mut reached = computer.position() >= target;
             while !reached {
                 match computer.run(target)? {
-                    Stop::Said => {}
+                    Stop::Said | Stop::Pause => {}
                     _ => break,
                 }
                 reached = computer.position() >= target;
