@@ -117,6 +117,11 @@ impl Machine {
         self.computer.as_mut()
     }
 
+    /// Writes the whole machine, to be begun with again; false if it was never switched on.
+    pub fn save_whole(&mut self, to: &mut dyn Write) -> Result<bool> {
+        self.computer.as_mut().map_or(Ok(false), |computer| computer.save(true, to).map(|()| true))
+    }
+
     /// Writes what the disks hold by now into the images that they began with, and returns their names. The machine is gone after that.
     pub fn commit_disks(&mut self) -> Result<Vec<PathBuf>> {
         self.computer.take().map_or(Ok(Vec::new()), |computer| computer.commit_disks(&self.dir))
@@ -442,7 +447,7 @@ impl Replica for Machine {
 
     fn save(&mut self, to: &mut dyn Write) -> Result<bool> {
         match &mut self.computer {
-            Some(computer) => computer.save(self.portable, to).map(|()| true),
+            Some(computer) => computer.save_fast(self.portable, to).map(|()| true),
             None => Ok(false),
         }
     }

@@ -20,7 +20,7 @@ use crate::digest::PageHashes;
 use crate::disk::{BLOCK_BYTES, Base, Overlay};
 use crate::hart::{Bus, Hart};
 use crate::memory::{GuestAddr, Memory, PAGE_BYTES, RAM_BASE};
-use crate::pack::{CHUNK_BYTES, Packer, unpack};
+use crate::pack::{CHUNK_BYTES, Packer, Packing, unpack};
 use crate::setup::{DISKS_MAX, Disk, Setup};
 use gapless_log::{Error, Hasher, Result};
 use serde::{Deserialize, Serialize};
@@ -91,6 +91,15 @@ impl Computer {
 
     /// Writes everything. `portable`: disk images too, for somebody who does not have them.
     pub fn save(&mut self, portable: bool, to: &mut dyn Write) -> Result<()> {
+        self.save_packed(portable, Packing::Small, to)
+    }
+
+    /// The same, so that the guest stands still as shortly as can be: what is not zero is only copied.
+    pub(crate) fn save_fast(&mut self, portable: bool, to: &mut dyn Write) -> Result<()> {
+        self.save_packed(portable, Packing::Fast, to)
+    }
+
+    fn save_packed(&mut self, portable: bool, packing: Packing, to: &mut dyn Write) -> Result<()> {
         let mut to = Hashing { to, hasher: Hasher::new() };
         let board = self.board_state()?;
         let (setup, rest, said) = (self.setup.clone(), self.rest(), self.board.said().to_vec());
@@ -100,9 +109,9 @@ impl Computer {
             .write_all(&MAGIC)
             .and_then(|()| to.write_all(&(header.len() as u32).to_le_bytes()))
             .and_then(|()| to.write_all(&header))
-            .and_then(|()| Packer::new(&mut to).whole(&self.medium.kernel))
-            .and_then(|()| Packer::new(&mut to).whole(&self.medium.initrd))
-            .and_then(|()| save_memory(self.board.memory_ref(), &mut to));
+            .and_then(|()| Packer::new(packing, &mut to).whole(&self.medium.kernel))
+            .and_then(|()| Packer::new(packing, &mut to).whole(&self.medium.initrd))
+            .and_then(|()| save_memory(self.board.memory_ref(), packing, &mut to));
         begun.map_err(writing)?;
         for (n, disk) in self.board.disks().iter_mut().enumerate() {
             if portable {
@@ -111,7 +120,7 @@ impl Computer {
             } else {
                 to.write_all(&[0]).map_err(writing)?;
             }
-            let mut packer = Packer::new(&mut to);
+            let mut packer = Packer::new(packing, &mut to);
             disk.save(&mut |block, bytes| packer.block(block as u32, bytes)).map_err(writing)?;
             packer.finish().map_err(writing)?;
         }
@@ -226,9 +235,9 @@ fn overlay_path(n: usize, dir: &Path) -> PathBuf {
     files(dir).join(format!("disk{n}.overlay"))
 }
 
-fn save_memory(memory: &Memory, to: &mut dyn Write) -> io::Result<()> {
+fn save_memory(memory: &Memory, packing: Packing, to: &mut dyn Write) -> io::Result<()> {
     const PAGES: u64 = CHUNK_BYTES as u64 / PAGE_BYTES;
-    let mut packer = Packer::new(to);
+    let mut packer = Packer::new(packing, to);
     let mut chunk = Vec::with_capacity(CHUNK_BYTES);
     for index in 0..memory.pages().div_ceil(PAGES) {
         let pages = index * PAGES..memory.pages().min((index + 1) * PAGES);
@@ -333,7 +342,7 @@ impl Image {
             let new = self.packed.with_extension("new");
             let mut out = BufWriter::with_capacity(1 << 20, File::create(&new).map_err(failed)?);
             let mut from = BufReader::new(File::open(&self.path).map_err(failed)?);
-            let mut packer = Packer::new(&mut out);
+            let mut packer = Packer::new(Packing::Small, &mut out);
             let mut chunk = vec![0; CHUNK_BYTES];
             for index in 0..self.bytes.div_ceil(CHUNK_BYTES as u64) {
                 let left = (self.bytes - index * CHUNK_BYTES as u64).min(CHUNK_BYTES as u64) as usize;
