@@ -32,6 +32,8 @@ const SLICE: Duration = Duration::from_micros(100);
 const SLICE_POSITIONS: std::ops::Range<u64> = 1_000..1_000_000;
 /// Longest step.
 const STEP_MAX: Duration = Duration::from_millis(4);
+/// The guest's clock may be so far ahead of the host's.
+const AHEAD_MAX: Duration = Duration::from_millis(4);
 /// Longest idle time; orders and clocks are looked at again after it.
 const IDLE_MAX: Duration = Duration::from_secs(1);
 /// Frames of one event.
@@ -234,6 +236,16 @@ impl Machine {
         Ok(())
     }
 
+    /// Disks whose host is fast carry the guest's clock ahead of the host's: then the hart rests, because the clock cannot be set back.
+    fn ahead(&mut self) -> Option<Duration> {
+        let (computer, world) = self.running();
+        let ahead = Duration::from_nanos(computer.now().saturating_sub(world.steer.now()));
+        (ahead > AHEAD_MAX).then(|| {
+            world.steer.rests();
+            ahead
+        })
+    }
+
     /// How long the hart waits, if nothing comes from outside.
     fn idles(&mut self) -> Progress {
         let (computer, world) = self.running();
@@ -304,6 +316,11 @@ impl Replica for Machine {
         loop {
             if self.stop.load(Ordering::Relaxed) || self.world.as_ref().is_some_and(|w| w.console.quits()) {
                 return Err(Error::Refused(STOPPED.into()));
+            }
+            if let Some(ahead) = self.ahead() {
+                let (computer, _) = self.running();
+                speak(computer, log.out());
+                return Ok(Progress::Idle(ahead));
             }
             if !self.take_from_world(log)? {
                 return Ok(self.idles());
@@ -391,7 +408,9 @@ impl Replica for Machine {
 
     fn wait(&mut self, waker: &Waker, at_most: Duration) -> Result<()> {
         let (computer, world) = self.running();
-        let (frames, typing) = (computer.wants_frame(), computer.console_room() > 0);
+        // A hart that rests for another reason than having nothing to do is not disturbed.
+        let idle = computer.idle;
+        let (frames, typing) = (idle && computer.wants_frame(), idle && computer.console_room() > 0);
         world.wait(waker, at_most, frames, typing);
         Ok(())
     }
