@@ -19,6 +19,19 @@ impl Kind {
     pub const FIRST_OF_LEVEL: Kind = Kind(16);
 }
 
+/// A level's own kinds of input: a constant of type [`Kind`] for each, its number, and a readable name, from which a function `name` is made.
+#[macro_export]
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $name:ident = $n:literal $label:literal,)*) => {
+        $($(#[$doc])* pub const $name: $crate::Kind = $crate::Kind($n);)*
+
+        /// Readable name of a kind, for `log cat` and divergence reports.
+        pub fn name(kind: $crate::Kind) -> &'static str {
+            match kind.0 { $($n => $label,)* _ => "unknown" }
+        }
+    };
+}
+
 /// One logged input with the position at which the replica takes it.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Entry {

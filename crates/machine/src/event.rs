@@ -8,18 +8,7 @@
 use gapless_log::{Kind, Position};
 use serde::{Deserialize, Serialize};
 
-macro_rules! kinds {
-    ($($(#[$doc:meta])* $name:ident = $n:literal $label:literal,)*) => {
-        $($(#[$doc])* pub const $name: Kind = Kind($n);)*
-
-        /// Readable name of a kind, for `log cat` and divergence reports.
-        pub fn name(kind: Kind) -> &'static str {
-            match kind.0 { $($n => $label,)* _ => "unknown" }
-        }
-    };
-}
-
-kinds! {
+gapless_log::kinds! {
     /// A piece of the state that the history begins with (`snapshot.rs`): one byte, 1 if it is the last, and the bytes.
     ORIGIN = 16 "origin",
     /// Virtual time goes on along another line.

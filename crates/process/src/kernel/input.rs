@@ -5,18 +5,7 @@
 
 use gapless_log::Kind;
 
-macro_rules! kinds {
-    ($($(#[$doc:meta])* $name:ident = $n:literal $label:literal,)*) => {
-        $($(#[$doc])* pub const $name: Kind = Kind($n);)*
-
-        /// Readable name of a kind, for `log cat` and divergence reports.
-        pub fn name(kind: Kind) -> &'static str {
-            match kind.0 { $($n => $label,)* _ => "unknown" }
-        }
-    };
-}
-
-kinds! {
+gapless_log::kinds! {
     /// The clock reached this: 8 bytes, nanoseconds of the replica's monotonic clock.
     CLOCK = 16 "clock",
     /// A signal from outside the group.
