@@ -118,7 +118,7 @@ Examples:
   gapless machine ... --net tap=tap0 --log DIR --arbiter 10.0.0.3:7300/box --backup 10.0.0.2:7400 --listen 10.0.0.1:7400
   gapless machine --from booted.machine --log DIR ...            (what `gapless replay DIR --save booted.machine` wrote)
 On the terminal, Ctrl-] and then . ends it; a protected one has its console at `gapless console DIR`.")]
-    Machine(MachineArgs),
+    Machine(Box<MachineArgs>),
     /// Join this terminal to the console of the machine that is live on a log directory
     #[command(after_help = "\
 Example: Ctrl-] and then . leaves it

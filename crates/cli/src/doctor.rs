@@ -73,6 +73,8 @@ pub struct Facts {
     pub cpus: usize,
     /// A user namespace was made.
     pub user_namespace: Probed<()>,
+    /// A TAP device could be made (and was not kept).
+    pub tap: Probed<()>,
     /// Soft and hard limit on descriptors, processes and core size; `None` is unlimited.
     pub limits: Limits,
     /// Bytes of memory: all, available.

@@ -39,7 +39,7 @@ fn main() -> ExitCode {
         Command::Log(LogCommand::Verify(a)) => logs::verify(&a),
         Command::Demo(a) => demo::run(&a),
         Command::Export(a) => export::run(&a),
-        Command::Machine(a) => machine::run(a),
+        Command::Machine(a) => machine::run(*a),
         Command::Console(a) => machine::console(&a),
         Command::Doctor(a) => doctor::run(a.json, a.log),
     };

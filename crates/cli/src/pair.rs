@@ -4,6 +4,7 @@ use crate::args::{BackupArgs, DirArgs, NodeArgs, PairArgs, ResumeArgs, RunArgs, 
 use crate::level::Any;
 use crate::out::{self, talk};
 use crate::program::{command, unfit};
+use crate::progress::Progress;
 use crate::{EXIT_FAILED, Outcome, machine, place, text};
 use gapless_log::{DirLock, Level, Meta, Store};
 use gapless_machine::{Local, Machine, Origin};
@@ -130,18 +131,32 @@ pub fn node(config: NodeConfig, arbiter_name: &str, mut runs: Runs) -> Outcome {
         arbiter.check().map_err(text)?;
         std::fs::create_dir_all(&dir).map_err(|e| format!("--log {}: {e}", dir.display()))?;
         let (mut last, takes_signals) = (String::new(), runs.takes_signals());
+        let progress = Arc::new(Mutex::new(Progress::new()));
         let mut config = config.clone();
         if !takes_signals {
             (config.lag_entries_max, config.state_entries_min) = (MACHINE_LAG_ENTRIES_MAX, MACHINE_STATE_ENTRIES_MIN);
         }
-        let node = Node::new(config, arbiter, Box::new(move |notice| tell(notice, &mut last, takes_signals)));
+        let node = Node::new(
+            config,
+            arbiter,
+            Box::new({
+                let progress = Arc::clone(&progress);
+                move |notice| {
+                    progress.lock().unwrap_or_else(PoisonError::into_inner).clear();
+                    tell(notice, &mut last, takes_signals);
+                }
+            }),
+        );
         let node = node.map_err(text)?;
         stopped.is_of(node.control());
         if !std::mem::replace(&mut watched, true) {
             stopped.watch()?;
         }
         talk!("gapless: listening at {}; `gapless status {}` tells more", node.address(), dir.display());
-        let end = node.run(|| runs.replica(&dir)).map_err(text)?;
+        show_progress(&progress, node.control());
+        let end = node.run(|| runs.replica(&dir)).map_err(text);
+        drop(progress);
+        let end = end?;
         if let (Some((signal, held)), Halt::Stopped) = (stopped.by.get(), &end.halt) {
             let advice = match held {
                 true => format!("; nothing had left yet, `gapless resume {}` goes on from here", dir.display()),
@@ -162,6 +177,32 @@ pub fn node(config: NodeConfig, arbiter_name: &str, mut runs: Runs) -> Outcome {
             }
         }
     }
+}
+
+/// On a terminal: a line that changes while this side catches up, or has nobody to catch up with it. It goes when `progress` does.
+fn show_progress(progress: &Arc<Mutex<Progress>>, control: Control) {
+    const EVERY: Duration = Duration::from_millis(250);
+    let progress = Arc::downgrade(progress);
+    std::thread::spawn(move || {
+        while let Some(progress) = progress.upgrade() {
+            let now = control.status();
+            let mut progress = progress.lock().unwrap_or_else(PoisonError::into_inner);
+            match now.role.as_str() {
+                "backup" if !now.in_sync => {
+                    progress
+                        .show(|| format!("catching up: position {}, {} entries behind", now.position, now.lag_entries));
+                }
+                "primary" if now.mode != "protected" => {
+                    progress.show(|| {
+                        format!("position {}, unprotected for {:.0} s", now.position, now.unprotected_ms / 1e3)
+                    });
+                }
+                _ => progress.clear(),
+            }
+            drop(progress);
+            std::thread::sleep(EVERY);
+        }
+    });
 }
 
 /// One line for a person whenever the state changes, or does not although it should.

@@ -8,8 +8,8 @@ use std::io::{self, ErrorKind, IoSlice, Read, Write};
 
 const PREFIX_BYTES: usize = 4;
 const ETHERNET_BYTES_MAX: usize = FRAME_BYTES_MAX - HEADER_BYTES;
-/// How much is read at once: some large frames.
-const READ_BYTES: usize = 4 * (PREFIX_BYTES + ETHERNET_BYTES_MAX);
+/// How much may have been read and not been taken: some large frames, or some hundred small ones.
+const INBOUND_BYTES_MAX: usize = 16 * (PREFIX_BYTES + ETHERNET_BYTES_MAX);
 
 /// What came in and was not taken yet.
 #[derive(Debug)]
@@ -21,7 +21,7 @@ pub(crate) struct Inbound {
 
 impl Inbound {
     pub(crate) fn new() -> Self {
-        Self { bytes: vec![0; READ_BYTES].into_boxed_slice(), start: 0, end: 0 }
+        Self { bytes: vec![0; INBOUND_BYTES_MAX].into_boxed_slice(), start: 0, end: 0 }
     }
 
     /// One frame with a header; `None` if `from` has no whole one now. `UnexpectedEof` at the end of the stream.
@@ -31,13 +31,10 @@ impl Inbound {
             if let Some(length) = self.take(buf)? {
                 return Ok(Some(length));
             }
-            // Less than one frame is left, so there is room behind it once it is at the front.
-            self.bytes.copy_within(self.start..self.end, 0);
-            self.end -= self.start;
-            self.start = 0;
-            match from.read(&mut self.bytes[self.end..]) {
+            // Less than one frame is left, so there is room behind it.
+            match self.read(&mut from) {
                 Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
-                Ok(count) => self.end += count,
+                Ok(_) => {}
                 Err(e) if e.kind() == ErrorKind::WouldBlock => return Ok(None),
                 Err(e) if e.kind() == ErrorKind::Interrupted => {}
                 Err(e) => return Err(e),
@@ -45,7 +42,34 @@ impl Inbound {
         }
     }
 
-    fn take(&mut self, buf: &mut [u8]) -> io::Result<Option<usize>> {
+    /// Reads once although nobody takes what comes in. What there is no room for is lost, the oldest frames first, as a network card would.
+    ///
+    /// Called when the other side does not take what we send: perhaps it waits for us to take what it sends.
+    pub(crate) fn give_way(&mut self, from: impl Read) {
+        if self.end - self.start == self.bytes.len() {
+            while self.end - self.start > INBOUND_BYTES_MAX / 2
+                && let Ok(Some(length)) = self.whole()
+            {
+                self.start += PREFIX_BYTES + length;
+            }
+        }
+        if self.end - self.start < self.bytes.len() {
+            // An error comes again when somebody receives, and so does the end.
+            let _ = self.read(from);
+        }
+    }
+
+    fn read(&mut self, mut from: impl Read) -> io::Result<usize> {
+        self.bytes.copy_within(self.start..self.end, 0);
+        self.end -= self.start;
+        self.start = 0;
+        let count = from.read(&mut self.bytes[self.end..])?;
+        self.end += count;
+        Ok(count)
+    }
+
+    /// Length of the frame at the front, if it is there whole.
+    fn whole(&self) -> io::Result<Option<usize>> {
         let Some((prefix, rest)) = self.bytes[self.start..self.end].split_first_chunk::<PREFIX_BYTES>() else {
             return Ok(None);
         };
@@ -54,13 +78,18 @@ impl Inbound {
             let what = format!("a frame of {length} bytes in the stream; is the other side a passt?");
             return Err(io::Error::new(ErrorKind::InvalidData, what));
         }
-        let Some(ethernet) = rest.get(..length) else {
+        Ok((length <= rest.len()).then_some(length))
+    }
+
+    fn take(&mut self, buf: &mut [u8]) -> io::Result<Option<usize>> {
+        let Some(length) = self.whole()? else {
             return Ok(None);
         };
+        let start = self.start + PREFIX_BYTES;
         buf[..HEADER_BYTES].fill(0);
         in_one_buffer(buf);
-        buf[HEADER_BYTES..HEADER_BYTES + length].copy_from_slice(ethernet);
-        self.start += PREFIX_BYTES + length;
+        buf[HEADER_BYTES..HEADER_BYTES + length].copy_from_slice(&self.bytes[start..start + length]);
+        self.start = start + length;
         Ok(Some(HEADER_BYTES + length))
     }
 }
@@ -223,10 +252,56 @@ mod tests {
         }
         let mut stream = Drip::new(100);
         stream.bytes.extend([0, 0, 0, 60, 1, 2]);
-        stream.closed = true;
         let mut inbound = Inbound::new();
         assert_eq!(inbound.receive(&mut stream, &mut buf).unwrap(), None);
+        stream.closed = true;
         assert_eq!(inbound.receive(&mut stream, &mut buf).unwrap_err().kind(), ErrorKind::UnexpectedEof);
+    }
+
+    #[test]
+    fn two_sides_that_only_send_do_not_wait_for_each_other() {
+        const FRAMES: usize = 100;
+        let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        let large = |i: usize| frame(ETHERNET_BYTES_MAX, i as u8);
+        let mut buf = vec![0; FRAME_BYTES_MAX];
+        let mut inbound = Inbound::new();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                // It blocks in each write, and reads nothing before it has written everything.
+                let (mut outbound, mut inbound) = (Outbound::new(), Inbound::new());
+                for i in 0..FRAMES {
+                    assert_eq!(outbound.send(&theirs, &large(i)).unwrap(), Sent::Taken);
+                    assert!(outbound.flush(&theirs).unwrap());
+                }
+                let mut buf = vec![0; FRAME_BYTES_MAX];
+                for i in 0..FRAMES {
+                    let length = inbound.receive(&theirs, &mut buf).unwrap();
+                    assert!(buf[..length.unwrap()] == large(i), "frame {i}");
+                }
+            });
+            let mut outbound = Outbound::new();
+            for i in 0..FRAMES {
+                while outbound.send(&ours, &large(i)).unwrap() == Sent::Full {
+                    inbound.give_way(&ours);
+                    std::thread::yield_now();
+                }
+            }
+            while !outbound.flush(&ours).unwrap() {
+                inbound.give_way(&ours);
+                std::thread::yield_now();
+            }
+        });
+        let mut last = None;
+        let mut count = 0;
+        while let Ok(Some(length)) = inbound.receive(&ours, &mut buf) {
+            assert!(last < Some(buf[HEADER_BYTES]), "in order");
+            last = Some(buf[HEADER_BYTES]);
+            assert!(buf[..length] == large(usize::from(buf[HEADER_BYTES])), "whole");
+            count += 1;
+        }
+        assert_eq!(last, Some(FRAMES as u8 - 1), "the newest is kept");
+        assert!(count < FRAMES, "some had to go");
     }
 
     #[test]

@@ -36,4 +36,4 @@ pub use replica::{CONSOLE_CHANNEL, LEVEL, Machine, NET_CHANNEL, Origin, POWER_CH
 pub use setup::{Boot, Disk, DiskImage, MEMORY_BYTES, Setup};
 pub use snapshot::{FILES, files};
 pub use world::console::attach;
-pub use world::{ConsoleAt, Local, Net};
+pub use world::{ConsoleAt, Local, Net, Tell};

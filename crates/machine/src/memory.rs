@@ -205,14 +205,15 @@ impl Memory {
         self.reservation
     }
 
-    /// Sets the reservation, when a machine's state is loaded.
+    /// Sets the reservation, when a machine's state is loaded: after its pages were written, for every write takes the reservation away.
     pub fn set_reservation(&mut self, reservation: Option<GuestAddr>) {
         self.reservation = reservation;
     }
 
-    /// The host's address of memory's first byte, for the hart's look-aside alone.
-    pub(crate) fn host(&self) -> *mut u8 {
-        self.host.as_ptr()
+    /// The host's address of a page, for the hart's look-aside alone.
+    pub(crate) fn page_host(&self, page: u64) -> *mut u8 {
+        assert!(page < self.pages(), "page {page} of {}", self.pages());
+        self.host.as_ptr().wrapping_add((page * PAGE_BYTES) as usize)
     }
 }
 

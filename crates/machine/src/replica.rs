@@ -8,7 +8,7 @@ use crate::computer::{Computer, Stop};
 use crate::device::Said;
 use crate::event::{self, ClockBody};
 use crate::setup::Boot;
-use crate::world::{Local, World};
+use crate::world::{Local, Net, World};
 use gapless_log::{
     Channel, Digest, ENTRY_BODY_BYTES_MAX, Error, Identity, Kind, Level, Output, Parts, Player, Position, Progress,
     Recorder, Replica, Result, Term, Waker, combine,
@@ -159,7 +159,19 @@ impl Machine {
                 break;
             }
         }
-        self.computer = Some(Computer::load(&mut bytes.as_slice(), &self.dir)?);
+        self.take_over_state(&mut bytes.as_slice())
+    }
+
+    /// Becomes what was saved elsewhere.
+    fn take_over_state(&mut self, from: &mut dyn Read) -> Result<()> {
+        let computer = Computer::load(from, &self.dir)?;
+        if computer.setup.net.is_some() && self.local.net == Net::None {
+            self.local
+                .tell
+                .tell("the machine has a network device; without --net tap=NAME this side cannot take it over");
+        }
+        self.computer = Some(computer);
+        self.seen = Instant::now();
         Ok(())
     }
 
@@ -322,7 +334,6 @@ impl Replica for Machine {
     fn replay(&mut self, log: &mut Player<'_>) -> Result<Progress> {
         if self.computer.is_none() {
             self.relaunch(log)?;
-            self.seen = Instant::now();
             return Ok(Progress::Ran);
         }
         let computer = self.computer.as_mut().expect("launched");
@@ -364,7 +375,7 @@ impl Replica for Machine {
     fn emit(&mut self, output: Output) -> Result<()> {
         let Some(world) = &mut self.world else { return Ok(()) };
         match output.channel {
-            CONSOLE_CHANNEL => world.console.write(&output.bytes),
+            CONSOLE_CHANNEL => world.print(&output.bytes),
             NET_CHANNEL => world.send(&output.bytes)?,
             _ => {}
         }
@@ -382,7 +393,7 @@ impl Replica for Machine {
         let net = match (&self.computer, &self.origin) {
             (Some(computer), _) => computer.setup.net.is_some(),
             (None, Some(Origin::Boot(boot))) => boot.net,
-            (None, Some(Origin::Saved(_))) => self.local.net != crate::world::Net::None,
+            (None, Some(Origin::Saved(_))) => self.local.net != Net::None,
             (None, None) => {
                 return Err(Error::Refused(
                     "the log holds no machine yet: nothing has begun; start it again with `gapless machine`".into(),
@@ -435,9 +446,7 @@ impl Replica for Machine {
     }
 
     fn load(&mut self, from: &mut dyn Read) -> Result<()> {
-        self.computer = Some(Computer::load(from, &self.dir)?);
-        self.seen = Instant::now();
-        Ok(())
+        self.take_over_state(from)
     }
 
     fn halt(&mut self) {

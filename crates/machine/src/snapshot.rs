@@ -74,7 +74,7 @@ impl Computer {
     fn rest(&self) -> Rest {
         let (line, idle, power, frames_open, boots) =
             (*self.line(), self.idle, self.power, self.frames_open, self.boots);
-        let reservation = self.board.memory_ref().reservation.map(|at| at.0);
+        let reservation = self.board.memory_ref().reservation().map(|at| at.0);
         Rest { line, idle, power, frames_open, boots, reservation }
     }
 
@@ -167,7 +167,7 @@ impl Computer {
         (computer.frames_open, computer.boots) = (frames_open, boots);
         computer.board.restore(&header.board).map_err(|e| bad(&e.to_string()))?;
         computer.board.say(header.said);
-        computer.board.memory().reservation = reservation.map(GuestAddr);
+        computer.board.memory().set_reservation(reservation.map(GuestAddr));
         computer.set_line(line);
         Ok(computer)
     }
@@ -259,7 +259,10 @@ pub(crate) struct Image {
 impl Image {
     /// An image of the user's.
     pub fn of(path: &Path, bytes: u64, n: usize, dir: &Path) -> Self {
-        Self { path: path.to_owned(), bytes, packed: files(dir).join(format!("disk{n}.packed")) }
+        let packed = files(dir).join(format!("disk{n}.packed"));
+        // One that is there is of an older history.
+        let _ = std::fs::remove_file(&packed);
+        Self { path: path.to_owned(), bytes, packed }
     }
 
     /// Comes with a snapshot, or lies where the snapshot says.
@@ -293,7 +296,8 @@ impl Image {
     pub fn overlay(&self, n: usize, disk: &Disk, dir: &Path) -> Result<Box<dyn crate::disk::Storage>> {
         let path = overlay_path(n, dir);
         std::fs::create_dir_all(files(dir)).map_err(|e| Error::io("making", files(dir), e))?;
-        let base = Base::open(&self.path).map_err(|e| Error::io("opening the image of a disk", &self.path, e))?;
+        let base =
+            Base::known(&self.path, disk.hash).map_err(|e| Error::io("opening the image of a disk", &self.path, e))?;
         let overlay = Overlay::create(&path, base, disk.read_only);
         Ok(Box::new(overlay.map_err(|e| Error::io("making a disk's overlay", &path, e))?))
     }

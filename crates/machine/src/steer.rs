@@ -92,6 +92,6 @@ impl Steer {
     pub fn idle(&mut self, line: &Line, at: Position) -> Option<Line> {
         self.since = None;
         let (host, guest) = (self.now(), line.time(at));
-        (host > guest).then(|| Line { position: at.0, time: host, slope: self.measured })
+        (host > guest).then_some(Line { position: at.0, time: host, slope: self.measured })
     }
 }

@@ -406,7 +406,9 @@ fn an_owner_that_reads_of_another_halts() {
 #[test]
 fn refusals_name_the_reason() {
     let other_code = Identity { code: "2".into(), ..identity() };
-    let cases: [(Hello, &str); 4] = [
+    let other_level = Identity { level: "other".into(), ..identity() };
+    let cases: [(Hello, &str); 5] = [
+        (Hello { identity: other_level, ..hello(B, false) }, "the owner runs a toy"),
         (Hello { identity: other_code, ..hello(B, false) }, "install the same build"),
         (Hello { commit: Commit::Durable, ..hello(B, false) }, "commit level differs"),
         (Hello { register: Some((1, Term(1))), ..hello(B, false) }, "same --arbiter"),

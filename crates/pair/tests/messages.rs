@@ -29,6 +29,7 @@ fn examples() -> Vec<Message> {
         Message::Welcome(Welcome { term: Term(4), backup: seat(2).life, common: Point::after(&frame), state: false }),
         Message::Refuse(Refusal::Identity("other build".into())),
         Message::Refuse(Refusal::Busy),
+        Message::Refuse(Refusal::Level("machine".into())),
         Message::State(StateChunk {
             at: Point::after(&frame),
             position: Position(12),

@@ -56,6 +56,14 @@ pub fn rows(facts: &Facts) -> Vec<Row> {
         xsave(facts),
         cpus(facts.cpus),
         user_namespace(&facts.user_namespace),
+        judged(
+            "TAP devices",
+            &facts.tap,
+            "one was made",
+            Status::Warn,
+            "a protected machine (not a program) meets its network through one",
+            "load the module (modprobe tun); in a container add --device /dev/net/tun and --cap-add=NET_ADMIN",
+        ),
     ];
     rows.extend(limits(&facts.limits));
     rows.extend([memory(facts.memory), clock_source(facts.clock_source.as_deref()), boot_id(facts.boot_id)]);
@@ -284,6 +292,7 @@ mod tests {
             cpu: Cpu { brand: "A processor".into(), avx512: false, rtm: false, xsave_bytes: 832 },
             cpus: 4,
             user_namespace: Ok(()),
+            tap: Ok(()),
             limits: Limits { files: (Some(1024), Some(1 << 20)), processes: None, core: Some(0) },
             memory: Some((8 << 30, 4 << 30)),
             clock_source: Some("tsc".into()),

@@ -44,6 +44,7 @@ pub fn facts() -> Facts {
             // SAFETY: changes only this child.
             status(c_long::from(unsafe { libc::unshare(libc::CLONE_NEWUSER) }))
         }),
+        tap: tap(),
         limits: Limits {
             files: limit(libc::RLIMIT_NOFILE),
             processes: limit(libc::RLIMIT_NPROC).0,
@@ -329,6 +330,24 @@ fn kernel() -> (String, String) {
         String::from_utf8_lossy(&bytes).into_owned()
     };
     (text(&names.release), text(&names.machine))
+}
+
+/// Makes a TAP that vanishes with the child: in a network namespace of the child's own, so that nothing of this host's is touched. Without the right to
+/// make one, a TAP that somebody else made can still be used, if its device file can be opened.
+fn tap() -> Probed<()> {
+    in_child(|| {
+        // SAFETY: unshare changes only this child; the name ends with a NUL, and the request is an ifreq that outlives the call.
+        unsafe {
+            let apart = libc::unshare(libc::CLONE_NEWNET) == 0;
+            let tun = libc::open(c"/dev/net/tun".as_ptr(), libc::O_RDWR);
+            if tun < 0 || !apart {
+                return status(tun.into());
+            }
+            let mut request: libc::ifreq = std::mem::zeroed();
+            request.ifr_ifru.ifru_flags = (libc::IFF_TAP | libc::IFF_NO_PI) as i16;
+            status(libc::ioctl(tun, libc::TUNSETIFF, &raw mut request).into())
+        }
+    })
 }
 
 fn limit(resource: libc::__rlimit_resource_t) -> (Limit, Limit) {

@@ -158,6 +158,19 @@ pub fn hostname(text: &str) -> Result<String, String> {
     if text.len() <= 64 && text.split('.').all(label) { Ok(text.to_owned()) } else { Err("not a host name".into()) }
 }
 
+/// `gapless machine image commit`: the log tells what is on the disks, however the machine ended.
+pub fn commit(dir: &Path) -> Outcome {
+    let merged = program::execute(dir, Extent::default(), |replica, _| replica.machine()?.commit_disks())?;
+    let Executed::Done(_, done) = merged else { return Ok(crate::EXIT_DIVERGED) };
+    for path in &done {
+        talk!("gapless: {} holds what the machine has written; its log cannot be replayed any more", path.display());
+    }
+    if done.is_empty() {
+        talk!("gapless: the machine has no disk that it may write to");
+    }
+    Ok(0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -206,17 +219,4 @@ mod tests {
         fs::write(&files.initrd, "").expect("a file");
         assert!(files.refuse_existing().unwrap_err().ends_with("a.initrd exists; --force writes over it"));
     }
-}
-
-/// `gapless machine image commit`: the log tells what is on the disks, however the machine ended.
-pub fn commit(dir: &Path) -> Outcome {
-    let merged = program::execute(dir, Extent::default(), |replica, _| replica.machine()?.commit_disks())?;
-    let Executed::Done(_, done) = merged else { return Ok(crate::EXIT_DIVERGED) };
-    for path in &done {
-        talk!("gapless: {} holds what the machine has written; its log cannot be replayed any more", path.display());
-    }
-    if done.is_empty() {
-        talk!("gapless: the machine has no disk that it may write to");
-    }
-    Ok(0)
 }

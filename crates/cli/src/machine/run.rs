@@ -5,8 +5,8 @@ use crate::level::Any;
 use crate::out::talk;
 use crate::{Outcome, pair, place, text};
 use gapless_log::{CommitLevel, Error};
-use gapless_machine::{Boot, ConsoleAt, DiskImage, Local, Machine, Net, Origin, STOPPED, Stopper};
-use gapless_pair::driver::alone;
+use gapless_machine::{Boot, ConsoleAt, DiskImage, Local, Machine, Net, Origin, STOPPED, Stopper, Tell};
+use gapless_pair::driver;
 use std::path::{Path, PathBuf};
 
 /// Name of the console's socket in a log directory.
@@ -48,12 +48,16 @@ pub fn of_pair(net: Option<Net>, log: &Path) -> Result<Local, String> {
                 .into(),
         );
     }
-    Ok(Local { net: net.unwrap_or_default(), console: ConsoleAt::Socket(log.join(CONSOLE_NAME)) })
+    Ok(local(net, ConsoleAt::Socket(log.join(CONSOLE_NAME))))
 }
 
 /// The same for one that runs alone: the console is this terminal.
-pub fn alone(net: Option<Net>) -> Local {
-    Local { net: net.unwrap_or_default(), console: ConsoleAt::Terminal }
+fn alone(net: Option<Net>) -> Local {
+    local(net, ConsoleAt::Terminal)
+}
+
+fn local(net: Option<Net>, console: ConsoleAt) -> Local {
+    Local { net: net.unwrap_or_default(), console, tell: Tell::to(|what| talk!("gapless: {what}")) }
 }
 
 /// `gapless machine`.
@@ -70,26 +74,28 @@ fn switch_on(args: MachineArgs) -> Outcome {
     if args.arbiter.is_some() {
         return protected(args, origin);
     }
-    if args.backup.is_some() {
-        return Err("--backup needs --arbiter: the register that decides who may go live".into());
+    if args.backup.is_some() || args.unprotected_start {
+        return Err("a protected machine needs --arbiter: the register that decides who may go live".into());
     }
     let (log, scratch) = match &args.log {
         Some(log) => (log.clone(), None),
         None => {
-            let scratch = place::Scratch::new()?;
+            let scratch = tempfile::Builder::new().prefix("gapless-machine-").tempdir();
+            let scratch = scratch.map_err(|e| format!("no temporary directory: {e}; give --log DIR"))?;
             (scratch.path().to_owned(), Some(scratch))
         }
     };
     place::fresh_or_log(&log)?;
     std::fs::create_dir_all(&log).map_err(|e| format!("--log {}: {e}", log.display()))?;
     let replica = Machine::new(origin, &log, alone(args.net), false);
-    let watch = scratch.is_none().then(|| Watch::start(replica.stopper())).transpose()?;
+    let watch = Watch::start(replica.stopper())?;
     let commit = if args.durable { CommitLevel::Durable } else { CommitLevel::Received };
-    let ended = alone::record(&log, replica, commit, args.node.checks.options());
-    ended_alone(ended, args.log.as_deref(), watch.as_ref())
+    let ended = driver::alone::record(&log, replica, commit, args.node.checks.options());
+    drop(scratch);
+    ended_alone(ended, args.log.as_deref(), &watch)
 }
 
-fn ended_alone(ended: Result<i32, Error>, log: Option<&Path>, watch: Option<&Watch>) -> Outcome {
+fn ended_alone(ended: Result<i32, Error>, log: Option<&Path>, watch: &Watch) -> Outcome {
     match ended {
         Ok(status) => Ok(status as u8),
         Err(Error::Refused(why)) if why == STOPPED => {
@@ -97,7 +103,7 @@ fn ended_alone(ended: Result<i32, Error>, log: Option<&Path>, watch: Option<&Wat
                 Some(log) => talk!("gapless: {why}; `gapless resume {}` goes on from here", log.display()),
                 None => talk!("gapless: {why}"),
             }
-            Ok(watch.and_then(Watch::signal).map_or(0, |signal| (128 + signal) as u8))
+            Ok(watch.signal().map_or(0, |signal| (128 + signal) as u8))
         }
         Err(e) => Err(text(e)),
     }
@@ -107,7 +113,7 @@ fn ended_alone(ended: Result<i32, Error>, log: Option<&Path>, watch: Option<&Wat
 pub fn resume(dir: &Path, net: Option<Net>, accept_loss: bool, options: gapless_log::Options) -> Outcome {
     let replica = Machine::backup(dir, alone(net));
     let watch = Watch::start(replica.stopper())?;
-    ended_alone(alone::resume(dir, Any::Machine(Box::new(replica)), accept_loss, options), Some(dir), Some(&watch))
+    ended_alone(driver::alone::resume(dir, Any::Machine(Box::new(replica)), accept_loss, options), Some(dir), &watch)
 }
 
 fn protected(args: MachineArgs, origin: Origin) -> Outcome {

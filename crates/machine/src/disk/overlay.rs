@@ -60,10 +60,14 @@ pub struct Base {
 impl Base {
     /// A disk image, opened for reading. Reads the whole file for its hash.
     pub fn open(path: &Path) -> io::Result<Self> {
+        Self::known(path, hash_file(path)?)
+    }
+
+    /// The same, if its hash is known already.
+    pub fn known(path: &Path, hash: Digest) -> io::Result<Self> {
         let file = File::open(path).map_err(context("opening", path))?;
         let bytes = file.metadata().map_err(context("reading", path))?.len();
         check_size(bytes, path)?;
-        let hash = hash_open_file(&file).map_err(context("reading", path))?;
         Ok(Self { file: Some(file), path: path.to_owned(), bytes, hash })
     }
 

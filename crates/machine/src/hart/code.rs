@@ -21,7 +21,7 @@ const WRITES_MAX: u32 = 32;
 #[derive(Debug)]
 #[repr(C)]
 pub struct CodePage {
-    pub(super) slots: [Insn; SLOTS],
+    slots: [Insn; SLOTS],
     /// Writes since an instruction was last decoded.
     writes: u32,
 }
@@ -44,14 +44,33 @@ impl CodePage {
         // SAFETY: `allocate` took it from the same allocator with the same layout as a Box would.
         drop(unsafe { Box::from_raw(page.as_ptr()) });
     }
+}
 
-    /// A page whose every slot leaves it. The hart executes straddling instructions in one.
-    pub fn leaving() -> Box<Self> {
-        let page = Self::allocate();
-        // SAFETY: as in `free`; the box owns it from here on.
-        let mut page = unsafe { Box::from_raw(page.as_ptr()) };
-        page.slots.fill(Insn::new(Op::PageEnd, 0, 0, 0, 0));
-        page
+/// A page whose every slot leaves it, but the last one: there the hart executes an instruction that straddles.
+#[derive(Debug)]
+pub struct StraddlePage(NonNull<CodePage>);
+
+impl StraddlePage {
+    /// One without an instruction.
+    pub fn new() -> Self {
+        let mut page = CodePage::allocate();
+        // SAFETY: it was just allocated.
+        unsafe { page.as_mut() }.slots.fill(Insn::new(Op::PageEnd, 0, 0, 0, 0));
+        Self(page)
+    }
+
+    /// The page with this instruction.
+    pub fn with(&mut self, insn: Insn) -> NonNull<CodePage> {
+        // SAFETY: it is alive as long as `self` is, and `&mut self` is the only way to change it.
+        unsafe { self.0.as_mut() }.slots[HALFWORDS - 1] = insn;
+        self.0
+    }
+}
+
+impl Drop for StraddlePage {
+    fn drop(&mut self) {
+        // SAFETY: `new` allocated it; who executes in it has borrowed the hart.
+        unsafe { CodePage::free(self.0) };
     }
 }
 

@@ -150,21 +150,61 @@ enum Value {
     Integer(u64),
 }
 
+/// The common instructions, each a function of its own: it knows what to do, so that the interpreter dispatches once.
+macro_rules! common {
+    ($($name:ident = $op:ident,)*) => {
+        impl Hart {
+            $(
+                #[inline(never)]
+                pub(super) fn $name(&mut self, insn: Insn) -> bool {
+                    self.float_op(Op::$op, insn)
+                }
+            )*
+        }
+    };
+}
+
+common! {
+    fadd = Fadd,
+    fsub = Fsub,
+    fmul = Fmul,
+    fdiv = Fdiv,
+    fmadd = Fmadd,
+    fmsub = Fmsub,
+    fnmsub = Fnmsub,
+    fsgnj = Fsgnj,
+    feq = Feq,
+    flt = Flt,
+    fle = Fle,
+    fmv_to_x = FmvToX,
+    fmv_from_x = FmvFromX,
+    fcvt_from_w = FcvtFromW,
+    fcvt_from_l = FcvtFromL,
+}
+
 impl Hart {
     /// Executes a floating-point instruction, if it is legal now.
+    #[inline(never)]
     pub(super) fn float(&mut self, insn: Insn) -> bool {
+        self.float_op(insn.op, insn)
+    }
+
+    /// `op` is the instruction's.
+    #[inline(always)]
+    fn float_op(&mut self, op: Op, insn: Insn) -> bool {
         if !self.csrs.has_float() {
             return false;
         }
-        let mut fflags = 0;
+        // They accrue: what has been raised already need not be found out again.
+        let mut fflags = self.csrs.fflags;
         let value = if insn.is_double() {
-            self.compute::<Double>(insn, &mut fflags)
+            self.compute::<Double>(op, insn, &mut fflags)
         } else {
-            self.compute::<Single>(insn, &mut fflags)
+            self.compute::<Single>(op, insn, &mut fflags)
         };
         let Some(value) = value else { return false };
-        if fflags != 0 {
-            self.csrs.fflags |= fflags;
+        if fflags != self.csrs.fflags {
+            self.csrs.fflags = fflags;
             self.csrs.dirty_float();
         }
         match value {
@@ -184,7 +224,7 @@ impl Hart {
     }
 
     #[inline(always)]
-    fn compute<F: Format>(&self, insn: Insn, flags: &mut u8) -> Option<Value> {
+    fn compute<F: Format>(&self, op: Op, insn: Insn, flags: &mut u8) -> Option<Value> {
         let (a, b, c) = (self.f.get(insn.rs1), self.f.get(insn.rs2), self.f.get(insn.rs3()));
         let (a, b, c) = (F::unboxed(a), F::unboxed(b), F::unboxed(c));
         let x = self.x.get(insn.rs1);
@@ -192,7 +232,7 @@ impl Hart {
         // Only what rounds may ask: in the others these bits are something else.
         let rm = || self.rounding(insn);
         let float = |bits| Some(Value::Float(F::boxed(bits)));
-        match insn.op {
+        match op {
             Op::Fmadd => float(F::fma(a, b, c, rm()?, flags)),
             Op::Fmsub => float(F::fma(a, b, minus(c), rm()?, flags)),
             Op::Fnmsub => float(F::fma(minus(a), b, c, rm()?, flags)),
@@ -218,15 +258,21 @@ impl Hart {
                 rm()?;
                 Some(Value::Float(fp::f32_to_f64(fp::unbox32(self.f.get(insn.rs1)), flags)))
             }
-            _ => self.compute_integer::<F>(insn, a, b, flags).map(Value::Integer),
+            _ => self.compute_integer::<F>(op, insn, (a, b), flags).map(Value::Integer),
         }
     }
 
     /// Those whose result is an integer.
     #[inline(always)]
-    fn compute_integer<F: Format>(&self, insn: Insn, a: F::Bits, b: F::Bits, flags: &mut u8) -> Option<u64> {
+    fn compute_integer<F: Format>(
+        &self,
+        op: Op,
+        insn: Insn,
+        (a, b): (F::Bits, F::Bits),
+        flags: &mut u8,
+    ) -> Option<u64> {
         let rm = || self.rounding(insn);
-        Some(match insn.op {
+        Some(match op {
             Op::Feq => F::eq(a, b, flags).into(),
             Op::Flt => F::lt(a, b, flags).into(),
             Op::Fle => F::le(a, b, flags).into(),

@@ -186,8 +186,7 @@ impl Hart {
     pub(super) fn remember(&mut self, memory: &Memory, address: u64, physical: u64, access: Access) {
         let (page, frame) = (address & !(PAGE_BYTES - 1), physical & !(PAGE_BYTES - 1));
         let Some(number) = memory.page_of(frame) else { return };
-        // SAFETY: the page is in memory, which is mapped as a whole.
-        let host = unsafe { memory.host().add((number * PAGE_BYTES) as usize) };
+        let host = memory.page_host(number);
         let aside = match access {
             Access::Load => &mut self.loads,
             Access::Store if memory.is_dirty(number) && !memory.code.is_code(number) => &mut self.stores,

@@ -14,7 +14,9 @@
 //! There is no M-mode: every trap goes to S-mode, and ECALL from S-mode comes out of [`Hart::run`] as a call of the SBI.
 
 mod amo;
-pub mod code;
+pub(crate) mod code;
+#[cfg(feature = "conformance")]
+pub mod conformance;
 mod csr;
 mod decode;
 mod firmware;
@@ -35,7 +37,7 @@ mod trap;
 
 use crate::clock::{Line, TICK_NANOS};
 use crate::memory::{Epoch, Memory};
-use code::CodePage;
+use code::StraddlePage;
 use csr::Csrs;
 use gapless_log::Position;
 use lookaside::{Context, FetchAside, LookAside, SPACES};
@@ -121,7 +123,7 @@ pub struct Hart {
     /// Physical address of the second half of the straddling instruction that is being executed.
     second_half: u64,
     /// Where straddling instructions are executed.
-    leaving: Box<CodePage>,
+    straddling: StraddlePage,
     loads: LookAside,
     stores: LookAside,
     fetches: FetchAside,

@@ -91,10 +91,10 @@ impl Hart {
         memory.code.fill(page, slot, insn);
     }
 
-    /// Puts the straddling instruction at `pc` where it is executed; none if fetching its second half has trapped.
+    /// A page in which the straddling instruction at `pc` can be executed; none if fetching its second half has trapped.
     #[cold]
     #[inline(never)]
-    fn straddle(&mut self, memory: &mut Memory) -> Option<()> {
+    fn straddle(&mut self, memory: &mut Memory) -> Option<NonNull<CodePage>> {
         let latch = self.latch.expect("a page was entered");
         let second = self.pc.wrapping_add(2);
         let fetched = self.translate(memory, second, Access::Fetch).and_then(|physical| {
@@ -111,8 +111,7 @@ impl Hart {
         let first = GuestAddr(latch.physical | (self.pc % PAGE_BYTES));
         let lower = memory.number::<2>(first).expect("the latch is in memory");
         self.second_half = physical;
-        self.leaving.slots[HALFWORDS - 1] = decode::decode((upper << 16 | lower) as u32);
-        Some(())
+        Some(self.straddling.with(decode::decode((upper << 16 | lower) as u32)))
     }
 
     /// Executes up to `end`, or less; at least one instruction or trap. The hart comes back if this gives a reason.
@@ -139,7 +138,7 @@ impl Hart {
                 // SAFETY: `i` is below HALFWORDS when a page is entered or a branch stays in it; it grows by at most 2 from a slot below HALFWORDS;
                 // the two slots from there on leave the page. `slots` is alive: nothing that frees pages is called before the page is entered anew.
                 let insn = unsafe { *slots.add(i) };
-                let mut next = i + insn.halfwords();
+                let mut next = i + insn.halfwords_guessed();
 
                 macro_rules! rare {
                     () => {{
@@ -214,6 +213,13 @@ impl Hart {
                         }
                     }};
                 }
+                macro_rules! float {
+                    ($execute:ident) => {{
+                        if !self.$execute(insn) {
+                            rare!()
+                        }
+                    }};
+                }
 
                 match insn.op {
                     Op::Undecoded => {
@@ -223,8 +229,7 @@ impl Hart {
                     Op::PageEnd => break 'page base.wrapping_add(2 * i as u64),
                     Op::Straddle => {
                         (self.pc, self.position) = (base + 2 * i as u64, end - budget);
-                        self.straddle(bus.memory())?;
-                        slots = self.leaving.slots.as_ptr();
+                        slots = self.straddle(bus.memory())?.cast::<Insn>().as_ptr().cast_const();
                         continue 'page;
                     }
                     Op::Lui => put!(insn.offset()),
@@ -365,11 +370,22 @@ impl Hart {
                             rare!()
                         }
                     }
-                    op if op.is_float() => {
-                        if !self.float(insn) {
-                            rare!()
-                        }
-                    }
+                    Op::Fadd => float!(fadd),
+                    Op::Fsub => float!(fsub),
+                    Op::Fmul => float!(fmul),
+                    Op::Fdiv => float!(fdiv),
+                    Op::Fmadd => float!(fmadd),
+                    Op::Fmsub => float!(fmsub),
+                    Op::Fnmsub => float!(fnmsub),
+                    Op::Fsgnj => float!(fsgnj),
+                    Op::Feq => float!(feq),
+                    Op::Flt => float!(flt),
+                    Op::Fle => float!(fle),
+                    Op::FmvToX => float!(fmv_to_x),
+                    Op::FmvFromX => float!(fmv_from_x),
+                    Op::FcvtFromW => float!(fcvt_from_w),
+                    Op::FcvtFromL => float!(fcvt_from_l),
+                    op if op.is_float() => float!(float),
                     _ => rare!(),
                 }
                 i = next;

@@ -5,7 +5,7 @@ use crate::hart::csr::{self, Csrs};
 use crate::hart::lookaside::{Context, FetchAside, LookAside, SPACES};
 use crate::hart::registers::Registers;
 use crate::hart::tlb::{Saved, Tlb};
-use crate::hart::{Hart, Latch, Privilege, code::CodePage};
+use crate::hart::{Hart, Latch, Privilege, code::StraddlePage};
 use crate::memory::PAGE_BYTES;
 use serde::{Deserialize, Serialize};
 
@@ -70,7 +70,7 @@ impl From<State> for Hart {
             space: 0,
             epoch: None,
             second_half: 0,
-            leaving: CodePage::leaving(),
+            straddling: StraddlePage::new(),
             loads: LookAside::new(),
             stores: LookAside::new(),
             fetches: FetchAside::new(),

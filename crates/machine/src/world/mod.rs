@@ -10,6 +10,7 @@ use gapless_gate::{FRAME_BYTES_MAX, Guest, Passt, Port, Sent, Tap, announce};
 use gapless_log::{Error, Result, Waker};
 use std::os::fd::{AsRawFd, RawFd};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// Names on this host that a machine is given; each side of a pair has its own.
@@ -19,6 +20,35 @@ pub struct Local {
     pub net: Net,
     /// Where the console is.
     pub console: ConsoleAt,
+    /// Who hears of what a person should know.
+    pub tell: Tell,
+}
+
+/// Tells a person something, from the hart's thread; nobody by default.
+#[derive(Clone)]
+pub struct Tell(Arc<dyn Fn(&str) + Send + Sync>);
+
+impl Tell {
+    /// Tells it to `person`, who must not keep the hart waiting.
+    pub fn to(person: impl Fn(&str) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(person))
+    }
+
+    pub(crate) fn tell(&self, what: &str) {
+        (self.0)(what);
+    }
+}
+
+impl Default for Tell {
+    fn default() -> Self {
+        Self::to(|_| {})
+    }
+}
+
+impl std::fmt::Debug for Tell {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Tell")
+    }
 }
 
 /// What the network device is plugged into.
@@ -47,6 +77,10 @@ pub enum ConsoleAt {
 
 /// A frame that cannot leave because the port is full is tried again for so long; then it is lost, as on any wire.
 const FULL_MAX: Duration = Duration::from_millis(20);
+/// The guest's new place is announced at once and again so long after going live: a bridge forwards nothing in the first milliseconds of a port's
+/// life, and whoever hears it may lose a frame.
+const ANNOUNCED_AFTER: [Duration; 4] =
+    [Duration::from_millis(3), Duration::from_millis(20), Duration::from_millis(150), Duration::from_secs(1)];
 
 /// The outside.
 #[derive(Debug)]
@@ -61,6 +95,23 @@ pub(crate) struct World {
     waiting: Option<usize>,
     /// Typed and not yet given to the guest.
     typed: Vec<u8>,
+    tell: Tell,
+    announcing: Option<Announcing>,
+}
+
+/// An announcement that is repeated.
+#[derive(Debug)]
+struct Announcing {
+    frame: Vec<u8>,
+    since: Instant,
+    done: usize,
+}
+
+impl Announcing {
+    /// How long until the next one; `None` if there is none.
+    fn left(&self) -> Option<Duration> {
+        ANNOUNCED_AFTER.get(self.done).map(|after| after.saturating_sub(self.since.elapsed()))
+    }
 }
 
 impl World {
@@ -90,6 +141,8 @@ impl World {
             frame: vec![0; FRAME_BYTES_MAX],
             waiting: None,
             typed: Vec::new(),
+            tell: local.tell.clone(),
+            announcing: None,
         })
     }
 
@@ -98,11 +151,35 @@ impl World {
         while self.next_frame()?.is_some() {
             self.waiting = None;
         }
-        self.send(&announce(mac))
+        let frame = announce(mac);
+        self.send(&frame)?;
+        self.announcing = Some(Announcing { frame, since: Instant::now(), done: 0 });
+        Ok(())
+    }
+
+    fn announce_again(&mut self) -> Result<()> {
+        match self.announcing.take() {
+            Some(mut announcing) if announcing.left() == Some(Duration::ZERO) => {
+                announcing.done += 1;
+                self.send(&announcing.frame)?;
+                self.announcing = Some(announcing).filter(|a| a.left().is_some());
+            }
+            other => self.announcing = other,
+        }
+        Ok(())
+    }
+
+    /// Shows what the guest has printed.
+    pub fn print(&mut self, bytes: &[u8]) {
+        self.console.write(bytes);
+        if let Some(panic) = self.console.take_panic() {
+            self.tell.tell(&format!("the guest's kernel says: {panic}"));
+        }
     }
 
     /// Looks for what the guest has room for: frames or not, and so many bytes typed. Is there anything?
     pub fn poll(&mut self, frames: bool, typing: usize) -> Result<bool> {
+        self.announce_again()?;
         if self.typed.is_empty() && typing > 0 {
             self.typed = self.console.read(typing);
         }
@@ -153,6 +230,7 @@ impl World {
         if frames && self.waiting.is_some() {
             return;
         }
+        let at_most = self.announcing.as_ref().and_then(Announcing::left).map_or(at_most, |left| left.min(at_most));
         let mut fds: Vec<RawFd> = vec![waker.as_fd().as_raw_fd()];
         fds.extend(self.port.as_fd().filter(|_| frames).map(|fd| fd.as_raw_fd()));
         self.console.descriptors(typing, &mut fds);

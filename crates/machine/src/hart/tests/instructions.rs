@@ -127,3 +127,36 @@ fn cbo_zero_clears_a_block() {
     let hart = result(&program(&[&code, &[ld(8, 5, 56), ld(9, 5, 64), ECALL]]));
     assert_eq!((hart.x[8], hart.x[9]), (0, u64::MAX));
 }
+
+/// A function of one instruction and a return, in a page of its own; what it returns after it was overwritten.
+fn overwritten(before: &[u32]) -> u64 {
+    let function = CODE + 0x3000;
+    let body = |value| u64::from(addi(7, 0, value)) | u64::from(jalr(0, 1, 0)) << 32;
+    let code =
+        program(&[&li(5, function), &li(6, body(1)), &li(8, body(2)), before, &[sd(8, 5, 0), jalr(1, 5, 0), ECALL]]);
+    result(&code).x[7]
+}
+
+#[test]
+fn code_can_be_overwritten_by_a_store_whose_page_is_known() {
+    // Twice, so that the look-aside has the page; then the page becomes code.
+    assert_eq!(overwritten(&[sd(6, 5, 0), sd(6, 5, 0), jalr(1, 5, 0)]), 2);
+    // The page is code when the look-aside could learn of it.
+    assert_eq!(overwritten(&[sd(6, 5, 0), jalr(1, 5, 0), sd(0, 5, 64), sd(0, 5, 64)]), 2);
+    // So often that the page is taken for data, and is code again.
+    let often = [[sd(6, 5, 0)].repeat(100), vec![jalr(1, 5, 0)]].concat();
+    assert_eq!(overwritten(&[&[sd(6, 5, 0), jalr(1, 5, 0)][..], &often].concat()), 2);
+}
+
+#[test]
+fn every_page_that_is_stored_to_is_dirty() {
+    let page = 5;
+    let at = CODE + page * PAGE_BYTES;
+    let code = program(&[&li(5, at), &[sd(6, 5, 0), sd(6, 5, 8), NOP, sd(6, 5, 16), cbo_zero(5), ECALL]]);
+    let (mut hart, mut toy) = (started(), Toy::with(&code));
+    for (until, dirty) in [(11, false), (13, true), (14, false), (15, true), (16, true)] {
+        drop(toy.memory.take_dirty());
+        assert_eq!(hart.run(&mut toy, Position(until)), Exit::Limit);
+        assert_eq!(toy.memory.take_dirty() == [page], dirty, "at {until}");
+    }
+}

@@ -212,3 +212,40 @@ fn unknown_modes_leave_satp_alone() {
     let hart = result(&program(&[&li(5, 9 << 60 | 1), &[csrw(SATP, 5), csrr(6, SATP), ECALL]]));
     assert_eq!(hart.x[6], 0);
 }
+
+#[test]
+fn a_store_does_not_outlive_its_translation() {
+    let mut toy = toy();
+    for i in 0..5 {
+        toy.put(MIDDLE + 8 * i, entry(RAM_BASE, RWX));
+    }
+    let at = |page: u64| li(5, PAGES + page * 0x20_0000 + 0x9000);
+    let touch = |page| program(&[&at(page), &[ld(6, 5, 0)]]);
+    // Stores know page 0; loads of others push it out of the TLB, and then it is gone.
+    let known = program(&[&at(0), &[sd(0, 5, 0), sd(0, 5, 0)]]);
+    let unmap = program(&[&li(8, MIDDLE), &[sd(0, 8, 0)]]);
+    let code = program(&[&known, &touch(1), &touch(2), &touch(3), &touch(4), &unmap, &at(0), &[sd(0, 5, 0)]]);
+    assert_eq!(run_paged(&mut toy, &code).1, Some((15, PAGES + 0x9000)));
+}
+
+#[test]
+fn user_pages_are_closed_again_when_sum_is_cleared() {
+    let mut toy = toy();
+    toy.put(LEAVES, entry(RAM_BASE + 0x5000, RWX | U));
+    let code = program(&[
+        &li(5, PAGES),
+        &[lui(7, 1 << 18), csr(2, 0, SSTATUS, 7), ld(6, 5, 0), ld(6, 5, 0), sd(6, 5, 0), sd(6, 5, 0)],
+        &[csr(3, 0, SSTATUS, 7), sd(6, 5, 0)],
+    ]);
+    assert_eq!(run_paged(&mut toy, &code).1, Some((15, PAGES)));
+}
+
+#[test]
+fn many_address_spaces_are_told_apart() {
+    for spaces in 61..67 {
+        // x22 counts from the second address space on; x23 is one more in the field of satp.
+        let next = [add(30, 30, 23), csrw(SATP, 30), addi(22, 22, -1), branch(1, 22, 0, -12)];
+        let others = program(&[&[addi(22, 0, spaces), addi(23, 0, 1), slli(23, 23, 44)], &next]);
+        assert_eq!(seen_after(RWX, &others), 2, "{spaces}");
+    }
+}

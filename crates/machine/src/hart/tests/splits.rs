@@ -53,10 +53,9 @@ fn instruction(random: &mut Random) -> u32 {
         24 => jal(rd, (random.below(4096) as i32 - 2000) * 2),
         25 => amo(random.pick(&[0, 1, 4, 0x1c]), 3, rd, pointer, rs2),
         26 => random.pick(&[lr_d(rd, 1), sc_d(rd, 1, rs2)]),
-        // Walk on through the pages, or back to where they begin.
-        27 => {
-            random.pick(&[lui(13, 0x1000), add(1, 1, 13), add(2, 2, 13), sub(1, 1, 13), add(1, 14, 13), add(2, 14, 0)])
-        }
+        // Walk on through the pages, to pages of the same set of the TLB, or back to where they begin.
+        27 => random.pick(&[lui(13, 0x1000), lui(13, 0x20_0000), lui(13, 0x60_0000), addi(13, 0, 8), add(1, 14, 13)]),
+        38 => random.pick(&[add(1, 1, 13), add(2, 2, 13), sub(1, 1, 13), sub(2, 2, 13), add(2, 14, 0)]),
         28 => random.pick(&[sfence_vma(0, 0), sfence_vma(1, 0), sfence_vma(2, 5), sfence_vma(0, 15), FENCE_I]),
         29 => random.pick(&[csrr(rd, CYCLE), csrr(rd, INSTRET), csrr(rd, TIME), csrr(rd, SIP), csrr(rd, SSTATUS)]),
         30 => random.pick(&[csr(6, 0, SSTATUS, 2), csr(7, 0, SSTATUS, 2), csr(6, 0, SIP, 2), csr(7, 0, SIP, 2)]),
@@ -64,13 +63,14 @@ fn instruction(random: &mut Random) -> u32 {
         // The timer soon: now plus a little.
         32 => random.pick(&[csrr(15, TIME), addi(15, 15, 3), csrw(STIMECMP, 15), csrw(STIMECMP, 15)]),
         // Page-table entries change their places and lose their A and D.
-        33 => random.pick(&[ld(rd, 3, aligned & 0x7f), sd(rd, 3, aligned & 0x7f), ld(19, 3, 0), sd(19, 3, 8)]),
+        33 => random.pick(&[ld(19, 3, aligned & 0x1f8), sd(19, 3, aligned & 0x1f8), ld(19, 3, 0x10)]),
         34 => random.pick(&[sd(rs1, 4, 0), sd(rs1, 4, 8), ld(rd, 4, 0)]),
         35 => random.pick(&[jalr(rd, 14, offset & 0x7fe), jalr(rd, 1, 0), ECALL, EBREAK, WFI]),
         36 => random.pick(&[cbo_zero(2), fld(1, 2, aligned), fsd(1, 2, aligned), fadd_d(1, 1, 1, 0)]),
         // Compressed: c.addi x8, 1 and c.ld x9, 0(x8) as one word; c.mv and c.nop.
         37 => random.pick(&[0x6004_0405, 0x0001_84ae, 0x0001_0001]),
-        _ => random.next() as u32,
+        _ if random.below(16) == 0 => random.next() as u32,
+        _ => NOP,
     }
 }
 
@@ -92,23 +92,29 @@ fn world(seed: u64) -> (Hart, Toy) {
     toy.put(ROOT + 8 * 2, entry(TABLES_END, V));
     toy.put(TABLES_END, entry(RAM_BASE, V | R | W | X | A | D | G));
     toy.put(ROOT + 8, entry(MIDDLE, V));
-    toy.put(MIDDLE, entry(LEAVES, V));
+    // Each page is there sixteen times, in the same set of the TLB.
+    for i in 0..16 {
+        toy.put(MIDDLE + 8 * i, entry(LEAVES, V));
+    }
     // The device, by a superpage of 1 GiB.
     toy.put(ROOT, entry(0, V | R | W | A | D | G));
     for page in 0..64 {
         let physical = RAM_BASE + (page + random.below(3)) % PAGE_COUNT * PAGE_BYTES;
-        let flags = random.pick(&[
-            V | R | W | X,
-            V | R | W | X,
-            V | R | W | X | A | D,
-            V | R | X,
-            V | R | W | X | U,
-            V | R | W | G | X,
-        ]);
+        let rare = random.pick(&[V | R | X, V | R | W, V | R | W | X | U, V | R | W | X | G]);
+        let usual = random.pick(&[V | R | W | X, V | R | W | X | A, V | R | W | X | A | D]);
+        let flags = if page > 3 && random.below(4) == 0 { rare } else { usual };
         toy.put(LEAVES + 8 * page, entry(physical, flags));
     }
-    // It goes on somewhere in the program, in S-mode or U-mode as it came, and brings the pointers back.
+    // It goes on somewhere in the program, from U-mode every other time in S-mode, and brings the pointers back. No interrupt is left pending, but
+    // the timer's next one is not far.
     let handler = program(&[
+        &[
+            lui(14, PAGES as u32),
+            lui(20, LEAVES as u32),
+            slli(20, 20, 32),
+            op_imm(5, 20, 20, 32),
+            lui(21, DEVICE as u32),
+        ],
         &[
             csrr(31, CYCLE),
             slli(30, 31, 4),
@@ -120,13 +126,16 @@ fn world(seed: u64) -> (Hart, Toy) {
         &[
             add(31, 31, 14),
             csrw(SEPC, 31),
-            addi(1, 14, 0x400),
+            ld(19, 20, 0x18),
+            lui(1, 0x1000),
+            add(1, 1, 14),
             lui(2, 0x3000),
             add(2, 2, 14),
             add(3, 20, 0),
             add(4, 21, 0),
         ],
-        &[csrr(29, STVAL), csrr(28, SCAUSE), SRET],
+        &[csrr(30, CYCLE), andi(30, 30, 0x100), csr(2, 0, SSTATUS, 30), addi(30, 0, 0x20), csr(2, 0, SSTATUS, 30)],
+        &[sd(0, 21, 0), csr(7, 0, SIP, 2), csrr(30, TIME), addi(30, 30, 90), csrw(STIMECMP, 30), SRET],
     ]);
     toy.put_code(HANDLER, &handler);
     let satp = |asid: u64| 8 << 60 | asid << 44 | ROOT >> 12;

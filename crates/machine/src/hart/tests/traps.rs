@@ -16,7 +16,7 @@ struct Expected {
 
 /// A program behind a prologue that sets `stvec`; U-mode if `user`.
 fn prologue(user: bool) -> Vec<u32> {
-    let mut code = program(&[&li(31, HANDLER), &[csrw(STVEC, 31)]]);
+    let mut code = program(&[&li(31, HANDLER), &[csrw(STVEC, 31), csrw(SCOUNTEREN, 0)]]);
     if user {
         let behind = CODE + 4 * (code.len() as u64 + 13);
         code.extend(program(&[&li(31, behind), &[csrw(SEPC, 31), SRET]]));
