@@ -98,7 +98,7 @@ impl Header {
             return not("a self-extracting EFI program", "take the `Image` that it was made from");
         }
         if kernel.len() < HEADER_BYTES || &kernel[0x38..0x3c] != b"RSC\x05" {
-            return not("something else", "Debian's is /boot/vmlinux-VERSION of the package linux-image-riscv64");
+            return not("not a Linux kernel for RISC-V", "Debian's is /boot/vmlinux-VERSION of the package linux-image-riscv64");
         }
         if number(0x18) & 1 != 0 {
             return not("a big-endian one", "take a little-endian kernel");
