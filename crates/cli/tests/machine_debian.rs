@@ -9,7 +9,7 @@ mod tiny;
 
 use gapless_log::{Position, combine};
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use support::Area;
 use support::computer::{Again, GUEST, Live, Network, PATIENCE, digest_at, digests_at, guest, machine};
 use support::process::{Process, sleep_ms};
@@ -121,5 +121,4 @@ fn a_session_replays_equal_at_any_position() {
     let early = one.digests.iter().take(count.div_ceil(5)).collect::<Vec<_>>();
     let (at, parts) = early[random.below(early.len() as u64) as usize];
     assert_eq!(digest_at(&area, &log, *at, None), combine(parts), "gapless replay --until {at}");
-    assert!(since.elapsed() < Duration::from_secs(3600));
 }

@@ -133,7 +133,8 @@ impl Machine {
         let computer = match self.origin.take().expect("a fresh history has an origin") {
             Origin::Boot(boot) => Computer::boot(boot, &self.dir)?,
             Origin::Saved(path) => {
-                let mut file = std::fs::File::open(&path).map_err(|e| Error::io("opening the saved machine", &path, e))?;
+                let mut file =
+                    std::fs::File::open(&path).map_err(|e| Error::io("opening the saved machine", &path, e))?;
                 Computer::load(&mut file, &self.dir)?
             }
         };

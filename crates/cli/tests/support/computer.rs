@@ -81,7 +81,11 @@ impl Live {
     pub fn awaits_word(&mut self, text: &str) {
         let since = Instant::now();
         while !self.process.stderr_text().contains(text) {
-            assert!(!self.process.ended() && since.elapsed() < PATIENCE, "never said '{text}': {}", self.process.stderr_text());
+            assert!(
+                !self.process.ended() && since.elapsed() < PATIENCE,
+                "never said '{text}': {}",
+                self.process.stderr_text()
+            );
             sleep_ms(5);
         }
     }
