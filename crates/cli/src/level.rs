@@ -58,7 +58,7 @@ impl Any {
             return Err(Error::Refused("--save is for machines; the process level has no snapshots yet".into()));
         };
         let mut file = BufWriter::with_capacity(1 << 20, File::create(to).map_err(failed)?);
-        if !machine.save(&mut file)? {
+        if !machine.save_whole(&mut file)? {
             return Err(Error::Refused("the machine was not switched on yet: there is nothing to save".into()));
         }
         file.flush().map_err(failed)

@@ -146,6 +146,32 @@ fn what_was_written_is_merged_into_the_disk() {
     assert!(done.stdout_text().starts_with("boot 0000000000000002"), "{}", done.stdout_text());
 }
 
+/// Neither a saved machine nor its log needs the image that the first one began with.
+#[test]
+fn a_saved_machine_brings_its_disks_along() {
+    let area = tiny_area("bring", Program::Everything);
+    let (log, saved, other) = (area.join("log"), area.join("saved"), area.join("other"));
+    let whole = Process::start(tiny_command(&area, &log), &log).finish();
+    let last = replay(&area, &log)["position"].as_u64().expect("a position");
+    let at = Position(1 + Random::fresh().below(last - 1));
+    digest_at(&area, &log, at, Some(&saved));
+    fs::remove_file(area.join("disk")).expect("the disk was there");
+    let mut command = area.gapless(area.path(), ["machine", "--digest-every", "5", "--from"]);
+    command.arg(&saved).args(["--log", "other"]);
+    let done = Process::start(command, &other).finish();
+    assert_eq!(done.code(), 0, "from {at}: {}", done.stderr_text());
+    assert!(whole.stdout.ends_with(&done.stdout), "from {at}:\n{}", done.stdout_text());
+    assert_eq!(replay(&area, &other)["exit_status"], 0, "from {at}");
+    let mut commit = area.gapless(area.path(), ["machine", "image", "commit"]);
+    commit.arg(&other);
+    let done = Process::start(commit, &area.join("commit")).finish();
+    assert_eq!(done.code(), 0, "{}", done.stderr_text());
+    let merged = other.join("machine/disk0.image");
+    assert_eq!(fs::read(&merged).expect("its disk")[..8], 2u64.to_le_bytes());
+    let said = done.stderr_text();
+    assert!(said.contains(&format!("{} holds what", merged.canonicalize().expect("it is there").display())), "{said}");
+}
+
 #[test]
 fn a_reboot_stays_inside_the_machine() {
     let area = Area::new("reboot");
@@ -362,7 +388,7 @@ fn what_cannot_be_started_is_said_with_what_to_do() {
         (vec!["--kernel", "tiny.elf"], &["ELF", "objcopy"]),
         (with(&["--initrd", "nosuch"]), &["initial RAM disk nosuch: No such file"]),
         (with(&["--initrd", "large", "--memory", "64M"]), &["the initial RAM disk needs 104857600 bytes", "give the machine more memory"]),
-        (with(&["--initrd", "huge"]), &["huge has 1153433600 bytes", "1073741824"]),
+        (with(&["--initrd", "huge"]), &["huge: no boot image is larger than 1073741824 bytes"]),
         (with(&["--disk", "nosuch"]), &["nosuch: No such file"]),
         (with(&["--disk", "/"]), &["/", "Is a directory"]),
         (with(&["--disk", "odd"]), &["1000 bytes", "512-byte sectors", "truncate -s %512"]),

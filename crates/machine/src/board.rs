@@ -74,6 +74,9 @@ pub fn virtio_irq(slot: u32) -> u32 {
     VIRTIO_IRQ + slot
 }
 
+/// So many things were said that the step should end.
+const SAID_MAX: usize = 64 << 10;
+
 /// What a board is made of.
 pub struct Parts {
     /// The memory.
@@ -150,15 +153,15 @@ impl Devices {
         self.plic.set_lines(lines);
     }
 
-    fn is_sound(&self, disks: &[Box<dyn Storage>], has_net: bool) -> bool {
+    fn is_sound(&self, memory: &Memory, disks: &[Box<dyn Storage>], has_net: bool) -> bool {
         let blocks = self.blocks.len() == disks.len()
             && self
                 .blocks
                 .iter()
                 .zip(disks)
-                .all(|(block, disk)| block.is_sound() && block.function().is_sound(&**disk));
-        let net = self.net.is_some() == has_net && self.net.iter().all(Mmio::is_sound);
-        blocks && net && self.uart.is_sound() && self.rng.is_sound()
+                .all(|(block, disk)| block.is_sound(memory) && block.function().is_sound(&**disk));
+        let net = self.net.is_some() == has_net && self.net.iter().all(|net| net.is_sound(memory));
+        blocks && net && self.uart.is_sound() && self.rng.is_sound(memory)
     }
 }
 
@@ -201,8 +204,8 @@ pub struct Board {
     urgent: bool,
     /// An I/O error of the host that an access met; the next event reports it.
     failure: Option<io::Error>,
-    /// A device has a new deadline: whoever runs the hart must look at it before it goes on.
-    rescheduled: bool,
+    /// A device has worked, or has a new deadline: whoever runs the hart must look at it before it goes on.
+    worked: bool,
     external_interrupt: bool,
 }
 
@@ -235,7 +238,7 @@ impl Board {
             said: Vec::new(),
             urgent: false,
             failure: None,
-            rescheduled: false,
+            worked: false,
             external_interrupt: false,
         }
     }
@@ -255,7 +258,7 @@ impl Board {
         let said_before = self.said.len();
         let mut cx = Cx { memory: &mut self.memory, now, said: &mut self.said };
         let result = work(&mut self.devices, &mut self.disks, &mut cx);
-        self.urgent |= self.said[said_before..].iter().any(|said| matches!(said, Said::Frame(_)));
+        self.look_at_said(said_before);
         self.devices.wire();
         self.external_interrupt = self.devices.plic.interrupt();
         result
@@ -317,12 +320,21 @@ impl Board {
 
     /// Says something that no device here says: firmware, or what a snapshot in the middle of a step held.
     pub fn say(&mut self, what: impl IntoIterator<Item = Said>) {
+        let said_before = self.said.len();
         self.said.extend(what);
+        self.look_at_said(said_before);
+    }
+
+    /// Is what was said from `said_before` on a reason to end the step?
+    fn look_at_said(&mut self, said_before: usize) {
+        let new = &self.said[said_before..];
+        let frames = new.iter().any(|said| matches!(said, Said::Frame(_)));
+        self.urgent |= frames || !new.is_empty() && self.said.len() >= SAID_MAX;
     }
 
     /// Something was said since the last call that should leave at once.
     pub fn take_urgent(&mut self) -> bool {
-        self.rescheduled = false;
+        self.worked = false;
         std::mem::take(&mut self.urgent)
     }
 
@@ -373,7 +385,7 @@ impl Board {
     /// The state that a board with the same devices had. Memory and disks (by [`Storage::clear`] and [`Storage::put`]) are loaded by the owner.
     pub fn restore(&mut self, state: &[u8]) -> Result<(), LoadError> {
         let (line, devices): (Line, Devices) = postcard::from_bytes(state).map_err(|_| LoadError::Malformed)?;
-        if !devices.is_sound(&self.disks, self.devices.net.is_some()) {
+        if !devices.is_sound(&self.memory, &self.disks, self.devices.net.is_some()) {
             return Err(LoadError::OtherBoard);
         }
         (self.line, self.devices) = (line, devices);
@@ -408,7 +420,7 @@ impl Bus for Board {
             (stored, submitted)
         });
         self.failure = self.failure.take().or(submitted.err());
-        self.rescheduled |= self.next_deadline() != deadlines;
+        self.worked |= matches!(place, Place::Virtio(_)) || self.next_deadline() != deadlines;
         stored
     }
 
@@ -417,7 +429,7 @@ impl Bus for Board {
     }
 
     fn wants_end(&self) -> bool {
-        self.urgent || self.rescheduled || self.failure.is_some()
+        self.urgent || self.worked || self.failure.is_some()
     }
 }
 
@@ -427,27 +439,9 @@ mod tests {
     use crate::device::virtio::testing::{DATA, Driver, MEMORY_BYTES, Piece, board, parts, rings};
     use crate::device::virtio::{EVENT_IDX, INDIRECT_DESC};
     use crate::disk::RamDisk;
-    use crate::memory::{GuestAddr, PAGE_BYTES, RAM_BASE};
+    use crate::fuzz::{Blow, Start, assert_same_board, copy, strike};
+    use crate::memory::RAM_BASE;
     use proptest::prelude::*;
-
-    /// A snapshot as the owner makes it: the state, then memory and disks.
-    fn copy(from: &mut Board) -> Board {
-        let state = from.state().unwrap();
-        let mut to = board(64);
-        to.restore(&state).unwrap();
-        for page in 0..from.memory.pages() {
-            to.memory.write(GuestAddr(RAM_BASE + page * PAGE_BYTES), from.memory.page(page)).unwrap();
-        }
-        for (to, from) in to.disks.iter_mut().zip(&mut from.disks) {
-            to.clear().unwrap();
-            from.save(&mut |block, bytes| to.put(block, bytes)).unwrap();
-        }
-        to
-    }
-
-    fn same_memory(a: &Board, b: &Board) -> bool {
-        (0..a.memory.pages()).all(|page| a.memory.page(page) == b.memory.page(page))
-    }
 
     #[test]
     fn a_snapshot_with_requests_under_way_goes_on_as_the_original() {
@@ -471,9 +465,7 @@ mod tests {
         }
         assert_eq!(driver.read(data + 0x1000, 512), [0; 512]);
         assert_eq!(driver.used(0).len(), 2);
-        assert!(same_memory(&driver.board, &other));
-        assert_eq!(other.state().unwrap(), driver.board.state().unwrap());
-        assert_eq!(other.external_interrupt(), driver.board.external_interrupt());
+        assert_same_board(&mut driver.board, &mut other);
     }
 
     #[test]
@@ -517,21 +509,6 @@ mod tests {
         }
     }
 
-    /// What a hostile guest does, biased towards what gets far.
-    #[derive(Clone, Debug)]
-    enum Blow {
-        Store { slot: u32, offset: u64, value: u32 },
-        Elsewhere { at: u64, width: u8, value: u64 },
-        Descriptor { queue: u64, index: u16, at: u64, bytes: u32, flags: u16, next: u16 },
-        Available { queue: u64, head: u16 },
-        Noise { at: u64, bytes: Vec<u8> },
-        Kick { queue: u32 },
-        Frame { bytes: usize },
-        Console { bytes: usize },
-        Tick { nanos: u64 },
-        Init,
-    }
-
     fn address() -> impl Strategy<Value = u64> {
         prop_oneof![
             6 => RAM_BASE..RAM_BASE + MEMORY_BYTES,
@@ -571,42 +548,6 @@ mod tests {
         ]
     }
 
-    fn strike(driver: &mut Driver, queues: u32, features: u64, blow: &Blow) {
-        let at = driver.at;
-        match blow {
-            Blow::Store { slot, offset, value } => {
-                let base = virtio_region(*slot).base;
-                let _ = driver.board.store(base + offset, 4, (*value).into(), at);
-                let _ = driver.board.load(base + offset, 4, at);
-            }
-            Blow::Elsewhere { at: place, width, value } => {
-                let _ = driver.board.store(*place, *width, *value, at);
-                let _ = driver.board.load(*place, *width, at);
-            }
-            Blow::Descriptor { queue, index, at, bytes, flags, next } => {
-                driver.raw_descriptor(rings(*queue) + 16 * u64::from(*index), *at, *bytes, *flags, *next);
-            }
-            Blow::Available { queue, head } => driver.make_available(*queue, *head),
-            Blow::Noise { at, bytes } => {
-                let _ = driver.board.memory().write(GuestAddr(*at), bytes);
-            }
-            Blow::Kick { queue } => driver.kick(*queue),
-            Blow::Frame { bytes } => {
-                driver.board.receive_frame(&vec![1; *bytes], at);
-                driver.board.frame_room();
-            }
-            Blow::Console { bytes } => {
-                driver.board.receive_console(&vec![b'c'; *bytes], at);
-            }
-            Blow::Tick { nanos } => {
-                driver.at = Position(at.0 + nanos);
-                driver.board.tick(driver.at).unwrap();
-            }
-            Blow::Init => driver.init(queues, features),
-        }
-        driver.board.take_said();
-    }
-
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(400))]
         #[test]
@@ -617,29 +558,28 @@ mod tests {
             after in proptest::collection::vec(blow(), 0..40),
         ) {
             let features = if slot == 1 { features } else { features & !(1 << 15) };
-            let queues = if slot == 1 { 2 } else { 1 };
-            let mut driver = Driver::start(board(64), slot, queues, features);
-            before.iter().for_each(|blow| strike(&mut driver, queues, features, blow));
+            let start = Start { slot, features };
+            let mut driver = start.driver();
+            before.iter().for_each(|blow| strike(&mut driver, start, blow));
             let other = copy(&mut driver.board);
             let mut other = driver.with_board(other);
             for blow in &after {
-                strike(&mut driver, queues, features, blow);
-                strike(&mut other, queues, features, blow);
+                strike(&mut driver, start, blow);
+                strike(&mut other, start, blow);
             }
-            prop_assert!(same_memory(&driver.board, &other.board));
-            prop_assert_eq!(driver.board.state().unwrap(), other.board.state().unwrap());
-            prop_assert_eq!(driver.board.external_interrupt(), other.board.external_interrupt());
+            assert_same_board(&mut driver.board, &mut other.board);
         }
 
         #[test]
         fn damaged_state_is_refused_or_harmless(at in 0usize..400, byte in any::<u8>(), blows in proptest::collection::vec(blow(), 0..30)) {
-            let mut driver = Driver::start(board(64), 0, 1, EVENT_IDX);
+            let start = Start { slot: 0, features: EVENT_IDX };
+            let mut driver = start.driver();
             let mut state = driver.board.state().unwrap();
             let at = at % state.len();
             state[at] = byte;
             if driver.board.restore(&state).is_ok() {
                 for blow in blows.iter().filter(|blow| !matches!(blow, Blow::Init)) {
-                    strike(&mut driver, 1, EVENT_IDX, blow);
+                    strike(&mut driver, start, blow);
                 }
             }
         }

@@ -5,9 +5,10 @@ use crate::disk::Base;
 use crate::hart::Bus;
 use crate::image;
 use crate::memory::Memory;
-use crate::setup::{Boot, Disk, DiskImage, Setup, fresh_mac, random};
+use crate::setup::{Boot, DISK_BYTES_MAX, Disk, DiskImage, Setup, fresh_mac, random};
 use crate::snapshot::{IMAGE_BYTES_MAX, Image};
 use gapless_log::{Error, Hasher, Result};
+use std::io::Read;
 use std::path::Path;
 
 impl Computer {
@@ -40,14 +41,14 @@ impl Computer {
 
     /// The reset button: memory and devices as new, disks as they are, and time goes on.
     pub(crate) fn reboot(&mut self) -> Result<()> {
-        self.boots += 1;
-        self.idle = false;
+        self.boots = self.boots.wrapping_add(1);
+        (self.idle, self.jumps) = (false, 0);
         self.board.reset().map_err(|e| Error::io("on", "a disk of the machine", e))?;
         self.board.memory().clear();
         self.switch_on()
     }
 
-    fn switch_on(&mut self) -> Result<()> {
+    pub(crate) fn switch_on(&mut self) -> Result<()> {
         // Each start has random numbers of its own, and they follow from the machine's.
         let mut seed = Hasher::new();
         seed.update(&self.setup.seed);
@@ -70,19 +71,25 @@ impl Computer {
 
 fn read(doing: &'static str, path: &Path) -> Result<Vec<u8>> {
     let failed = |e| Error::io(doing, path, e);
-    let bytes = std::fs::metadata(path).map_err(failed)?.len();
-    if bytes > IMAGE_BYTES_MAX {
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(path).map_err(failed)?;
+    file.take(IMAGE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(failed)?;
+    if bytes.len() as u64 > IMAGE_BYTES_MAX {
         return Err(Error::Refused(format!(
-            "{} has {bytes} bytes; no boot image is larger than {IMAGE_BYTES_MAX}",
+            "{}: no boot image is larger than {IMAGE_BYTES_MAX} bytes",
             path.display()
         )));
     }
-    std::fs::read(path).map_err(failed)
+    Ok(bytes)
 }
 
 fn disk(image: &DiskImage) -> Result<Disk> {
     let failed = |e| Error::io("opening the disk image", &image.path, e);
     let path = image.path.canonicalize().map_err(failed)?;
     let base = Base::open(&path).map_err(failed)?;
+    if base.bytes() > DISK_BYTES_MAX {
+        let (path, bytes) = (path.display(), base.bytes());
+        return Err(Error::Refused(format!("{path} has {bytes} bytes; no disk is larger than {DISK_BYTES_MAX}")));
+    }
     Ok(Disk { bytes: base.bytes(), read_only: image.read_only, hash: base.hash(), path })
 }

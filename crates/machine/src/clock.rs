@@ -12,6 +12,12 @@ pub const TICKS_PER_SECOND: u64 = 10_000_000;
 pub const TICK_NANOS: u64 = 1_000_000_000 / TICKS_PER_SECOND;
 /// One nanosecond a position, as a slope.
 pub const SLOPE_ONE: u64 = 1 << 32;
+/// Latest time at which a line may begin: 73 years. Far enough from the end of the number that time is never cut off there.
+pub const TIME_NANOS_MAX: u64 = 1 << 61;
+/// Nanoseconds a position at most and at least, as slopes.
+pub const SLOPES: std::ops::RangeInclusive<u64> = SLOPE_ONE / 64..=SLOPE_ONE * 64;
+/// No machine gets so far.
+pub const POSITION_MAX: u64 = 1 << 56;
 
 /// `time(p) = time + (p - position) * slope / 2^32`, in nanoseconds since the machine was switched on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -28,6 +34,11 @@ impl Line {
     /// The machine is switched on: one nanosecond a position.
     pub fn start() -> Self {
         Self { position: 0, time: 0, slope: SLOPE_ONE }
+    }
+
+    /// A line that a machine's clock may follow at a position.
+    pub fn is_sound(&self, at: Position) -> bool {
+        SLOPES.contains(&self.slope) && self.time <= TIME_NANOS_MAX && self.position <= at.0 && at.0 <= POSITION_MAX
     }
 
     /// Nanoseconds at a position at or behind the line's beginning.

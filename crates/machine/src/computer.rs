@@ -5,6 +5,7 @@
 
 use crate::board::Board;
 use crate::clock::Line;
+use crate::device::virtio::net;
 use crate::digest::PageHashes;
 use crate::event::{self, ClockBody};
 use crate::hart::{Exit, Hart};
@@ -34,11 +35,18 @@ pub enum Stop {
     Limit,
     /// The hart waits for an interrupt that only an event or the clock can bring.
     Idle,
-    /// A frame wants to leave.
+    /// Something was said that should leave at once, or so much that it should.
     Said,
+    /// The position is not reached, but what was done may have taken long: time to look at the world.
+    Pause,
     /// Switched off.
     Off,
 }
+
+/// SBI calls and accesses to devices that do work after which [`Computer::run`] comes back: one of them may take as long as thousands of instructions.
+const CALLS_MAX: u32 = 64;
+/// Deadlines of disks to which an idle hart jumps without an entry, one after another. A guest could have its disks fill their own queues for ever.
+pub(crate) const JUMPS_MAX: u32 = 1024;
 
 /// The whole machine.
 #[derive(Debug)]
@@ -48,6 +56,8 @@ pub struct Computer {
     pub(crate) setup: Setup,
     /// The hart has executed WFI and nothing has woken it since.
     pub(crate) idle: bool,
+    /// How often time has jumped to a disk's deadline since the hart has become idle.
+    pub(crate) jumps: u32,
     pub(crate) power: Power,
     /// Frames of a network event, until the last has come (block 240).
     pub(crate) frames_open: bool,
@@ -99,10 +109,14 @@ impl Computer {
 
     /// Runs until the position is reached, or something has to be done outside.
     pub fn run(&mut self, until: Position) -> Result<Stop> {
+        let mut calls = 0;
         loop {
             self.settle()?;
             if self.off().is_some() {
                 return Ok(Stop::Off);
+            }
+            if self.board.take_urgent() {
+                return Ok(Stop::Said);
             }
             if self.idle {
                 return Ok(Stop::Idle);
@@ -110,21 +124,24 @@ impl Computer {
             if self.position() >= until {
                 return Ok(Stop::Limit);
             }
+            if calls >= CALLS_MAX {
+                return Ok(Stop::Pause);
+            }
             let due = self.board.next_deadline().nearest().map_or(u64::MAX, |nanos| self.line().position_at(nanos));
+            assert!(due > self.position().0, "what is due at {due} was done at {}", self.position());
             match self.hart.run(&mut self.board, Position(due.min(until.0))) {
                 Exit::Limit => {}
                 Exit::Wfi => self.idle = true,
-                Exit::Sbi => crate::sbi::call(self),
-                Exit::Device => {
-                    if self.board.take_urgent() {
-                        self.settle()?;
-                        return Ok(Stop::Said);
-                    }
+                Exit::Sbi => {
+                    crate::sbi::call(self);
+                    calls += 1;
                 }
+                Exit::Device => calls += 1,
             }
             if self.power == Power::Reboot {
                 self.power = Power::On;
                 self.reboot()?;
+                calls = CALLS_MAX;
             }
         }
     }
@@ -138,14 +155,15 @@ impl Computer {
                 return Ok(());
             }
             if self.hart.wakes(&self.board) {
-                self.idle = false;
+                (self.idle, self.jumps) = (false, 0);
                 return Ok(());
             }
             let deadlines = self.board.next_deadline();
-            let Some(due) = deadlines.block else { return Ok(()) };
+            let Some(due) = deadlines.block.filter(|_| self.jumps < JUMPS_MAX) else { return Ok(()) };
             if self.hart.timer().into_iter().chain(deadlines.other).any(|other| other < due) {
                 return Ok(());
             }
+            self.jumps += 1;
             let line = *self.line();
             self.set_line(Line { position: self.position().0, time: due.max(self.now()), slope: line.slope });
         }
@@ -182,19 +200,21 @@ impl Computer {
         match kind {
             event::CLOCK => {
                 let ClockBody { time, slope } = postcard::from_bytes(body).map_err(|_| bad())?;
-                if time < self.now() || slope == 0 {
+                let line = Line { position: at.0, time, slope };
+                if time < self.now() || !line.is_sound(at) {
                     return Err(Error::Refused(format!(
-                        "the clock entry at position {at} would set the guest's clock back"
+                        "the clock entry at position {at} would set the guest's clock back, or too far"
                     )));
                 }
-                self.set_line(Line { position: at.0, time, slope });
+                self.set_line(line);
             }
             event::CONSOLE => {
                 self.board.receive_console(body, at);
             }
             event::NET_EVENT => self.frames_open = true,
             event::NET_CONTENT => {
-                let (last, frame) = event::piece(body).ok_or_else(bad)?;
+                let (last, frame) =
+                    event::piece(body).filter(|(_, frame)| net::FRAME_BYTES.contains(&frame.len())).ok_or_else(bad)?;
                 self.board.receive_frame(frame, at);
                 self.frames_open = !last;
             }

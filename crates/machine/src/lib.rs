@@ -17,6 +17,9 @@ mod digest;
 pub mod disk;
 pub mod event;
 mod fdt;
+#[cfg(any(test, feature = "fuzz"))]
+#[doc(hidden)]
+pub mod fuzz;
 pub mod hart;
 mod image;
 mod memory;

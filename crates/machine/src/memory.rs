@@ -2,7 +2,8 @@
 //!
 //! The rule it keeps: whoever writes, hart, page-table walker or device, what was derived from the old bytes is gone before anybody can see the new
 //! ones. So what is derived from memory lives here: which pages were written since they were last asked for, the decoded instructions, the
-//! reservation of LR/SC. Nothing outside of `[base, base + len)` can be reached: every range is checked once, here.
+//! reservation of LR/SC. Nothing outside of `[base, base + len)` can be reached: every range is checked once, here; and should the hart's look-aside ever
+//! be wrong, it faults on the pages around the memory instead of touching the host's.
 
 use crate::hart::code::CodeCache;
 use std::ptr::NonNull;
@@ -12,6 +13,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub const RAM_BASE: u64 = 0x8000_0000;
 /// Bytes of a page.
 pub const PAGE_BYTES: u64 = 4096;
+
+/// Address space before and after memory that nobody can access; a huge page, so that memory begins at one.
+const GUARD_BYTES: u64 = 2 << 20;
 
 /// Number of the next memory; never seen by a guest.
 static IDENTITIES: AtomicU64 = AtomicU64::new(0);
@@ -51,6 +55,8 @@ pub struct Memory {
     len: u64,
     /// One bit a page: written since the last [`Memory::take_dirty`].
     dirty: Vec<u64>,
+    /// The same for all times before that, back to when memory was new or cleared: a page in neither is all zero.
+    older: Vec<u64>,
     /// Raised when dirty bits were taken: whoever writes without asking (the hart's look-aside) must ask again.
     epoch: u64,
     /// No other memory of this process has it: the hart's look-aside knows by it whose addresses it holds.
@@ -68,18 +74,13 @@ impl Memory {
     /// `len` zero bytes (a multiple of a page).
     pub fn new(len: u64) -> std::io::Result<Self> {
         assert!(len > 0 && len.is_multiple_of(PAGE_BYTES), "memory is whole pages");
-        let (prot, flags) =
-            (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE);
-        // SAFETY: a fresh anonymous mapping, wherever the kernel likes.
-        let at = unsafe { libc::mmap(std::ptr::null_mut(), len as usize, prot, flags, -1, 0) };
-        if at == libc::MAP_FAILED {
-            return Err(std::io::Error::last_os_error());
-        }
         let pages = len / PAGE_BYTES;
+        let words = pages.div_ceil(64) as usize;
         Ok(Self {
-            host: NonNull::new(at.cast()).expect("a mapping is not at null"),
+            host: map(len)?,
             len,
-            dirty: vec![0; pages.div_ceil(64) as usize],
+            dirty: vec![0; words],
+            older: vec![0; words],
             epoch: 0,
             identity: IDENTITIES.fetch_add(1, Ordering::Relaxed),
             reservation: None,
@@ -134,12 +135,14 @@ impl Memory {
         Ok(())
     }
 
-    /// All zeros again, as when it was new.
+    /// All zeros again, as when it was new. Costs what was ever written, not what there is.
     pub fn clear(&mut self) {
         const ZEROS: [u8; PAGE_BYTES as usize] = [0; PAGE_BYTES as usize];
-        for page in 0..self.pages() {
-            if *self.page(page) != ZEROS {
-                self.write(GuestAddr(RAM_BASE + page * PAGE_BYTES), &ZEROS).expect("the page is in memory");
+        for i in 0..self.dirty.len() {
+            for page in bits(i, std::mem::take(&mut self.older[i]) | self.dirty[i]) {
+                if *self.page(page) != ZEROS {
+                    self.write(GuestAddr(RAM_BASE + page * PAGE_BYTES), &ZEROS).expect("the page is in memory");
+                }
             }
         }
     }
@@ -173,12 +176,9 @@ impl Memory {
     pub fn take_dirty(&mut self) -> Vec<u64> {
         self.epoch += 1;
         let mut pages = Vec::new();
-        for (i, word) in self.dirty.iter_mut().enumerate() {
-            let mut bits = std::mem::take(word);
-            while bits != 0 {
-                pages.push(i as u64 * 64 + u64::from(bits.trailing_zeros()));
-                bits &= bits - 1;
-            }
+        for (i, (dirty, older)) in self.dirty.iter_mut().zip(&mut self.older).enumerate() {
+            *older |= *dirty;
+            pages.extend(bits(i, std::mem::take(dirty)));
         }
         pages
     }
@@ -191,6 +191,12 @@ impl Memory {
     /// The page was written since the last [`Memory::take_dirty`].
     pub(crate) fn is_dirty(&self, page: u64) -> bool {
         self.dirty[(page / 64) as usize] >> (page % 64) & 1 == 1
+    }
+
+    /// The page was never written, so that it is all zero.
+    pub(crate) fn is_untouched(&self, page: u64) -> bool {
+        let word = (page / 64) as usize;
+        (self.dirty[word] | self.older[word]) >> (page % 64) & 1 == 0
     }
 
     /// Number of the page in which a physical address is, if it is in memory.
@@ -219,7 +225,81 @@ impl Memory {
 
 impl Drop for Memory {
     fn drop(&mut self) {
-        // SAFETY: this is the mapping that `new` made; nobody has a pointer into it any more.
-        unsafe { libc::munmap(self.host.as_ptr().cast(), self.len as usize) };
+        // SAFETY: this is the mapping that `map` made; nobody has a pointer into it any more.
+        unsafe {
+            let begin = self.host.as_ptr().sub(GUARD_BYTES as usize);
+            libc::munmap(begin.cast(), (self.len + 2 * GUARD_BYTES) as usize);
+        }
+    }
+}
+
+/// Fresh zero bytes between two guards.
+fn map(len: u64) -> std::io::Result<NonNull<u8>> {
+    let whole = (len + 2 * GUARD_BYTES) as usize;
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
+    // SAFETY: a fresh anonymous mapping, wherever the kernel likes.
+    let at = unsafe { libc::mmap(std::ptr::null_mut(), whole, libc::PROT_NONE, flags, -1, 0) };
+    if at == libc::MAP_FAILED {
+        return Err(std::io::Error::last_os_error());
+    }
+    // SAFETY: the guard and what is behind it are in the mapping.
+    let host = unsafe { at.cast::<u8>().add(GUARD_BYTES as usize) };
+    // SAFETY: whole pages of a mapping that nobody else knows of.
+    if unsafe { libc::mprotect(host.cast(), len as usize, libc::PROT_READ | libc::PROT_WRITE) } != 0 {
+        let error = std::io::Error::last_os_error();
+        // SAFETY: the mapping was made above.
+        unsafe { libc::munmap(at, whole) };
+        return Err(error);
+    }
+    Ok(NonNull::new(host).expect("a mapping is not at null"))
+}
+
+/// Numbers of the pages whose bits are set in word `i` of a bitmap.
+fn bits(i: usize, mut word: u64) -> impl Iterator<Item = u64> {
+    std::iter::from_fn(move || {
+        let bit = u64::from(word.trailing_zeros());
+        word &= word.wrapping_sub(1);
+        (bit < 64).then_some(i as u64 * 64 + bit)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Protection of the host's address, as the kernel tells it.
+    fn protection(at: *const u8) -> String {
+        let maps = std::fs::read_to_string("/proc/self/maps").unwrap();
+        let at = at as u64;
+        let line = maps.lines().find(|line| {
+            let (from, to) = line.split_once(' ').unwrap().0.split_once('-').unwrap();
+            (u64::from_str_radix(from, 16).unwrap()..u64::from_str_radix(to, 16).unwrap()).contains(&at)
+        });
+        line.map_or("nothing".to_owned(), |line| line.split(' ').nth(1).unwrap().to_owned())
+    }
+
+    #[test]
+    fn nothing_beside_memory_can_be_accessed() {
+        let memory = Memory::new(4 * PAGE_BYTES).unwrap();
+        let (host, len) = (memory.page_host(0), memory.len() as usize);
+        assert_eq!((protection(host).as_str(), protection(host.wrapping_add(len - 1)).as_str()), ("rw-p", "rw-p"));
+        for outside in [-1, -(GUARD_BYTES as isize), len as isize, len as isize + GUARD_BYTES as isize - 1] {
+            assert_eq!(protection(host.wrapping_offset(outside)), "---p", "at {outside}");
+        }
+    }
+
+    #[test]
+    fn a_cleared_memory_is_zero_and_tells_what_changed() {
+        let mut memory = Memory::new(200 * PAGE_BYTES).unwrap();
+        let at = |page| GuestAddr(RAM_BASE + page * PAGE_BYTES);
+        memory.write(at(3), &[1]).unwrap();
+        memory.write(at(64), &[0]).unwrap();
+        assert_eq!(memory.take_dirty(), [3, 64]);
+        memory.write(at(199), &[2]).unwrap();
+        memory.clear();
+        assert!((0..200).all(|page| crate::pack::is_zero(memory.page(page))));
+        assert_eq!(memory.take_dirty(), [3, 199]);
+        memory.clear();
+        assert_eq!(memory.take_dirty(), []);
     }
 }

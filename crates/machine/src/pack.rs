@@ -1,7 +1,7 @@
 //! Sparse, compressed bytes: what memory, disks and boot images look like in a snapshot.
 //!
 //! ```text
-//! chunk: index u32 (counts chunks of a size that the reader knows), compressed length u32, LZ4 block
+//! chunk: index u32 (counts chunks of a size that the reader knows), length u32, LZ4 block; or, if it is as long as the chunk itself, just that
 //! end:   u32::MAX, u32 0
 //! ```
 //! Chunks stand in ascending order; one that is missing is all zero. Everything is little-endian.
@@ -13,16 +13,26 @@ use std::io::{Read, Write};
 pub(crate) const CHUNK_BYTES: usize = 256 << 10;
 const END: u32 = u32::MAX;
 
+/// What is done with bytes that are not all zero.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Packing {
+    /// Compressed: for what is kept.
+    Small,
+    /// As they are: for what is sent while a guest stands still.
+    Fast,
+}
+
 /// Writes a thing chunk by chunk.
 #[derive(Debug)]
 pub(crate) struct Packer<'a, W: Write + ?Sized> {
     to: &'a mut W,
+    packing: Packing,
     compressed: Vec<u8>,
 }
 
 impl<'a, W: Write + ?Sized> Packer<'a, W> {
-    pub fn new(to: &'a mut W) -> Self {
-        Self { to, compressed: Vec::new() }
+    pub fn new(packing: Packing, to: &'a mut W) -> Self {
+        Self { to, packing, compressed: Vec::new() }
     }
 
     /// The next chunk; nothing is written if it is all zero.
@@ -33,11 +43,13 @@ impl<'a, W: Write + ?Sized> Packer<'a, W> {
     /// The next chunk, zeros too.
     pub fn block(&mut self, index: u32, bytes: &[u8]) -> std::io::Result<()> {
         assert!(bytes.len() <= CHUNK_BYTES && index != END, "one chunk at a time");
-        self.compressed.resize(lz4_flex::block::get_maximum_output_size(bytes.len()), 0);
-        let n = lz4_flex::block::compress_into(bytes, &mut self.compressed).expect("room for the worst case");
+        let packed = match self.packing {
+            Packing::Small => compress(bytes, &mut self.compressed),
+            Packing::Fast => bytes,
+        };
         self.to.write_all(&index.to_le_bytes())?;
-        self.to.write_all(&(n as u32).to_le_bytes())?;
-        self.to.write_all(&self.compressed[..n])
+        self.to.write_all(&(packed.len() as u32).to_le_bytes())?;
+        self.to.write_all(packed)
     }
 
     /// All of a thing that is in memory.
@@ -53,6 +65,13 @@ impl<'a, W: Write + ?Sized> Packer<'a, W> {
         self.to.write_all(&END.to_le_bytes())?;
         self.to.write_all(&0u32.to_le_bytes())
     }
+}
+
+/// The shorter of the two forms.
+fn compress<'a>(bytes: &'a [u8], room: &'a mut Vec<u8>) -> &'a [u8] {
+    room.resize(lz4_flex::block::get_maximum_output_size(bytes.len()), 0);
+    let n = lz4_flex::block::compress_into(bytes, room).expect("room for the worst case");
+    if n < bytes.len() { &room[..n] } else { bytes }
 }
 
 /// Is every byte zero?
@@ -81,10 +100,16 @@ pub(crate) fn unpack(
         if index < next || offset >= len {
             return Err(bad(&format!("chunk {index} is out of order or beyond {len} bytes")));
         }
-        if n > lz4_flex::block::get_maximum_output_size(chunk_bytes) {
+        let expected = (len - offset).min(chunk_bytes as u64) as usize;
+        if n > expected {
             return Err(bad(&format!("chunk {index} has {n} bytes")));
         }
-        let expected = (len - offset).min(chunk_bytes as u64) as usize;
+        if n == expected {
+            from.read_exact(&mut bytes[..n]).map_err(|e| Error::io("reading", "a packed state", e))?;
+            put(offset, &bytes[..n])?;
+            next = index + 1;
+            continue;
+        }
         compressed.resize(n, 0);
         from.read_exact(&mut compressed).map_err(|e| Error::io("reading", "a packed state", e))?;
         let found = lz4_flex::block::decompress_into(&compressed, &mut bytes[..expected]);
@@ -107,9 +132,9 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn round_trip(bytes: &[u8]) -> Vec<u8> {
+    fn round_trip(packing: Packing, bytes: &[u8]) -> Vec<u8> {
         let mut packed = Vec::new();
-        Packer::new(&mut packed).whole(bytes).unwrap();
+        Packer::new(packing, &mut packed).whole(bytes).unwrap();
         let mut out = vec![0; bytes.len()];
         unpack(&mut packed.as_slice(), CHUNK_BYTES, bytes.len() as u64, |offset, chunk| {
             out[offset as usize..][..chunk.len()].copy_from_slice(chunk);
@@ -123,11 +148,15 @@ mod tests {
     fn what_is_packed_comes_back_and_zeros_cost_nothing() {
         let mut bytes = vec![0; 3 * CHUNK_BYTES + 1000];
         let mut packed = Vec::new();
-        Packer::new(&mut packed).whole(&bytes).unwrap();
+        Packer::new(Packing::Small, &mut packed).whole(&bytes).unwrap();
         assert_eq!(packed.len(), 8);
         bytes[CHUNK_BYTES + 5] = 7;
         bytes[3 * CHUNK_BYTES + 999] = 9;
-        assert!(round_trip(&bytes) == bytes);
+        let noise = (0..CHUNK_BYTES as u64).map(|n| (n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as u8);
+        bytes.splice(..CHUNK_BYTES, noise);
+        for packing in [Packing::Small, Packing::Fast] {
+            assert!(round_trip(packing, &bytes) == bytes, "{packing:?}");
+        }
     }
 
     proptest! {

@@ -32,6 +32,8 @@ const SLICE: Duration = Duration::from_micros(100);
 const SLICE_POSITIONS: std::ops::Range<u64> = 1_000..1_000_000;
 /// Longest step.
 const STEP_MAX: Duration = Duration::from_millis(4);
+/// The guest's clock may be so far ahead of the host's.
+const AHEAD_MAX: Duration = Duration::from_millis(4);
 /// Longest idle time; orders and clocks are looked at again after it.
 const IDLE_MAX: Duration = Duration::from_secs(1);
 /// Frames of one event.
@@ -117,6 +119,11 @@ impl Machine {
         self.computer.as_mut()
     }
 
+    /// Writes the whole machine, to be begun with again; false if it was never switched on.
+    pub fn save_whole(&mut self, to: &mut dyn Write) -> Result<bool> {
+        self.computer.as_mut().map_or(Ok(false), |computer| computer.save(true, to).map(|()| true))
+    }
+
     /// Writes what the disks hold by now into the images that they began with, and returns their names. The machine is gone after that.
     pub fn commit_disks(&mut self) -> Result<Vec<PathBuf>> {
         let nothing = || Error::Refused("the log holds no machine: it was never switched on".into());
@@ -135,7 +142,9 @@ impl Machine {
             Origin::Saved(path) => {
                 let mut file =
                     std::fs::File::open(&path).map_err(|e| Error::io("opening the saved machine", &path, e))?;
-                Computer::load(&mut file, &self.dir)?
+                let mut computer = Computer::load(&mut file, &self.dir)?;
+                computer.adopt_images()?;
+                computer
             }
         };
         self.computer = Some(computer);
@@ -231,6 +240,16 @@ impl Machine {
         Ok(())
     }
 
+    /// Disks whose host is fast carry the guest's clock ahead of the host's: then the hart rests, because the clock cannot be set back.
+    fn ahead(&mut self) -> Option<Duration> {
+        let (computer, world) = self.running();
+        let ahead = Duration::from_nanos(computer.now().saturating_sub(world.steer.now()));
+        (ahead > AHEAD_MAX).then(|| {
+            world.steer.rests();
+            ahead
+        })
+    }
+
     /// How long the hart waits, if nothing comes from outside.
     fn idles(&mut self) -> Progress {
         let (computer, world) = self.running();
@@ -302,6 +321,11 @@ impl Replica for Machine {
             if self.stop.load(Ordering::Relaxed) || self.world.as_ref().is_some_and(|w| w.console.quits()) {
                 return Err(Error::Refused(STOPPED.into()));
             }
+            if let Some(ahead) = self.ahead() {
+                let (computer, _) = self.running();
+                speak(computer, log.out());
+                return Ok(Progress::Idle(ahead));
+            }
             if !self.take_from_world(log)? {
                 return Ok(self.idles());
             }
@@ -310,7 +334,7 @@ impl Replica for Machine {
             let (computer, _) = self.running();
             let stop = computer.run(Position(computer.position().0 + slice))?;
             match stop {
-                Stop::Limit => {}
+                Stop::Limit | Stop::Pause => {}
                 Stop::Said => break,
                 Stop::Off => {
                     speak(computer, log.out());
@@ -322,7 +346,9 @@ impl Replica for Machine {
                 }
             }
             let now = Instant::now();
-            self.slice(now - looked);
+            if stop == Stop::Limit {
+                self.slice(now - looked);
+            }
             looked = now;
             if now - began > STEP_MAX {
                 break;
@@ -345,7 +371,7 @@ impl Replica for Machine {
             let mut reached = computer.position() >= target;
             while !reached {
                 match computer.run(target)? {
-                    Stop::Said => {}
+                    Stop::Said | Stop::Pause => {}
                     _ => break,
                 }
                 reached = computer.position() >= target;
@@ -386,7 +412,9 @@ impl Replica for Machine {
 
     fn wait(&mut self, waker: &Waker, at_most: Duration) -> Result<()> {
         let (computer, world) = self.running();
-        let (frames, typing) = (computer.wants_frame(), computer.console_room() > 0);
+        // A hart that rests for another reason than having nothing to do is not disturbed.
+        let idle = computer.idle;
+        let (frames, typing) = (idle && computer.wants_frame(), idle && computer.console_room() > 0);
         world.wait(waker, at_most, frames, typing);
         Ok(())
     }
@@ -442,7 +470,7 @@ impl Replica for Machine {
 
     fn save(&mut self, to: &mut dyn Write) -> Result<bool> {
         match &mut self.computer {
-            Some(computer) => computer.save(self.portable, to).map(|()| true),
+            Some(computer) => computer.save_fast(self.portable, to).map(|()| true),
             None => Ok(false),
         }
     }

@@ -1,5 +1,6 @@
 //! What a machine is made of: chosen once, at the beginning of its history, and part of every snapshot.
 
+use crate::disk::SECTOR_BYTES;
 use crate::memory::PAGE_BYTES;
 use gapless_log::{Error, Result};
 use serde::{Deserialize, Serialize};
@@ -8,7 +9,10 @@ use std::path::PathBuf;
 /// Smallest and largest memory.
 pub const MEMORY_BYTES: std::ops::RangeInclusive<u64> = 64 << 20..=64 << 30;
 /// Disks of one machine.
-pub const DISKS_MAX: usize = 6;
+pub const DISKS_MAX: usize = crate::board::DISKS_MAX;
+
+/// Largest disk. Snapshots count its blocks with 32 bits.
+pub const DISK_BYTES_MAX: u64 = 8 << 40;
 
 /// A machine to be switched on.
 #[derive(Clone, Debug)]
@@ -68,6 +72,20 @@ pub struct Disk {
     pub hash: u128,
     /// Where that image lay on the machine that began this history.
     pub path: PathBuf,
+}
+
+impl Setup {
+    /// What is wrong with it, if it cannot be built.
+    pub(crate) fn fault(&self) -> Option<&'static str> {
+        let disk = |disk: &Disk| (1..=DISK_BYTES_MAX).contains(&disk.bytes) && disk.bytes.is_multiple_of(SECTOR_BYTES);
+        if !MEMORY_BYTES.contains(&self.memory) || !self.memory.is_multiple_of(PAGE_BYTES) {
+            return Some("the size of its memory");
+        }
+        if self.disks.len() > DISKS_MAX {
+            return Some("the number of its disks");
+        }
+        (!self.disks.iter().all(disk)).then_some("the size of a disk")
+    }
 }
 
 impl Boot {

@@ -15,12 +15,13 @@ use crate::board::{Board, Parts};
 use crate::clock::Line;
 use crate::computer::{Computer, Medium, Power};
 use crate::device::Said;
+use crate::device::virtio::block::PENDING_BYTES_MAX;
 use crate::digest::PageHashes;
 use crate::disk::{BLOCK_BYTES, Base, Overlay};
 use crate::hart::{Bus, Hart};
 use crate::memory::{GuestAddr, Memory, PAGE_BYTES, RAM_BASE};
-use crate::pack::{CHUNK_BYTES, Packer, unpack};
-use crate::setup::{Disk, MEMORY_BYTES, Setup};
+use crate::pack::{CHUNK_BYTES, Packer, Packing, unpack};
+use crate::setup::{DISKS_MAX, Disk, Setup};
 use gapless_log::{Error, Hasher, Result};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
@@ -28,30 +29,32 @@ use std::io::{self, BufReader, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 
 const MAGIC: [u8; 4] = *b"GMS1";
-const HEADER_BYTES_MAX: u32 = 64 << 20;
+/// The header holds what the disks have read for the guest and not yet given to it.
+const HEADER_BYTES_MAX: u32 = (DISKS_MAX as u32 * PENDING_BYTES_MAX as u32) + (64 << 20);
 /// Boot images may be this large.
 pub(crate) const IMAGE_BYTES_MAX: u64 = 1 << 30;
 
 #[derive(Serialize, Deserialize)]
-struct Header {
-    setup: Setup,
-    rest: Rest,
+pub(crate) struct Header {
+    pub setup: Setup,
+    pub rest: Rest,
     /// Said in a step that has not ended.
-    said: Vec<Said>,
-    hart: Vec<u8>,
-    board: Vec<u8>,
+    pub said: Vec<Said>,
+    pub hart: Vec<u8>,
+    pub board: Vec<u8>,
 }
 
 /// What neither the hart nor a device knows.
 #[derive(Serialize, Deserialize)]
-struct Rest {
-    line: Line,
-    idle: bool,
-    power: Power,
-    frames_open: bool,
-    boots: u32,
+pub(crate) struct Rest {
+    pub line: Line,
+    pub idle: bool,
+    pub jumps: u32,
+    pub power: Power,
+    pub frames_open: bool,
+    pub boots: u32,
     /// What LR has reserved.
-    reservation: Option<u64>,
+    pub reservation: Option<u64>,
 }
 
 /// A directory below the log's for what a machine needs beside its log.
@@ -72,10 +75,9 @@ fn writing(e: io::Error) -> Error {
 
 impl Computer {
     fn rest(&self) -> Rest {
-        let (line, idle, power, frames_open, boots) =
-            (*self.line(), self.idle, self.power, self.frames_open, self.boots);
+        let Self { idle, jumps, power, frames_open, boots, .. } = *self;
         let reservation = self.board.memory_ref().reservation().map(|at| at.0);
-        Rest { line, idle, power, frames_open, boots, reservation }
+        Rest { line: *self.line(), idle, jumps, power, frames_open, boots, reservation }
     }
 
     /// All of the devices' state, as bytes.
@@ -89,6 +91,15 @@ impl Computer {
 
     /// Writes everything. `portable`: disk images too, for somebody who does not have them.
     pub fn save(&mut self, portable: bool, to: &mut dyn Write) -> Result<()> {
+        self.save_packed(portable, Packing::Small, to)
+    }
+
+    /// The same, so that the guest stands still as shortly as can be: what is not zero is only copied.
+    pub(crate) fn save_fast(&mut self, portable: bool, to: &mut dyn Write) -> Result<()> {
+        self.save_packed(portable, Packing::Fast, to)
+    }
+
+    fn save_packed(&mut self, portable: bool, packing: Packing, to: &mut dyn Write) -> Result<()> {
         let mut to = Hashing { to, hasher: Hasher::new() };
         let board = self.board_state()?;
         let (setup, rest, said) = (self.setup.clone(), self.rest(), self.board.said().to_vec());
@@ -98,9 +109,9 @@ impl Computer {
             .write_all(&MAGIC)
             .and_then(|()| to.write_all(&(header.len() as u32).to_le_bytes()))
             .and_then(|()| to.write_all(&header))
-            .and_then(|()| Packer::new(&mut to).whole(&self.medium.kernel))
-            .and_then(|()| Packer::new(&mut to).whole(&self.medium.initrd))
-            .and_then(|()| save_memory(self.board.memory_ref(), &mut to));
+            .and_then(|()| Packer::new(packing, &mut to).whole(&self.medium.kernel))
+            .and_then(|()| Packer::new(packing, &mut to).whole(&self.medium.initrd))
+            .and_then(|()| save_memory(self.board.memory_ref(), packing, &mut to));
         begun.map_err(writing)?;
         for (n, disk) in self.board.disks().iter_mut().enumerate() {
             if portable {
@@ -109,7 +120,7 @@ impl Computer {
             } else {
                 to.write_all(&[0]).map_err(writing)?;
             }
-            let mut packer = Packer::new(&mut to);
+            let mut packer = Packer::new(packing, &mut to);
             disk.save(&mut |block, bytes| packer.block(block as u32, bytes)).map_err(writing)?;
             packer.finish().map_err(writing)?;
         }
@@ -133,8 +144,8 @@ impl Computer {
         read(&mut from, &mut header)?;
         let header: Header = postcard::from_bytes(&header).map_err(|_| bad("its header does not decode"))?;
         let setup = header.setup;
-        if !MEMORY_BYTES.contains(&setup.memory) || !setup.memory.is_multiple_of(PAGE_BYTES) {
-            return Err(bad("the size of its memory"));
+        if let Some(fault) = setup.fault() {
+            return Err(bad(fault));
         }
         let medium = Medium {
             kernel: load_image(&mut from, setup.kernel_bytes)?,
@@ -160,10 +171,16 @@ impl Computer {
         if u128::from_le_bytes(found) != hash {
             return Err(bad("its hash differs, so it is damaged"));
         }
-        let hart = Hart::load(&header.hart).ok_or_else(|| bad("its hart"))?;
+        let hart = Hart::load(&header.hart).filter(|hart| hart.fits(&memory)).ok_or_else(|| bad("its hart"))?;
+        if !header.rest.line.is_sound(hart.position()) {
+            return Err(bad("its clock"));
+        }
+        if !header.said.iter().all(Said::is_sound) {
+            return Err(bad("what it was saying"));
+        }
         let mut computer = Self::assemble(setup, medium, memory, disks, images)?;
-        let Rest { line, idle, power, frames_open, boots, reservation } = header.rest;
-        (computer.hart, computer.idle, computer.power) = (hart, idle, power);
+        let Rest { line, idle, jumps, power, frames_open, boots, reservation } = header.rest;
+        (computer.hart, computer.idle, computer.jumps, computer.power) = (hart, idle, jumps, power);
         (computer.frames_open, computer.boots) = (frames_open, boots);
         computer.board.restore(&header.board).map_err(|e| bad(&e.to_string()))?;
         computer.board.say(header.said);
@@ -172,16 +189,24 @@ impl Computer {
         Ok(computer)
     }
 
-    /// Merges what was written into the images; see [`crate::disk::commit`].
+    /// A history begins here: the images of its disks are where they are on this side.
+    pub(crate) fn adopt_images(&mut self) -> Result<()> {
+        for (disk, image) in self.setup.disks.iter_mut().zip(&self.images) {
+            disk.path = image.path.canonicalize().map_err(|e| Error::io("finding", &image.path, e))?;
+        }
+        Ok(())
+    }
+
+    /// Merges what was written into the images that the history began with; see [`crate::disk::commit`].
     pub(crate) fn commit_disks(self, dir: &Path) -> Result<Vec<PathBuf>> {
-        let Self { board, setup, images, .. } = self;
+        let Self { board, setup, .. } = self;
         let mut done = Vec::new();
-        for (n, (disk, image)) in board.into_disks().into_iter().zip(images).enumerate() {
-            let failed = |e| Error::io("merging into", &image.path, e);
-            disk.close().map_err(failed)?;
-            if !setup.disks[n].read_only {
-                crate::disk::commit(&image.path, &overlay_path(n, dir)).map_err(failed)?;
-                done.push(image.path);
+        for (n, (storage, disk)) in board.into_disks().into_iter().zip(setup.disks).enumerate() {
+            let failed = |e| Error::io("merging into", &disk.path, e);
+            storage.close().map_err(failed)?;
+            if !disk.read_only {
+                crate::disk::commit(&disk.path, &overlay_path(n, dir)).map_err(failed)?;
+                done.push(disk.path);
             }
         }
         Ok(done)
@@ -206,6 +231,7 @@ impl Computer {
             images,
             pages,
             idle: false,
+            jumps: 0,
             power: Power::On,
             frames_open: false,
             boots: 0,
@@ -217,13 +243,17 @@ fn overlay_path(n: usize, dir: &Path) -> PathBuf {
     files(dir).join(format!("disk{n}.overlay"))
 }
 
-fn save_memory(memory: &Memory, to: &mut dyn Write) -> io::Result<()> {
+fn save_memory(memory: &Memory, packing: Packing, to: &mut dyn Write) -> io::Result<()> {
     const PAGES: u64 = CHUNK_BYTES as u64 / PAGE_BYTES;
-    let mut packer = Packer::new(to);
+    let mut packer = Packer::new(packing, to);
     let mut chunk = Vec::with_capacity(CHUNK_BYTES);
     for index in 0..memory.pages().div_ceil(PAGES) {
+        let pages = index * PAGES..memory.pages().min((index + 1) * PAGES);
+        if pages.clone().all(|page| memory.is_untouched(page)) {
+            continue;
+        }
         chunk.clear();
-        for page in index * PAGES..memory.pages().min((index + 1) * PAGES) {
+        for page in pages {
             chunk.extend_from_slice(memory.page(page));
         }
         packer.chunk(index as u32, &chunk)?;
@@ -269,7 +299,19 @@ impl Image {
     fn load(from: &mut dyn Read, n: usize, disk: &Disk, dir: &Path) -> Result<Self> {
         let mut contained = [0];
         read(from, &mut contained)?;
+        if contained[0] > 1 {
+            return Err(bad("where a disk's image is"));
+        }
         if contained[0] == 0 {
+            // Before it is opened: what a snapshot names may be a device that has no end.
+            let about =
+                std::fs::metadata(&disk.path).map_err(|e| Error::io("opening the image of a disk", &disk.path, e))?;
+            if !about.is_file() || about.len() != disk.bytes {
+                let (path, bytes) = (disk.path.display(), disk.bytes);
+                return Err(Error::Refused(format!(
+                    "{path} is not the image of {bytes} bytes that this machine began with; put that one back"
+                )));
+            }
             let found = crate::disk::hash_file(&disk.path)
                 .map_err(|e| Error::io("opening the image of a disk", &disk.path, e))?;
             if found != disk.hash {
@@ -308,7 +350,7 @@ impl Image {
             let new = self.packed.with_extension("new");
             let mut out = BufWriter::with_capacity(1 << 20, File::create(&new).map_err(failed)?);
             let mut from = BufReader::new(File::open(&self.path).map_err(failed)?);
-            let mut packer = Packer::new(&mut out);
+            let mut packer = Packer::new(Packing::Small, &mut out);
             let mut chunk = vec![0; CHUNK_BYTES];
             for index in 0..self.bytes.div_ceil(CHUNK_BYTES as u64) {
                 let left = (self.bytes - index * CHUNK_BYTES as u64).min(CHUNK_BYTES as u64) as usize;

@@ -3,7 +3,7 @@
 //! The rule it keeps: the guest's clock never goes back, and is within some milliseconds of the host's one second after any disturbance. What it decides
 //! is a new line, which the caller logs; nothing here is part of the machine's state, and a backup has no use for it.
 
-use crate::clock::{Line, SLOPE_ONE};
+use crate::clock::{Line, SLOPE_ONE, SLOPES};
 use gapless_log::Position;
 use std::time::Instant;
 
@@ -15,9 +15,8 @@ const JUMP_NANOS_MIN: u64 = 8_000_000;
 const CATCH_UP_NANOS: u64 = 20_000_000;
 /// The line is changed at most this often while the hart runs.
 const STEER_EVERY_NANOS: u64 = 2_000_000;
-/// Nanoseconds a position at most and at least, in slopes.
-const SLOPE_MAX: u64 = SLOPE_ONE * 64;
-const SLOPE_MIN: u64 = SLOPE_ONE / 64;
+const SLOPE_MAX: u64 = *SLOPES.end();
+const SLOPE_MIN: u64 = *SLOPES.start();
 
 /// Host time as the guest should see it, and how fast the hart has been running.
 #[derive(Debug)]

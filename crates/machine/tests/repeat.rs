@@ -144,6 +144,18 @@ fn a_snapshot_that_names_its_disks_is_loaded_where_they_lie() {
     }
 }
 
+/// The log of a pair holds the disks' images; it is the image that the user named into which the disk is merged, not a copy.
+#[test]
+fn what_was_written_is_merged_into_the_image_that_the_history_began_with() {
+    let recording = Recording::new();
+    let dir = tempfile::tempdir().unwrap();
+    let mut host = recording.backup(recording.frames.len(), dir.path());
+    replay_to(&mut host, None).unwrap();
+    let image = recording.dir().join("disk");
+    assert_eq!(host.replica_mut().commit_disks().unwrap(), [image.canonicalize().unwrap()]);
+    assert_eq!(std::fs::read(image).unwrap()[..8], 2u64.to_le_bytes(), "it was started twice");
+}
+
 /// The primary dies after a mark. Of what it said since, nothing or all has left: the survivor must say the same again, and then what an undisturbed run
 /// says.
 #[test]

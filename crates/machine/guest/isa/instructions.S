@@ -88,6 +88,7 @@ main:
     TWO(sub, 0xfedcba987654321, 0x8123456789abcdef, 0x8eca8641fdb97532)
 
     CASE("sll")
+    TWO(sll, 1, 32, 0x100000000)
     TWO(sll, 0x8123456789abcdef, 0, 0x8123456789abcdef)
     TWO(sll, 0x8123456789abcdef, 1, 0x2468acf13579bde)
     TWO(sll, 0x8123456789abcdef, 31, 0xc4d5e6f780000000)
@@ -97,6 +98,7 @@ main:
     TWO(sll, 1, -1, 0x8000000000000000)
 
     CASE("srl")
+    TWO(srl, 1, 32, 0)
     TWO(srl, 0x8123456789abcdef, 0, 0x8123456789abcdef)
     TWO(srl, 0x8123456789abcdef, 1, 0x4091a2b3c4d5e6f7)
     TWO(srl, 0x8123456789abcdef, 31, 0x102468acf)
@@ -106,6 +108,7 @@ main:
     TWO(srl, 1, -1, 0)
 
     CASE("sra")
+    TWO(sra, 1, 32, 0)
     TWO(sra, 0x8123456789abcdef, 0, 0x8123456789abcdef)
     TWO(sra, 0x8123456789abcdef, 1, 0xc091a2b3c4d5e6f7)
     TWO(sra, 0x8123456789abcdef, 31, 0xffffffff02468acf)
@@ -162,6 +165,7 @@ main:
     TWO(subw, 0x80000000, 1, 0x7fffffff)
 
     CASE("sllw")
+    TWO(sllw, 1, 32, 1)
     TWO(sllw, 0x8123456789abcdef, 0, 0xffffffff89abcdef)
     TWO(sllw, 0x8123456789abcdef, 1, 0x13579bde)
     TWO(sllw, 0x8123456789abcdef, 31, 0xffffffff80000000)
@@ -171,6 +175,7 @@ main:
     TWO(sllw, 1, -1, 0xffffffff80000000)
 
     CASE("srlw")
+    TWO(srlw, 1, 32, 1)
     TWO(srlw, 0x8123456789abcdef, 0, 0xffffffff89abcdef)
     TWO(srlw, 0x8123456789abcdef, 1, 0x44d5e6f7)
     TWO(srlw, 0x8123456789abcdef, 31, 1)
@@ -180,6 +185,7 @@ main:
     TWO(srlw, 1, -1, 0)
 
     CASE("sraw")
+    TWO(sraw, 1, 32, 1)
     TWO(sraw, 0x8123456789abcdef, 0, 0xffffffff89abcdef)
     TWO(sraw, 0x8123456789abcdef, 1, 0xffffffffc4d5e6f7)
     TWO(sraw, 0x8123456789abcdef, 31, -1)
@@ -436,6 +442,7 @@ main:
     TWO(maxu, 0x8000000000000000, 0x7fffffffffffffff, 0x8000000000000000)
 
     CASE("rol")
+    TWO(rol, 1, 32, 0x100000000)
     TWO(rol, 0x8123456789abcdef, 0, 0x8123456789abcdef)
     TWO(rol, 0x8123456789abcdef, 1, 0x2468acf13579bdf)
     TWO(rol, 0x8123456789abcdef, 31, 0xc4d5e6f7c091a2b3)
@@ -445,6 +452,7 @@ main:
     TWO(rol, 1, -1, 0x8000000000000000)
 
     CASE("ror")
+    TWO(ror, 1, 32, 0x100000000)
     TWO(ror, 0x8123456789abcdef, 0, 0x8123456789abcdef)
     TWO(ror, 0x8123456789abcdef, 1, 0xc091a2b3c4d5e6f7)
     TWO(ror, 0x8123456789abcdef, 31, 0x13579bdf02468acf)
@@ -454,6 +462,7 @@ main:
     TWO(ror, 1, -1, 2)
 
     CASE("rolw")
+    TWO(rolw, 1, 32, 1)
     TWO(rolw, 0x8123456789abcdef, 0, 0xffffffff89abcdef)
     TWO(rolw, 0x8123456789abcdef, 1, 0x13579bdf)
     TWO(rolw, 0x8123456789abcdef, 31, 0xffffffffc4d5e6f7)
@@ -463,6 +472,7 @@ main:
     TWO(rolw, 1, -1, 0xffffffff80000000)
 
     CASE("rorw")
+    TWO(rorw, 1, 32, 1)
     TWO(rorw, 0x8123456789abcdef, 0, 0xffffffff89abcdef)
     TWO(rorw, 0x8123456789abcdef, 1, 0xffffffffc4d5e6f7)
     TWO(rorw, 0x8123456789abcdef, 31, 0x13579bdf)
@@ -472,6 +482,7 @@ main:
     TWO(rorw, 1, -1, 2)
 
     CASE("bclr")
+    TWO(bclr, 1, 32, 1)
     TWO(bclr, 0x8123456789abcdef, 0, 0x8123456789abcdee)
     TWO(bclr, 0x8123456789abcdef, 1, 0x8123456789abcded)
     TWO(bclr, 0x8123456789abcdef, 31, 0x8123456709abcdef)
@@ -481,6 +492,7 @@ main:
     TWO(bclr, 1, -1, 1)
 
     CASE("bext")
+    TWO(bext, 1, 32, 0)
     TWO(bext, 0x8123456789abcdef, 0, 1)
     TWO(bext, 0x8123456789abcdef, 1, 1)
     TWO(bext, 0x8123456789abcdef, 31, 1)
@@ -490,6 +502,7 @@ main:
     TWO(bext, 1, -1, 0)
 
     CASE("binv")
+    TWO(binv, 1, 32, 0x100000001)
     TWO(binv, 0x8123456789abcdef, 0, 0x8123456789abcdee)
     TWO(binv, 0x8123456789abcdef, 1, 0x8123456789abcded)
     TWO(binv, 0x8123456789abcdef, 31, 0x8123456709abcdef)
@@ -499,6 +512,7 @@ main:
     TWO(binv, 1, -1, 0x8000000000000001)
 
     CASE("bset")
+    TWO(bset, 1, 32, 0x100000001)
     TWO(bset, 0x8123456789abcdef, 0, 0x8123456789abcdef)
     TWO(bset, 0x8123456789abcdef, 1, 0x8123456789abcdef)
     TWO(bset, 0x8123456789abcdef, 31, 0x8123456789abcdef)
@@ -555,6 +569,7 @@ main:
     IMMEDIATE(addiw, 0x7fffffff, 1, 0xffffffff80000000)
 
     CASE("slli")
+    IMMEDIATE(slli, 1, 32, 0x100000000)
     IMMEDIATE(slli, 0x8123456789abcdef, 0, 0x8123456789abcdef)
     IMMEDIATE(slli, 0x8123456789abcdef, 1, 0x2468acf13579bde)
     IMMEDIATE(slli, 0x8123456789abcdef, 32, 0x89abcdef00000000)
@@ -562,6 +577,7 @@ main:
     IMMEDIATE(slli, 1, 63, 0x8000000000000000)
 
     CASE("srli")
+    IMMEDIATE(srli, 1, 32, 0)
     IMMEDIATE(srli, 0x8123456789abcdef, 0, 0x8123456789abcdef)
     IMMEDIATE(srli, 0x8123456789abcdef, 1, 0x4091a2b3c4d5e6f7)
     IMMEDIATE(srli, 0x8123456789abcdef, 32, 0x81234567)
@@ -569,6 +585,7 @@ main:
     IMMEDIATE(srli, 1, 63, 0)
 
     CASE("srai")
+    IMMEDIATE(srai, 1, 32, 0)
     IMMEDIATE(srai, 0x8123456789abcdef, 0, 0x8123456789abcdef)
     IMMEDIATE(srai, 0x8123456789abcdef, 1, 0xc091a2b3c4d5e6f7)
     IMMEDIATE(srai, 0x8123456789abcdef, 32, 0xffffffff81234567)
@@ -576,6 +593,7 @@ main:
     IMMEDIATE(srai, 1, 63, 0)
 
     CASE("rori")
+    IMMEDIATE(rori, 1, 32, 0x100000000)
     IMMEDIATE(rori, 0x8123456789abcdef, 0, 0x8123456789abcdef)
     IMMEDIATE(rori, 0x8123456789abcdef, 1, 0xc091a2b3c4d5e6f7)
     IMMEDIATE(rori, 0x8123456789abcdef, 32, 0x89abcdef81234567)
@@ -583,6 +601,7 @@ main:
     IMMEDIATE(rori, 1, 63, 2)
 
     CASE("slli.uw")
+    IMMEDIATE(slli.uw, 1, 32, 0x100000000)
     IMMEDIATE(slli.uw, 0x8123456789abcdef, 0, 0x89abcdef)
     IMMEDIATE(slli.uw, 0x8123456789abcdef, 1, 0x113579bde)
     IMMEDIATE(slli.uw, 0x8123456789abcdef, 32, 0x89abcdef00000000)
@@ -590,6 +609,7 @@ main:
     IMMEDIATE(slli.uw, 1, 63, 0x8000000000000000)
 
     CASE("bclri")
+    IMMEDIATE(bclri, 1, 32, 1)
     IMMEDIATE(bclri, 0x8123456789abcdef, 0, 0x8123456789abcdee)
     IMMEDIATE(bclri, 0x8123456789abcdef, 1, 0x8123456789abcded)
     IMMEDIATE(bclri, 0x8123456789abcdef, 32, 0x8123456689abcdef)
@@ -597,6 +617,7 @@ main:
     IMMEDIATE(bclri, 1, 63, 1)
 
     CASE("bexti")
+    IMMEDIATE(bexti, 1, 32, 0)
     IMMEDIATE(bexti, 0x8123456789abcdef, 0, 1)
     IMMEDIATE(bexti, 0x8123456789abcdef, 1, 1)
     IMMEDIATE(bexti, 0x8123456789abcdef, 32, 1)
@@ -604,6 +625,7 @@ main:
     IMMEDIATE(bexti, 1, 63, 0)
 
     CASE("binvi")
+    IMMEDIATE(binvi, 1, 32, 0x100000001)
     IMMEDIATE(binvi, 0x8123456789abcdef, 0, 0x8123456789abcdee)
     IMMEDIATE(binvi, 0x8123456789abcdef, 1, 0x8123456789abcded)
     IMMEDIATE(binvi, 0x8123456789abcdef, 32, 0x8123456689abcdef)
@@ -611,6 +633,7 @@ main:
     IMMEDIATE(binvi, 1, 63, 0x8000000000000001)
 
     CASE("bseti")
+    IMMEDIATE(bseti, 1, 32, 0x100000001)
     IMMEDIATE(bseti, 0x8123456789abcdef, 0, 0x8123456789abcdef)
     IMMEDIATE(bseti, 0x8123456789abcdef, 1, 0x8123456789abcdef)
     IMMEDIATE(bseti, 0x8123456789abcdef, 32, 0x8123456789abcdef)

@@ -356,6 +356,15 @@ main:
     ld      a5, 24(t0)
     CHECK_EQUAL(a5, a4)
 
+    CASE("what lies beside the upper half is not sign-extended either")
+    li      a3, (1 << 38) + PAGE(1)
+    EXPECT(LOAD_PAGE, ld a5, 24(a3))
+    CHECK(s3, (1 << 38) + PAGE(1) + 24)
+    li      a3, -(1 << 39) + (1 << 30) + PAGE(1)
+    EXPECT(LOAD_PAGE, ld a5, 24(a3))
+    li      a3, (1 << 39) - (1 << 30) + PAGE(1)
+    EXPECT(STORE_PAGE, sd a5, 24(a3))
+
     CASE("superpages of 2 MiB")
     ENTRY_BITS(middle, 1, RAM_BASE >> 2 | V | R | W)
     sfence.vma
@@ -699,6 +708,42 @@ main:
     ld      a6, 64(a5)
     CHECK_EQUAL(a6, a4)
 
+    CASE("a table of all address spaces")
+    // What a walk through a global entry has found is found in every address space until a fence.
+    ENTRY(low, 1, page_1, V | R | W)
+    ENTRY(low_2, 1, page_2, V | R | W)
+    ENTRY(middle, 0, low, V | G)
+    sfence.vma
+    ld      a6, 64(a5)
+    CHECK_EQUAL(a6, a3)
+    csrw    satp, s10
+    ld      a6, 64(a5)
+    CHECK_EQUAL(a6, a3)
+    sfence.vma
+    ld      a6, 64(a5)
+    CHECK_EQUAL(a6, a4)
+    csrw    satp, s11
+    ENTRY(middle, 0, low, V)
+    ENTRY(low, 1, page_2, V | R | W | G)
+    sfence.vma
+
+    CASE("a fence for one address space leaves what belongs to all")
+    ld      a6, 64(a5)
+    CHECK_EQUAL(a6, a4)
+    ENTRY(low, 1, page_1, V | R | W | G)
+    li      t0, 0
+    sfence.vma zero, t0
+    ld      a6, 64(a5)
+    CHECK_EQUAL(a6, a4)
+    sfence.vma a5, t0
+    ld      a6, 64(a5)
+    CHECK_EQUAL(a6, a4)
+    sfence.vma a5
+    ld      a6, 64(a5)
+    CHECK_EQUAL(a6, a3)
+    ENTRY(low, 1, page_2, V | R | W | G)
+    sfence.vma
+
     CASE("bare addresses again")
     csrw    satp, zero
     la      t0, page_2
@@ -740,6 +785,47 @@ main:
     jalr    a5
     CHECK(a0, 3)
 
+    CASE("the page under the program is exchanged")
+    // page_1 writes the entry, fences and goes on, in page_2 from there.
+    la      t0, page_1
+    la      t1, exchange
+    la      t2, exchange_end
+1:  lw      t3, 0(t1)
+    sw      t3, 0(t0)
+    addi    t0, t0, 4
+    addi    t1, t1, 4
+    bne     t1, t2, 1b
+    la      t0, page_2
+    li      t1, 0x00000013                  // nop
+    sw      t1, 0(t0)
+    sw      t1, 4(t0)
+    li      t1, 0x00200513                  // li a0, 2
+    sw      t1, 8(t0)
+    li      t1, 0x00008067
+    sw      t1, 12(t0)
+    fence.i
+    ENTRY(low, 1, page_2, V | X)
+    la      t0, low
+    ld      t3, 8(t0)
+    ENTRY(low, 1, page_1, V | X)
+    la      t0, low
+    sfence.vma
+    jalr    a5
+    CHECK(a0, 2)
+
+    CASE("the address space under the program is exchanged")
+    ENTRY(low, 1, page_1, V | X)
+    ENTRY(low_2, 1, page_2, V | X)
+    la      t0, page_1
+    li      t1, 0x180d1073                  // csrw satp, s10
+    sw      t1, 4(t0)
+    fence.i
+    sfence.vma
+    la      t0, scratch
+    jalr    a5
+    csrw    satp, s11
+    CHECK(a0, 2)
+
     CASE("what user mode may not fetch")
     ENTRY(low, 1, page_2, V | X)
     sfence.vma
@@ -754,6 +840,14 @@ main:
 
     csrw    satp, zero
     DONE
+
+// Goes to the beginning of a page: t3 is written to the entry of that page in the table at t0.
+exchange:
+    sd      t3, 8(t0)
+    sfence.vma
+    li      a0, 1
+    ret
+exchange_end:
 
 // Loads, stores and fetches at page 1; s7, s8 and s9 are the causes, zero where nothing trapped.
 try:
@@ -812,3 +906,4 @@ middle_2:   .zero 4096
 low_2:      .zero 4096
 page_1:     .zero 4096
 page_2:     .zero 4096
+scratch:    .zero 64

@@ -172,6 +172,12 @@ main:
 1:  CHECK_TRAP(FETCH_ACCESS, NOWHERE)
     CHECK_ADDRESS(ra, 2b)
 
+    // Odd, it is made even before it is fetched.
+    la      s1, 1f
+    jalr    ra, 1(a0)
+1:  CHECK_TRAP(FETCH_ACCESS, NOWHERE)
+    CHECK(s4, NOWHERE)
+
     CASE("an odd address of a jump is made even")
     la      a0, 1f
     jalr    ra, 1(a0)
@@ -205,6 +211,17 @@ main:
     EXPECT(LOAD_ACCESS, lbu a2, 0(a0))
     CHECK(s3, RAM_END)
     EXPECT(STORE_ACCESS, sb a2, 0(a0))
+    CHECK(s3, RAM_END)
+
+    CASE("an access that ends behind memory")
+    li      a0, RAM_END
+    EXPECT(LOAD_ACCESS, ld a2, -4(a0))
+    CHECK(s3, RAM_END)
+    EXPECT(STORE_ACCESS, sd zero, -4(a0))
+    CHECK(s3, RAM_END)
+    ld      a2, -8(a0)
+    CHECK(a2, 0x1122334455667788)
+    EXPECT(LOAD_ACCESS, lhu a2, -1(a0))
     CHECK(s3, RAM_END)
 
     CASE("an instruction that ends behind memory")

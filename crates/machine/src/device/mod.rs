@@ -33,6 +33,16 @@ pub enum Said {
     Frame(Vec<u8>),
 }
 
+impl Said {
+    /// A frame has a length that frames can have.
+    pub(crate) fn is_sound(&self) -> bool {
+        match self {
+            Self::Console(_) => true,
+            Self::Frame(frame) => virtio::net::FRAME_BYTES.contains(&frame.len()),
+        }
+    }
+}
+
 /// What a device may use while it handles an access or an event.
 #[derive(Debug)]
 pub struct Cx<'a> {

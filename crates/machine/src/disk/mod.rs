@@ -5,13 +5,14 @@
 
 mod commit;
 mod overlay;
-#[cfg(test)]
+#[cfg(any(test, feature = "fuzz"))]
+#[cfg_attr(not(test), allow(dead_code, reason = "the fuzz targets use some of it"))]
 mod ram;
 
 pub use commit::commit;
 pub use overlay::{BLOCK_BYTES, Base, Overlay, hash_file};
 
-#[cfg(test)]
+#[cfg(any(test, feature = "fuzz"))]
 pub(crate) use ram::RamDisk;
 
 use std::io;

@@ -6,7 +6,8 @@ use crate::hart::lookaside::{Context, FetchAside, LookAside, SPACES};
 use crate::hart::registers::Registers;
 use crate::hart::tlb::{Saved, Tlb};
 use crate::hart::{Hart, Latch, Privilege, code::StraddlePage};
-use crate::memory::PAGE_BYTES;
+use crate::memory::{Memory, PAGE_BYTES};
+use gapless_log::Position;
 use serde::{Deserialize, Serialize};
 
 /// Everything architectural but the reservation, which memory keeps.
@@ -45,7 +46,8 @@ impl State {
     fn is_valid(&self) -> bool {
         let latch = self.latch.is_none_or(|latch| latch.page % PAGE_BYTES == 0 && latch.physical % PAGE_BYTES == 0);
         let (pc, zero) = (self.pc.is_multiple_of(2), self.x[0] == 0);
-        latch && pc && zero && self.traps <= self.position && self.line.slope != 0 && csr::are_valid(&self.csrs)
+        let line = self.line.is_sound(Position(self.position));
+        latch && pc && zero && line && self.traps <= self.position && csr::are_valid(&self.csrs)
     }
 }
 
@@ -97,6 +99,11 @@ impl Hart {
             tlb: self.tlb.save(),
         };
         postcard::to_stdvec(&state).expect("a state is plain data")
+    }
+
+    /// Could it have run with this memory?
+    pub(crate) fn fits(&self, memory: &Memory) -> bool {
+        self.latch.is_none_or(|latch| memory.page_of(latch.physical).is_some())
     }
 
     /// From [`Hart::save`]; none if these bytes are no hart's.

@@ -1,4 +1,4 @@
-//! The smallest computer that has the hart in it: memory, an interrupt line, and nobody behind the SBI but the test.
+//! The smallest computer that has the hart in it: memory, one device, an interrupt line, and nobody behind the SBI but the test.
 
 use gapless_log::Position;
 use gapless_machine::hart::{AccessFault, Bus, Exit, Hart};
@@ -7,11 +7,29 @@ use gapless_machine::{GuestAddr, Memory, RAM_BASE};
 /// Bytes of its memory.
 pub const RAM_BYTES: u64 = 16 << 20;
 
+/// A device: some bytes that remember.
+const DEVICE: u64 = 0x1000_0000;
+const DEVICE_BYTES: usize = 16;
+/// A store from here on ends the step.
+const ENDS_STEP: usize = 8;
+
 /// What is around the hart.
 pub struct Board {
     memory: Memory,
+    device: [u8; DEVICE_BYTES],
+    /// The device has something to say.
+    pub wants_end: bool,
     /// The line of the interrupt controller.
     pub external: bool,
+}
+
+impl Board {
+    /// The device's bytes of an aligned access.
+    fn device(&mut self, at: u64, width: u8) -> Result<&mut [u8], AccessFault> {
+        assert!(at.is_multiple_of(width.into()), "{width} bytes at {at:#x}");
+        let offset = at.checked_sub(DEVICE).ok_or(AccessFault)? as usize;
+        self.device.get_mut(offset..offset + usize::from(width)).ok_or(AccessFault)
+    }
 }
 
 impl Bus for Board {
@@ -19,12 +37,16 @@ impl Bus for Board {
         &mut self.memory
     }
 
-    fn load(&mut self, _at: u64, _width: u8, _when: Position) -> Result<u64, AccessFault> {
-        Err(AccessFault)
+    fn load(&mut self, at: u64, width: u8, _when: Position) -> Result<u64, AccessFault> {
+        let mut value = [0; 8];
+        value[..usize::from(width)].copy_from_slice(self.device(at, width)?);
+        Ok(u64::from_le_bytes(value))
     }
 
-    fn store(&mut self, _at: u64, _width: u8, _value: u64, _when: Position) -> Result<(), AccessFault> {
-        Err(AccessFault)
+    fn store(&mut self, at: u64, width: u8, value: u64, _when: Position) -> Result<(), AccessFault> {
+        self.device(at, width)?.copy_from_slice(&value.to_le_bytes()[..usize::from(width)]);
+        self.wants_end |= at >= DEVICE + ENDS_STEP as u64;
+        Ok(())
     }
 
     fn external_interrupt(&self) -> bool {
@@ -32,7 +54,7 @@ impl Bus for Board {
     }
 
     fn wants_end(&self) -> bool {
-        false
+        self.wants_end
     }
 }
 
@@ -50,7 +72,7 @@ impl Computer {
         let memory = Memory::new(RAM_BYTES).expect("16 MiB can be had");
         let mut hart = Hart::new();
         hart.start(RAM_BASE, 0, 0);
-        Self { hart, board: Board { memory, external: false } }
+        Self { hart, board: Board { memory, device: [0; DEVICE_BYTES], wants_end: false, external: false } }
     }
 
     /// Puts bytes into memory.

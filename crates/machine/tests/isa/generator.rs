@@ -12,8 +12,8 @@ use std::collections::BTreeSet;
 
 /// Where the code lies; it begins somewhere in the first page.
 pub const CODE: u64 = 0x8010_0000;
-/// Where the data lies: scratch memory, then the registers.
-pub const DATA: u64 = 0x8020_0000;
+/// Where the data lies: scratch memory, whose middle is the border of two pages, then the registers.
+pub const DATA: u64 = 0x8020_0800;
 /// Bytes of scratch memory.
 pub const SCRATCH_BYTES: u64 = 4096;
 /// Bytes of 32 integer registers, 32 floating-point registers and `fcsr`.

@@ -1,12 +1,12 @@
 //! The other computer: Debian's `qemu-riscv64-static`, which runs a program as a Linux process.
 
-use super::generator::{CODE, DATA, Program};
+use super::generator::{DATA, Program};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 const QEMU: &str = "qemu-riscv64-static";
 const CPU: &str = "rv64,zba=true,zbb=true,zbs=true";
-const PAGE: usize = 4096;
+const PAGE: u64 = 4096;
 
 /// What a program prints there.
 pub fn run(program: &Program, dir: &Path) -> Vec<u8> {
@@ -32,10 +32,8 @@ fn elf(program: &Program) -> Vec<u8> {
     const EXECUTE: u32 = 1;
     const WRITE: u32 = 2;
     const READ: u32 = 4;
-    let mut code = vec![0; program.offset as usize];
-    code.extend(program.code());
-    code.resize(code.len().next_multiple_of(PAGE), 0);
-    let segments = [(READ | EXECUTE, CODE, &code), (READ | WRITE, DATA, &program.data)];
+    let segments = [(READ | EXECUTE, program.entry(), &program.code()), (READ | WRITE, DATA, &program.data)]
+        .map(|(flags, address, bytes)| (flags, address & !(PAGE - 1), whole_pages(address, bytes)));
 
     let mut file = Vec::new();
     file.extend(b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0");
@@ -62,28 +60,26 @@ fn elf(program: &Program) -> Vec<u8> {
     ] {
         put(value, bytes);
     }
-    let mut at = PAGE as u64;
-    for (flags, address, bytes) in segments {
+    let mut at = PAGE;
+    for (flags, address, bytes) in &segments {
         const LOAD: u64 = 1;
         let len = bytes.len() as u64;
-        let header = [
-            (LOAD, 4),
-            (u64::from(flags), 4),
-            (at, 8),
-            (address, 8),
-            (address, 8),
-            (len, 8),
-            (len, 8),
-            (PAGE as u64, 8),
-        ];
+        let header =
+            [(LOAD, 4), (u64::from(*flags), 4), (at, 8), (*address, 8), (*address, 8), (len, 8), (len, 8), (PAGE, 8)];
         for (value, bytes) in header {
             put(value, bytes);
         }
-        at += len.next_multiple_of(PAGE as u64);
+        at += len;
     }
-    for (_, _, bytes) in segments {
-        file.resize(file.len().next_multiple_of(PAGE), 0);
-        file.extend(bytes);
-    }
+    file.resize(PAGE as usize, 0);
+    file.extend(segments.into_iter().flat_map(|(_, _, bytes)| bytes));
     file
+}
+
+/// The pages that hold these bytes at an address.
+fn whole_pages(address: u64, bytes: &[u8]) -> Vec<u8> {
+    let mut pages = vec![0; (address % PAGE) as usize];
+    pages.extend(bytes);
+    pages.resize(pages.len().next_multiple_of(PAGE as usize), 0);
+    pages
 }

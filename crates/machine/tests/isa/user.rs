@@ -5,15 +5,32 @@ use super::dice::Dice;
 use super::encode::{self, Csr, ECALL, Operands, SRET};
 use super::generator::{CODE, DATA, Program, SYS_EXIT, SYS_WRITE};
 use gapless_machine::RAM_BASE;
-use gapless_machine::hart::Exit;
+use gapless_machine::hart::{Exit, Hart};
 
 /// Whether addresses are translated.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Translation {
     /// They are physical.
     Bare,
-    /// Pages of 4 KiB, accessed and dirty bits clear at first.
+    /// Pages of 4 KiB, not in the order of their addresses, accessed and dirty bits clear at first.
     Sv39,
+}
+
+impl Translation {
+    /// Where a byte of the program is.
+    fn physical(self, at: u64) -> u64 {
+        match self {
+            Translation::Bare => at,
+            Translation::Sv39 => at ^ PAGE,
+        }
+    }
+
+    /// A range of the program's addresses, cut at the borders of pages.
+    fn pieces(self, at: u64, bytes: u64) -> impl Iterator<Item = (u64, u64)> {
+        let end = at + bytes;
+        let pages = (at / PAGE..end.div_ceil(PAGE)).map(move |page| (at.max(page * PAGE), end.min((page + 1) * PAGE)));
+        pages.map(move |(from, to)| (self.physical(from), to - from))
+    }
 }
 
 /// How far the hart is told to run at a time.
@@ -21,7 +38,7 @@ pub enum Translation {
 pub enum Slices {
     /// To the end.
     One,
-    /// Lengths from a seed.
+    /// Lengths from a seed; between two, it may be saved and loaded.
     Many(u64),
 }
 
@@ -39,6 +56,7 @@ const POSITIONS_MAX: u64 = 1 << 20;
 const HANDLER: u64 = RAM_BASE + 0x100;
 const CSR_VALUES: u64 = RAM_BASE + 0x200;
 const ROOT: u64 = 0x8030_0000;
+const PAGE: u64 = 4096;
 /// A system call that no program makes: an exception that is none.
 const SYS_TRAPPED: u64 = 1000;
 
@@ -55,8 +73,14 @@ mod csr {
 /// Runs a program to its exit; an error tells what it did instead.
 pub fn run(program: &Program, translation: Translation, slices: Slices) -> Result<Outcome, String> {
     let mut computer = Computer::new();
-    computer.write(program.entry(), &program.code());
-    computer.write(DATA, &program.data);
+    for (at, bytes) in [(program.entry(), &program.code()), (DATA, &program.data)] {
+        let mut rest = bytes.as_slice();
+        for (at, bytes) in translation.pieces(at, bytes.len() as u64) {
+            let piece;
+            (piece, rest) = rest.split_at(bytes as usize);
+            computer.write(at, piece);
+        }
+    }
     supervise(&mut computer, program.entry(), translation);
     let mut dice = Dice::new(match slices {
         Slices::One => 0,
@@ -64,7 +88,13 @@ pub fn run(program: &Program, translation: Translation, slices: Slices) -> Resul
     });
     let mut printed = Vec::new();
     while computer.hart.position().0 < POSITIONS_MAX {
-        let positions = if slices == Slices::One { POSITIONS_MAX } else { 1 + dice.below(50) };
+        let mut positions = POSITIONS_MAX;
+        if slices != Slices::One {
+            positions = 1 + dice.below(50);
+            if dice.once_in(30) {
+                computer.hart = Hart::load(&computer.hart.save()).expect("a hart that was saved can be loaded");
+            }
+        }
         match computer.run(positions) {
             Exit::Limit => continue,
             Exit::Sbi => {}
@@ -73,7 +103,8 @@ pub fn run(program: &Program, translation: Translation, slices: Slices) -> Resul
         let x = &computer.hart.x;
         match x[17] {
             SYS_WRITE => {
-                printed.extend(computer.read(x[11], x[12]));
+                let pieces = translation.pieces(x[11], x[12]);
+                printed.extend(pieces.flat_map(|(at, bytes)| computer.read(at, bytes)));
                 computer.hart.sbi_return(0, 0);
             }
             SYS_EXIT => return Ok(Outcome { printed, position: computer.hart.position().0 }),
@@ -129,14 +160,13 @@ fn supervise(computer: &mut Computer, entry: u64, translation: Translation) {
     }
 }
 
-/// Maps the program's pages to themselves; gives satp.
+/// Maps the program's pages; gives satp.
 fn map(computer: &mut Computer) -> u64 {
     const V: u64 = 1 << 0;
     const R: u64 = 1 << 1;
     const W: u64 = 1 << 2;
     const X: u64 = 1 << 3;
     const U: u64 = 1 << 4;
-    const PAGE: u64 = 4096;
     const SV39: u64 = 8 << 60;
     let [middle, low, high] = [ROOT + PAGE, ROOT + 2 * PAGE, ROOT + 3 * PAGE];
     let mut entry = |table: u64, index: u64, to: u64, flags: u64| {
@@ -147,8 +177,10 @@ fn map(computer: &mut Computer) -> u64 {
     entry(middle, 1, high, 0);
     entry(low, 0, RAM_BASE, R | X);
     for page in 0..8 {
-        entry(low, (CODE >> 12 & 511) + page, CODE + page * PAGE, R | X | U);
-        entry(high, (DATA >> 12 & 511) + page, DATA + page * PAGE, R | W | U);
+        for (table, at, flags) in [(low, CODE, R | X | U), (high, DATA, R | W | U)] {
+            let at = (at & !(PAGE - 1)) + page * PAGE;
+            entry(table, at >> 12 & 511, Translation::Sv39.physical(at), flags);
+        }
     }
     SV39 | ROOT >> 12
 }

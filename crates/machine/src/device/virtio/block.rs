@@ -4,8 +4,9 @@
 //! that time the device itself copies the data and gives the buffer back, however early or late the host was. What the guest asks wrongly is answered
 //! with an I/O error; an I/O error of the host is none of the guest's business and stops this side.
 
-use super::queue::{Broken, Chain, Queue, Segment, gather, scatter, total};
+use super::queue::{Broken, CHAIN_DESCRIPTORS_MAX, Chain, Queue, Segment, gather, scatter, total};
 use super::{Function, Mmio};
+use crate::clock::TIME_NANOS_MAX;
 use crate::device::Cx;
 use crate::disk::{Request, SECTOR_BYTES, Storage};
 use gapless_log::{Digest, chain};
@@ -20,7 +21,14 @@ const SEGMENTS_MAX: u32 = 254;
 /// Data of one request.
 const REQUEST_BYTES_MAX: u64 = SEGMENTS_MAX as u64 * SEGMENT_BYTES_MAX as u64;
 /// Data of all pending requests; what does not fit waits in the ring.
-const PENDING_BYTES_MAX: u64 = 64 << 20;
+pub(crate) const PENDING_BYTES_MAX: u64 = 64 << 20;
+/// Pending requests: a driver that keeps to the protocol never has more than the queue has descriptors. What is more waits in the ring.
+const PENDING_MAX: usize = QUEUE_SIZE as usize;
+const QUEUE_SIZE: u16 = 256;
+
+/// No clock gets to this time, and no disk to this number of requests.
+const DUE_NANOS_MAX: u64 = 2 * TIME_NANOS_MAX;
+const IDS_MAX: u64 = 1 << 60;
 
 const READ_OR_WRITE_NANOS: u64 = 60_000;
 /// One byte a nanosecond: 1 GB/s.
@@ -72,6 +80,16 @@ struct Pending {
 }
 
 impl Pending {
+    /// Could it have been taken, with its answer known since?
+    fn is_sound(&self, next_id: u64) -> bool {
+        let data = |answer: &Answer| answer.data.len() as u64 <= REQUEST_BYTES_MAX;
+        self.id < next_id
+            && self.writable.len() <= CHAIN_DESCRIPTORS_MAX as usize
+            && self.bytes <= REQUEST_BYTES_MAX
+            && self.due <= DUE_NANOS_MAX
+            && self.answer.as_ref().is_some_and(data)
+    }
+
     /// Waits for the answer if need be.
     fn settle(&mut self, storage: &mut dyn Storage) -> io::Result<()> {
         if self.answer.is_none() {
@@ -131,7 +149,12 @@ impl Block {
     pub(crate) fn is_sound(&self, storage: &dyn Storage) -> bool {
         self.sectors == storage.bytes() / SECTOR_BYTES
             && self.read_only == storage.read_only()
-            && self.pending.iter().all(|pending| pending.answer.is_some())
+            && self.next_id <= IDS_MAX
+            && self.last_due <= DUE_NANOS_MAX
+            && self.pending.len() <= PENDING_MAX
+            && self.pending.iter().all(|pending| pending.is_sound(self.next_id))
+            && self.pending.iter().zip(self.pending.iter().skip(1)).all(|(a, b)| a.id < b.id && a.due <= b.due)
+            && self.pending_bytes() <= PENDING_BYTES_MAX
     }
 
     fn pending_bytes(&self) -> u64 {
@@ -142,7 +165,7 @@ impl Block {
     fn take(&mut self, queue: &mut Queue, cx: &mut Cx<'_>) -> Result<(), Broken> {
         let mut bytes = self.pending_bytes();
         for _ in 0..queue.waiting(cx.memory)? {
-            if bytes + REQUEST_BYTES_MAX > PENDING_BYTES_MAX {
+            if self.pending.len() >= PENDING_MAX || bytes + REQUEST_BYTES_MAX > PENDING_BYTES_MAX {
                 break;
             }
             let Some(chain) = queue.pop(cx.memory)? else { break };
@@ -278,7 +301,7 @@ fn finish(pending: &Pending, queue: &mut Queue, cx: &mut Cx<'_>) -> Result<(), B
 
 impl Function for Block {
     const ID: u32 = 2;
-    const QUEUES: &'static [u16] = &[256];
+    const QUEUES: &'static [u16] = &[QUEUE_SIZE];
 
     fn features(&self) -> u64 {
         let read_only = if self.read_only { feature::RO } else { 0 };
@@ -519,6 +542,21 @@ mod tests {
         let due = driver.board.next_deadline().block.unwrap();
         assert!(driver.board.tick(gapless_log::Position(due)).is_err());
         assert_eq!(driver.used(0), []);
+    }
+
+    #[test]
+    fn a_guest_that_asks_without_end_waits() {
+        let mut driver = driver(0);
+        driver.header(kind::FLUSH, 0);
+        let flush = [Out(HEADER, 16), In(STATUS, 1)];
+        driver.add(0, &flush);
+        for _ in 0..100 {
+            // The same descriptors again and again, before any of them was given back.
+            (0..SIZE).for_each(|_| driver.make_available(0, 0));
+            driver.kick(0);
+        }
+        let pending = driver.board.block(0).pending.len();
+        assert!(pending <= PENDING_MAX, "{pending} requests are pending");
     }
 
     #[test]

@@ -7,10 +7,12 @@ pub mod block;
 pub mod net;
 pub mod queue;
 pub mod rng;
-#[cfg(test)]
+#[cfg(any(test, feature = "fuzz"))]
+#[cfg_attr(not(test), allow(dead_code, reason = "the fuzz targets use some of it"))]
 pub(crate) mod testing;
 
 use super::{AccessFault, Cx, Device};
+use crate::memory::Memory;
 use queue::{Accepted, Broken, Queue};
 use serde::{Deserialize, Serialize};
 
@@ -121,9 +123,9 @@ impl<F: Function> Mmio<F> {
     }
 
     /// Is this a state that the transport can be in?
-    pub(crate) fn is_sound(&self) -> bool {
+    pub(crate) fn is_sound(&self, memory: &Memory) -> bool {
         self.queues.len() == F::QUEUES.len()
-            && self.queues.iter().zip(F::QUEUES).all(|(queue, &size_max)| queue.is_sound(size_max))
+            && self.queues.iter().zip(F::QUEUES).all(|(queue, &size_max)| queue.is_sound(size_max, memory))
     }
 
     /// The driver runs and has broken nothing.

@@ -14,6 +14,8 @@ use serde::{Deserialize, Serialize};
 pub const HEADER_BYTES: usize = 12;
 /// Longest frame with its header: 64 KiB of IP under Ethernet with one VLAN tag.
 pub const FRAME_BYTES_MAX: usize = HEADER_BYTES + 18 + 65_535;
+/// Lengths that a frame can have.
+pub const FRAME_BYTES: std::ops::RangeInclusive<usize> = HEADER_BYTES..=FRAME_BYTES_MAX;
 
 /// Where the header counts the buffers of a received frame (u16).
 const NUM_BUFFERS: usize = 10;
@@ -115,10 +117,8 @@ impl Net {
 /// Takes one frame out of its buffer.
 fn frame(chain: &Chain, cx: &Cx<'_>) -> Result<Vec<u8>, Broken> {
     let bytes = total(&chain.readable);
-    if bytes < HEADER_BYTES as u64 || bytes > FRAME_BYTES_MAX as u64 {
-        return Err(Broken);
-    }
-    let mut frame = vec![0; bytes as usize];
+    let bytes = usize::try_from(bytes).ok().filter(|bytes| FRAME_BYTES.contains(bytes)).ok_or(Broken)?;
+    let mut frame = vec![0; bytes];
     gather(cx.memory, &chain.readable, 0, &mut frame)?;
     Ok(frame)
 }
@@ -163,7 +163,7 @@ impl Function for Net {
 impl Mmio<Net> {
     /// Places a frame with its header into the guest's buffers. False: there is no room now; offer it again later.
     pub fn receive(&mut self, frame: &[u8], cx: &mut Cx<'_>) -> bool {
-        assert!((HEADER_BYTES..=FRAME_BYTES_MAX).contains(&frame.len()), "a frame of {} bytes", frame.len());
+        assert!(FRAME_BYTES.contains(&frame.len()), "a frame of {} bytes", frame.len());
         let placed = self.work(RECEIVE, cx, |net, queue, cx| net.place(frame, queue, cx));
         !matches!(placed, None | Some(Placed::NoRoom))
     }
@@ -206,9 +206,9 @@ mod tests {
                 rest => driver.add_indirect(TX, &[header, Piece::Out(at + 12, rest)]),
             };
         }
-        assert!(!driver.board.wants_end());
+        assert!(!driver.board.take_urgent());
         driver.kick(TRANSMIT as u32);
-        assert!(driver.board.wants_end());
+        assert!(driver.board.wants_end() && driver.board.take_urgent());
         assert_eq!(driver.frames(), frames);
         assert!(!driver.board.wants_end());
         assert_eq!(driver.used(TX).len(), 3);

@@ -146,12 +146,20 @@ impl Queue {
     }
 
     /// Is this a state that a queue of `size_max` descriptors can be in?
-    pub(crate) fn is_sound(&self, size_max: u16) -> bool {
-        self.size_max == size_max && (!self.ready || self.has_valid_size())
+    pub(crate) fn is_sound(&self, size_max: u16, memory: &Memory) -> bool {
+        self.size_max == size_max && (!self.ready || self.can_start(memory))
     }
 
-    fn has_valid_size(&self) -> bool {
-        self.size.is_power_of_two() && self.size <= self.size_max
+    /// The size is one that there is, and the rings lie in memory.
+    fn can_start(&self, memory: &Memory) -> bool {
+        let (size, rings) = (u64::from(self.size), self.rings);
+        let places = [
+            (rings.descriptors, 16, DESCRIPTOR_BYTES * size),
+            (rings.available, 2, 6 + 2 * size),
+            (rings.used, 4, 6 + 8 * size),
+        ];
+        let placed = places.iter().all(|&(at, align, bytes)| at % align == 0 && in_memory(memory, at, bytes));
+        self.size.is_power_of_two() && self.size <= self.size_max && placed
     }
 
     /// The driver chooses a size; what it may not choose is told by [`Queue::start`].
@@ -168,16 +176,7 @@ impl Queue {
 
     /// The driver says that the queue is ready.
     pub fn start(&mut self, memory: &Memory, accepted: Accepted) -> Result<(), Broken> {
-        if !self.has_valid_size() {
-            return Err(Broken);
-        }
-        let (size, rings) = (u64::from(self.size), self.rings);
-        let places = [
-            (rings.descriptors, 16, DESCRIPTOR_BYTES * size),
-            (rings.available, 2, 6 + 2 * size),
-            (rings.used, 4, 6 + 8 * size),
-        ];
-        if places.iter().any(|&(at, align, bytes)| at % align != 0 || !in_memory(memory, at, bytes)) {
+        if !self.can_start(memory) {
             return Err(Broken);
         }
         *self = Self { ready: true, accepted, ..self.clone().stopped() };

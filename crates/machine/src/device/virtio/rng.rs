@@ -10,7 +10,7 @@ use rand_chacha::rand_core::{RngCore, SeedableRng};
 use serde::{Deserialize, Serialize};
 
 /// Bytes given into one buffer at most.
-const BYTES_MAX: u64 = 4096;
+const BYTES_MAX: u64 = 1024;
 const WORD_BYTES: u64 = 4;
 
 /// The source.
@@ -39,7 +39,7 @@ impl Rng {
 
 impl Function for Rng {
     const ID: u32 = 4;
-    const QUEUES: &'static [u16] = &[64];
+    const QUEUES: &'static [u16] = &[16];
 
     fn features(&self) -> u64 {
         0
