@@ -15,8 +15,8 @@ impl Computer {
     /// A new machine, switched on and before its first instruction. Files of its own go below `dir`.
     pub fn boot(boot: Boot, dir: &Path) -> Result<Self> {
         boot.check()?;
-        let medium =
-            Medium { kernel: read(&boot.kernel)?, initrd: boot.initrd.as_deref().map_or(Ok(Vec::new()), read)? };
+        let initrd = boot.initrd.as_deref().map(|path| read("reading the initial RAM disk", path)).transpose()?;
+        let medium = Medium { kernel: read("reading the kernel", &boot.kernel)?, initrd: initrd.unwrap_or_default() };
         let disks = boot.disks.iter().map(disk).collect::<Result<Vec<_>>>()?;
         let wall = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         let setup = Setup {
@@ -69,10 +69,11 @@ impl Computer {
     }
 }
 
-fn read(path: &Path) -> Result<Vec<u8>> {
+fn read(doing: &'static str, path: &Path) -> Result<Vec<u8>> {
+    let failed = |e| Error::io(doing, path, e);
     let mut bytes = Vec::new();
-    let file = std::fs::File::open(path).map_err(|e| Error::io("opening", path, e))?;
-    file.take(IMAGE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(|e| Error::io("reading", path, e))?;
+    let file = std::fs::File::open(path).map_err(failed)?;
+    file.take(IMAGE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(failed)?;
     if bytes.len() as u64 > IMAGE_BYTES_MAX {
         return Err(Error::Refused(format!(
             "{}: no boot image is larger than {IMAGE_BYTES_MAX} bytes",

@@ -98,14 +98,35 @@ impl Header {
             return not("a self-extracting EFI program", "take the `Image` that it was made from");
         }
         if kernel.len() < HEADER_BYTES || &kernel[0x38..0x3c] != b"RSC\x05" {
-            return not("something else", "Debian's is /boot/vmlinux-VERSION of the package linux-image-riscv64");
+            return not(
+                "not a Linux kernel for RISC-V",
+                "Debian's is /boot/vmlinux-VERSION of the package linux-image-riscv64",
+            );
         }
         if number(0x18) & 1 != 0 {
             return not("a big-endian one", "take a little-endian kernel");
         }
+        if promised_bytes(kernel).is_some_and(|promised| promised > kernel.len() as u64) {
+            return not("cut off", "copy it again as a whole");
+        }
         let image_size = number(0x10).max(kernel.len() as u64);
         Ok(Self { text_offset: number(0x08), image_size })
     }
+}
+
+/// How many bytes the file must have, if the kernel is an EFI program as well: the end of its last section ("PE Format", section table).
+fn promised_bytes(kernel: &[u8]) -> Option<u64> {
+    let number = |at: u64, bytes: u64| -> Option<u64> {
+        let field = kernel.get(usize::try_from(at).ok()?..usize::try_from(at + bytes).ok()?)?;
+        Some(field.iter().rev().fold(0, |number, &byte| number << 8 | u64::from(byte)))
+    };
+    let pe = number(0x3c, 4)?;
+    if !kernel.starts_with(b"MZ") || number(pe, 4)? != u64::from(u32::from_le_bytes(*b"PE\0\0")) {
+        return None;
+    }
+    let (sections, table) = (number(pe + 6, 2)?, pe + 24 + number(pe + 20, 2)?);
+    let end = |section| Some(number(table + 40 * section + 16, 4)? + number(table + 40 * section + 20, 4)?);
+    (0..sections).filter_map(end).max()
 }
 
 /// Memory that is still free, handed out from both ends. Offsets from [`RAM_BASE`].
@@ -207,6 +228,23 @@ mod tests {
         assert!(fail(&mut memory, &boot(&kernel(u64::MAX), None)).contains("the kernel needs"));
         let long = "x".repeat(2000);
         assert!(fail(&mut memory, &Boot { append: &long, ..boot(&kernel(1), None) }).contains("2000 bytes"));
+    }
+
+    #[test]
+    fn a_kernel_that_is_cut_off_is_noticed() {
+        let mut kernel = kernel(8192);
+        kernel[..2].copy_from_slice(b"MZ");
+        kernel[0x3c..0x40].copy_from_slice(&64u32.to_le_bytes());
+        kernel[64..68].copy_from_slice(b"PE\0\0");
+        kernel[70..72].copy_from_slice(&1u16.to_le_bytes());
+        kernel[84..86].copy_from_slice(&160u16.to_le_bytes());
+        kernel[264..268].copy_from_slice(&1000u32.to_le_bytes());
+        for (at, whole) in [(3096u32, true), (3097, false), (u32::MAX, false)] {
+            kernel[268..272].copy_from_slice(&at.to_le_bytes());
+            let loaded = load(&mut Memory::new(16 << 20).unwrap(), &boot(&kernel, None));
+            assert_eq!(loaded.is_ok(), whole);
+            assert!(whole || loaded.unwrap_err().to_string().contains("cut off"));
+        }
     }
 
     #[test]

@@ -126,7 +126,8 @@ impl Machine {
 
     /// Writes what the disks hold by now into the images that they began with, and returns their names. The machine is gone after that.
     pub fn commit_disks(&mut self) -> Result<Vec<PathBuf>> {
-        self.computer.take().map_or(Ok(Vec::new()), |computer| computer.commit_disks(&self.dir))
+        let nothing = || Error::Refused("the log holds no machine: it was never switched on".into());
+        self.computer.take().ok_or_else(nothing)?.commit_disks(&self.dir)
     }
 
     fn running(&mut self) -> (&mut Computer, &mut World) {
@@ -139,8 +140,11 @@ impl Machine {
         let computer = match self.origin.take().expect("a fresh history has an origin") {
             Origin::Boot(boot) => Computer::boot(boot, &self.dir)?,
             Origin::Saved(path) => {
-                let mut file = std::fs::File::open(&path).map_err(|e| Error::io("opening", &path, e))?;
-                Computer::load(&mut file, &self.dir)?
+                let mut file =
+                    std::fs::File::open(&path).map_err(|e| Error::io("opening the saved machine", &path, e))?;
+                let mut computer = Computer::load(&mut file, &self.dir)?;
+                computer.adopt_images()?;
+                computer
             }
         };
         self.computer = Some(computer);

@@ -189,16 +189,24 @@ impl Computer {
         Ok(computer)
     }
 
-    /// Merges what was written into the images; see [`crate::disk::commit`].
+    /// A history begins here: the images of its disks are where they are on this side.
+    pub(crate) fn adopt_images(&mut self) -> Result<()> {
+        for (disk, image) in self.setup.disks.iter_mut().zip(&self.images) {
+            disk.path = image.path.canonicalize().map_err(|e| Error::io("finding", &image.path, e))?;
+        }
+        Ok(())
+    }
+
+    /// Merges what was written into the images that the history began with; see [`crate::disk::commit`].
     pub(crate) fn commit_disks(self, dir: &Path) -> Result<Vec<PathBuf>> {
-        let Self { board, setup, images, .. } = self;
+        let Self { board, setup, .. } = self;
         let mut done = Vec::new();
-        for (n, (disk, image)) in board.into_disks().into_iter().zip(images).enumerate() {
-            let failed = |e| Error::io("merging into", &image.path, e);
-            disk.close().map_err(failed)?;
-            if !setup.disks[n].read_only {
-                crate::disk::commit(&image.path, &overlay_path(n, dir)).map_err(failed)?;
-                done.push(image.path);
+        for (n, (storage, disk)) in board.into_disks().into_iter().zip(setup.disks).enumerate() {
+            let failed = |e| Error::io("merging into", &disk.path, e);
+            storage.close().map_err(failed)?;
+            if !disk.read_only {
+                crate::disk::commit(&disk.path, &overlay_path(n, dir)).map_err(failed)?;
+                done.push(disk.path);
             }
         }
         Ok(done)

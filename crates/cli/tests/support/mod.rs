@@ -6,6 +6,7 @@
 #![allow(dead_code)]
 
 pub mod client;
+pub mod computer;
 pub mod pair;
 pub mod process;
 
@@ -49,7 +50,11 @@ impl Area {
 
     /// A command with a small, fixed environment, run in `cwd`.
     pub fn command(&self, program: impl Into<OsString>, cwd: &Path) -> Command {
-        let mut command = Command::new(program.into());
+        self.dressed(Command::new(program.into()), cwd)
+    }
+
+    /// The same for a command that somebody else made, who wants it in a network of its own.
+    pub fn dressed(&self, mut command: Command, cwd: &Path) -> Command {
         command.env_clear().current_dir(cwd);
         command.env("PATH", format!("{}:/usr/sbin:/sbin", std::env::var("PATH").expect("a PATH")));
         command.env("HOME", self.path()).env("LANG", "C").env("LC_ALL", "C").env("TZ", "UTC");
