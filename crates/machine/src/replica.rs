@@ -144,6 +144,8 @@ impl Machine {
                     std::fs::File::open(&path).map_err(|e| Error::io("opening the saved machine", &path, e))?;
                 let mut computer = Computer::load(&mut file, &self.dir)?;
                 computer.adopt_images()?;
+                // Its images lie in the log directory, which may be moved.
+                self.portable = true;
                 computer
             }
         };

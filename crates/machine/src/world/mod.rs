@@ -9,7 +9,7 @@ use console::Console;
 use gapless_gate::{FRAME_BYTES_MAX, Guest, Passt, Port, Sent, Tap, announce};
 use gapless_log::{Error, Result, Waker};
 use std::os::fd::{AsRawFd, RawFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -127,7 +127,17 @@ impl World {
             }
             Net::None => Port::None,
             _ if !net => Port::None,
-            Net::Tap(name) => Port::Tap(Tap::open(name).map_err(level)?),
+            Net::Tap(name) => {
+                let fresh = !Path::new("/sys/class/net").join(name).exists();
+                let tap = Tap::open(name).map_err(level)?;
+                if fresh {
+                    let advice = format!("ip link set {name} master BRIDGE");
+                    local.tell.tell(&format!(
+                        "{name} was not there and has been made: nothing is at its other end yet ({advice})"
+                    ));
+                }
+                Port::Tap(tap)
+            }
             Net::Passt(forwarded) => {
                 let guest = Guest { tcp: forwarded.clone(), ..Guest::default() };
                 Port::Passt(Passt::start(&guest).map_err(level)?)
