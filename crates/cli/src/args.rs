@@ -40,6 +40,11 @@ fn listened(text: &str) -> Result<String, String> {
     address(text, true)
 }
 
+/// Where gdb is waited for; on this host alone unless another address is given.
+fn gdb(text: &str) -> Result<String, String> {
+    if text.starts_with(':') { listened(&format!("127.0.0.1{text}")) } else { listened(text) }
+}
+
 #[derive(Subcommand, Debug)]
 pub enum Command {
     /// Run a program protected by a backup
@@ -77,7 +82,8 @@ Examples:
     #[command(after_help = "\
 Examples:
   gapless replay DIR --digest
-  gapless replay DIR --until 1000 --json")]
+  gapless replay DIR --until 1000 --json
+  gapless replay DIR --gdb :1234    (a machine's: then `gdb-multiarch -ex 'target remote :1234'`)")]
     Replay(ReplayArgs),
     /// Copy the files that the program wrote out of a log
     #[command(after_help = "\
@@ -313,6 +319,9 @@ pub struct ReplayArgs {
     /// Write the machine as it stands at the end of the replay to this file, for `gapless machine --from` (machines only)
     #[arg(long, value_name = "FILE")]
     pub save: Option<PathBuf>,
+    /// Let gdb drive the replay, forwards and backwards: wait for it at this address (machines only). With --until it starts there
+    #[arg(long, value_name = "[HOST]:PORT", value_parser = gdb, conflicts_with_all = ["digest", "save", "json"])]
+    pub gdb: Option<String>,
     /// Print a summary as JSON
     #[arg(long)]
     pub json: bool,

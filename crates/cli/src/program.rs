@@ -120,6 +120,9 @@ pub fn summary(done: &Replay) -> serde_json::Value {
 
 /// `gapless replay`. Exit status 1 if the replay differs from the log, 4 if the log ends before the position.
 pub fn replay(args: &ReplayArgs) -> Outcome {
+    if let Some(at) = &args.gdb {
+        return machine::debug(&args.dir, at, args.until.map(Position));
+    }
     let extent = Extent { until: args.until.map(Position), digest: args.digest };
     let done =
         match execute(&args.dir, extent, |replica, _| args.save.as_deref().map_or(Ok(()), |to| replica.save_to(to)))? {

@@ -120,6 +120,11 @@ impl<R: Replica> Host<R> {
         self.writer.as_ref().map_or(self.backlog.next_seq(), Writer::next_seq)
     }
 
+    /// Chain hash of all frames fed; where all of them were executed, it belongs to [`Host::next_seq`] and [`Host::save`].
+    pub fn chain(&self) -> Digest {
+        self.chain
+    }
+
     /// Whole steps held and not yet executed.
     pub fn behind_steps(&self) -> usize {
         self.backlog.steps()
@@ -168,7 +173,8 @@ impl<R: Replica> Host<R> {
         Ok(self.replay_step_until(None)?.expect("nothing stops it inside a step"))
     }
 
-    /// The same, and not beyond `stop`. `None` if that lies inside the step: the replica stands there, and nothing more can be replayed.
+    /// The same, and not beyond `stop`. `None` if that lies inside the step, or if the replica has paused there ([`Player::pause`]): it stands there, and
+    /// the step goes on with the next call.
     pub fn replay_step_until(&mut self, stop: Option<Position>) -> Result<Option<Replayed>> {
         match self.backlog.front().map(|e| e.kind) {
             Some(Kind::SYNC) => return self.compare_digest().map(|seq| Some(Replayed::Sync(seq))),
@@ -183,10 +189,10 @@ impl<R: Replica> Host<R> {
         // After its end a replica only goes live, so that its last outputs leave; the mark that says that they have is no step of its own.
         let closing = self.ended.is_some() && self.backlog.front().is_some_and(|e| e.kind == Kind::MARK);
         if !closing {
-            let mut player = Player { backlog: &mut self.backlog, outbox: &mut self.outbox, stop };
+            let mut player = Player { backlog: &mut self.backlog, outbox: &mut self.outbox, stop, paused: false };
             let inside = player.stop().is_some().then(|| player.limit());
             let progress = self.replica.replay(&mut player)?;
-            if inside.is_some_and(|limit| self.replica.position() < limit) {
+            if player.paused || inside.is_some_and(|limit| self.replica.position() < limit) {
                 return Ok(None);
             }
             if let Progress::Ended(status) = progress {
@@ -259,10 +265,11 @@ impl<R: Replica> Host<R> {
         Ok(())
     }
 
-    /// Everything that a fresh backup needs instead of the log up to here: seal before and take the frames, so that "here" is a frame's end.
-    /// `None` if this level cannot save itself.
+    /// Everything that a fresh backup needs instead of the log up to here. Here must be a frame's end: if live, seal before and take the frames; if not,
+    /// execute all that was fed. `None` if this level cannot save itself.
     pub fn save(&mut self) -> Result<Option<Vec<u8>>> {
-        assert!(self.writer.as_ref().is_some_and(Writer::is_drained), "saved at the end of a frame");
+        let drained = self.writer.as_ref().map_or(self.backlog.front().is_none(), Writer::is_drained);
+        assert!(drained, "saved at the end of a frame");
         let (said, hash, waiting) = self.outbox.parts();
         let state = HostState { ended: self.ended, last_mark: self.last_mark, said, hash, waiting };
         let mut bytes = state.encode();

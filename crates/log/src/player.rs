@@ -89,6 +89,7 @@ pub struct Player<'a> {
     pub(crate) backlog: &'a mut Backlog,
     pub(crate) outbox: &'a mut Outbox,
     pub(crate) stop: Option<Position>,
+    pub(crate) paused: bool,
 }
 
 impl Player<'_> {
@@ -102,6 +103,11 @@ impl Player<'_> {
     /// cannot goes on to the mark.
     pub fn stop(&self) -> Option<Position> {
         self.stop.filter(|&stop| stop < self.limit())
+    }
+
+    /// The replica stands inside the step because somebody debugs it, and returns now; the same step goes on with the next call.
+    pub fn pause(&mut self) {
+        self.paused = true;
     }
 
     /// The next input of this step.

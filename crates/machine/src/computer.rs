@@ -41,6 +41,8 @@ pub enum Stop {
     Pause,
     /// Switched off.
     Off,
+    /// A debugger's point was hit.
+    Point,
 }
 
 /// SBI calls and accesses to devices that do work after which [`Computer::run`] comes back: one of them may take as long as thousands of instructions.
@@ -137,6 +139,7 @@ impl Computer {
                     calls += 1;
                 }
                 Exit::Device => calls += 1,
+                Exit::Point => return Ok(Stop::Point),
             }
             if self.power == Power::Reboot {
                 self.power = Power::On;

@@ -63,6 +63,8 @@ pub struct Machine {
     seen: Instant,
     slice: u64,
     stop: Arc<AtomicBool>,
+    /// Where a debugger wants a replay to stand.
+    held: Option<Position>,
 }
 
 /// Stops a live machine from another thread.
@@ -101,7 +103,19 @@ impl Machine {
             seen: Instant::now(),
             slice: 10_000,
             stop: Arc::default(),
+            held: None,
         }
+    }
+
+    /// A replay that is debugged: what it saves names the images of its disks and does not hold them.
+    pub(crate) fn debugged(dir: &Path) -> Self {
+        Self { portable: false, ..Self::backup(dir, Local::default()) }
+    }
+
+    /// A replay pauses at this position, when every input that stands there has been taken and the instruction there has not been executed; and also
+    /// where a point of the hart's is hit.
+    pub(crate) fn hold(&mut self, at: Option<Position>) {
+        self.held = at;
     }
 
     /// A handle to stop it with.
@@ -177,7 +191,8 @@ impl Machine {
 
     /// Becomes what was saved elsewhere.
     fn take_over_state(&mut self, from: &mut dyn Read) -> Result<()> {
-        let computer = Computer::load(from, &self.dir)?;
+        let known = self.computer.take().map(Computer::into_images).unwrap_or_default();
+        let computer = Computer::load_again(from, &self.dir, &known)?;
         if computer.setup.net.is_some() && self.local.net == Net::None {
             self.local
                 .tell
@@ -336,7 +351,7 @@ impl Replica for Machine {
             let (computer, _) = self.running();
             let stop = computer.run(Position(computer.position().0 + slice))?;
             match stop {
-                Stop::Limit | Stop::Pause => {}
+                Stop::Limit | Stop::Pause | Stop::Point => {}
                 Stop::Said => break,
                 Stop::Off => {
                     speak(computer, log.out());
@@ -369,16 +384,22 @@ impl Replica for Machine {
         let computer = self.computer.as_mut().expect("launched");
         loop {
             let next = log.peek().map_or(log.limit(), |e| e.at);
-            let target = log.stop().map_or(next, |stop| next.min(stop));
-            let mut reached = computer.position() >= target;
-            while !reached {
+            let target = [log.stop(), self.held].into_iter().flatten().fold(next, Ord::min);
+            let mut hit = false;
+            while computer.position() < target {
                 match computer.run(target)? {
                     Stop::Said | Stop::Pause => {}
-                    _ => break,
+                    stop => {
+                        hit = stop == Stop::Point;
+                        break;
+                    }
                 }
-                reached = computer.position() >= target;
             }
             let at = computer.position();
+            if hit || self.held == Some(at) && at < next {
+                log.pause();
+                return Ok(Progress::Ran);
+            }
             if log.stop().is_some_and(|stop| at >= stop) {
                 return Ok(Progress::Ran);
             }
@@ -472,7 +493,9 @@ impl Replica for Machine {
 
     fn save(&mut self, to: &mut dyn Write) -> Result<bool> {
         match &mut self.computer {
-            Some(computer) => computer.save_fast(self.portable, to).map(|()| true),
+            Some(computer) if self.portable => computer.save_fast(true, to).map(|()| true),
+            // A debugger keeps many of these, and no guest waits for it.
+            Some(computer) => computer.save(false, to).map(|()| true),
             None => Ok(false),
         }
     }

@@ -130,6 +130,11 @@ impl Computer {
 
     /// Takes what [`Computer::save`] wrote; files of its own go below `dir`.
     pub fn load(from: &mut dyn Read, dir: &Path) -> Result<Self> {
+        Self::load_again(from, dir, &[])
+    }
+
+    /// The same, of a machine whose images are `known` here: they are not looked at again.
+    pub(crate) fn load_again(from: &mut dyn Read, dir: &Path, known: &[(Disk, Image)]) -> Result<Self> {
         let mut from = Hashed { from, hasher: Hasher::new() };
         let mut head = [0; 8];
         read(&mut from, &mut head)?;
@@ -157,7 +162,8 @@ impl Computer {
         })?;
         let (mut disks, mut images) = (Vec::new(), Vec::new());
         for (n, disk) in setup.disks.iter().enumerate() {
-            let image = Image::load(&mut from, n, disk, dir)?;
+            let known = known.get(n).filter(|(theirs, _)| theirs == disk).map(|(_, image)| image);
+            let image = Image::load(&mut from, n, disk, dir, known)?;
             let mut overlay = image.overlay(n, disk, dir)?;
             unpack(&mut from, BLOCK_BYTES as usize, disk.bytes, |offset, bytes| {
                 overlay.put(offset / BLOCK_BYTES, bytes).map_err(|e| Error::io("writing", "a disk's overlay", e))
@@ -187,6 +193,11 @@ impl Computer {
         computer.board.memory().set_reservation(reservation.map(GuestAddr));
         computer.set_line(line);
         Ok(computer)
+    }
+
+    /// The end of this machine: its images, for [`Computer::load_again`].
+    pub(crate) fn into_images(self) -> Vec<(Disk, Image)> {
+        self.setup.disks.into_iter().zip(self.images).collect()
     }
 
     /// A history begins here: the images of its disks are where they are on this side.
@@ -278,7 +289,7 @@ fn read(from: &mut dyn Read, into: &mut [u8]) -> Result<()> {
 }
 
 /// The image that a disk begins with, as this side has it.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Image {
     path: PathBuf,
     bytes: u64,
@@ -296,11 +307,14 @@ impl Image {
     }
 
     /// Comes with a snapshot, or lies where the snapshot says.
-    fn load(from: &mut dyn Read, n: usize, disk: &Disk, dir: &Path) -> Result<Self> {
+    fn load(from: &mut dyn Read, n: usize, disk: &Disk, dir: &Path, known: Option<&Self>) -> Result<Self> {
         let mut contained = [0];
         read(from, &mut contained)?;
         if contained[0] > 1 {
             return Err(bad("where a disk's image is"));
+        }
+        if let (0, Some(known)) = (contained[0], known) {
+            return Ok(known.clone());
         }
         if contained[0] == 0 {
             // Before it is opened: what a snapshot names may be a device that has no end.

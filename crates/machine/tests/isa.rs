@@ -177,7 +177,7 @@ impl Run {
                 }
                 Exit::Sbi => self.call(),
                 Exit::Device if self.computer.board.wants_end => self.computer.board.wants_end = false,
-                Exit::Device => self.fail("a step has ended for no device".to_owned()),
+                Exit::Device | Exit::Point => self.fail("a step has ended for nothing".to_owned()),
             }
         }
         self.fail(format!("it goes on at {:#x}", self.computer.hart.pc()));

@@ -120,6 +120,13 @@ impl CodeCache {
         code.writes = 0;
     }
 
+    /// Forgets an instruction, if it is known.
+    pub fn forget(&mut self, page: u64, slot: usize) {
+        if self.is_code(page) {
+            self.fill(page, slot, Insn::UNDECODED);
+        }
+    }
+
     /// Bytes at this offset of memory are about to change: what was decoded from them is forgotten.
     pub fn written(&mut self, offset: u64, bytes: u64) {
         if self.count == 0 || bytes == 0 {
@@ -155,7 +162,8 @@ impl CodeCache {
         }
     }
 
-    fn clear(&mut self) {
+    /// Forgets everything.
+    pub fn clear(&mut self) {
         for page in 0..self.pages.len() as u64 {
             self.remove(page);
         }

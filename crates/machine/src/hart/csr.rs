@@ -137,7 +137,7 @@ impl Hart {
         Ok(old)
     }
 
-    fn read_csr(&self, csr: u16, external: bool) -> Result<u64, NoCsr> {
+    pub(super) fn read_csr(&self, csr: u16, external: bool) -> Result<u64, NoCsr> {
         let csrs = &self.csrs;
         if matches!(csr, number::FFLAGS | number::FRM | number::FCSR) && !csrs.has_float() {
             return Err(NoCsr);

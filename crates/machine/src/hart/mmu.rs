@@ -38,10 +38,10 @@ impl Access {
 /// Reserved bits of a page-table entry, Svnapot's and Svpbmt's among them.
 const PTE_RESERVED: u64 = !((1 << 54) - 1);
 /// Levels of Sv39.
-const LEVELS: u8 = 3;
+pub const LEVELS: u8 = 3;
 
 /// Virtual page number of an address that Sv39 can translate.
-fn vpn(address: u64) -> Option<u32> {
+pub fn vpn(address: u64) -> Option<u32> {
     let canonical = (address << 25).cast_signed() >> 25 == address.cast_signed();
     canonical.then_some((address >> 12) as u32 & ((1 << 27) - 1))
 }
@@ -185,7 +185,7 @@ impl Hart {
     /// Keeps a copy of the translation that an access to this page of memory has just used.
     pub(super) fn remember(&mut self, memory: &Memory, address: u64, physical: u64, access: Access) {
         let (page, frame) = (address & !(PAGE_BYTES - 1), physical & !(PAGE_BYTES - 1));
-        let Some(number) = memory.page_of(frame) else { return };
+        let Some(number) = memory.page_of(frame).filter(|_| self.points.spares(page)) else { return };
         let host = memory.page_host(number);
         let aside = match access {
             Access::Load => &mut self.loads,

@@ -26,6 +26,8 @@ mod integer;
 mod lookaside;
 mod mmu;
 mod op;
+mod peek;
+mod points;
 mod rare;
 mod registers;
 mod run;
@@ -41,6 +43,8 @@ use code::StraddlePage;
 use csr::Csrs;
 use gapless_log::Position;
 use lookaside::{Context, FetchAside, LookAside, SPACES};
+use points::Points;
+pub use points::{Hit, Touch, Watch};
 pub use registers::Registers;
 use serde::{Deserialize, Serialize};
 use tlb::Tlb;
@@ -74,6 +78,8 @@ pub enum Exit {
     Sbi,
     /// A device wants the step to end.
     Device,
+    /// A debugger's point was hit: [`Hart::take_hit`] says which.
+    Point,
 }
 
 /// How the interrupt of the supervisor timer follows from the clock.
@@ -124,6 +130,8 @@ pub struct Hart {
     second_half: u64,
     /// Where straddling instructions are executed.
     straddling: StraddlePage,
+    /// A debugger's; not state.
+    points: Points,
     loads: LookAside,
     stores: LookAside,
     fetches: FetchAside,
@@ -156,7 +164,8 @@ impl Hart {
         };
         (state.x[10], state.x[11]) = (a0, a1);
         state.csrs.scounteren = csr::SCOUNTEREN_WRITABLE;
-        *self = state.into();
+        let points = std::mem::take(&mut self.points);
+        *self = Self { points, ..state.into() };
     }
 
     /// Ends a call of the SBI: `a0` and `a1` are its results, and the ECALL retires.

@@ -15,6 +15,8 @@ pub enum Op {
     Straddle,
     /// No instruction; `imm` holds its bits.
     Illegal,
+    /// A debugger's mark in an instruction's place.
+    Point,
     // Control.
     Lui, Auipc, Jal, Jalr, Beq, Bne, Blt, Bge, Bltu, Bgeu,
     // Loads and stores.

@@ -31,6 +31,9 @@ impl Hart {
     #[cold]
     #[inline(never)]
     pub(super) fn rare<B: Bus>(&mut self, bus: &mut B, insn: Insn) -> Option<Exit> {
+        if let Some(exit) = self.before_access(insn) {
+            return Some(exit);
+        }
         let done = match self.execute(bus, insn) {
             Ok(done) => done,
             Err(trap) => {

@@ -27,8 +27,13 @@ impl Hart {
                 self.interrupt(bus.memory(), interrupt);
                 continue;
             }
-            let end = self.horizon(until.0);
-            if let Some(exit) = self.stretch(bus, end) {
+            let lifted = self.points.is_lifted();
+            let end = if lifted { self.position + 1 } else { self.horizon(until.0) };
+            let exit = self.stretch(bus, end);
+            if lifted {
+                self.points.lower(bus.memory());
+            }
+            if let Some(exit) = exit {
                 return exit;
             }
         }
@@ -88,7 +93,7 @@ impl Hart {
             _ => decode::decode_compressed(first as u16),
         };
         let page = memory.page_of(latch.physical).expect("the latch is in memory");
-        memory.code.fill(page, slot, insn);
+        memory.code.fill(page, slot, self.points.marked(slot, insn));
     }
 
     /// A page in which the straddling instruction at `pc` can be executed; none if fetching its second half has trapped.
@@ -231,6 +236,10 @@ impl Hart {
                         (self.pc, self.position) = (base + 2 * i as u64, end - budget);
                         slots = self.straddle(bus.memory())?.cast::<Insn>().as_ptr().cast_const();
                         continue 'page;
+                    }
+                    Op::Point => {
+                        (self.pc, self.position) = (base + 2 * i as u64, end - budget);
+                        return self.at_mark(bus.memory(), i);
                     }
                     Op::Lui => put!(insn.offset()),
                     Op::Auipc => put!((base + 2 * i as u64).wrapping_add(insn.offset())),

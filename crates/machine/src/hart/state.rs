@@ -73,6 +73,7 @@ impl From<State> for Hart {
             epoch: None,
             second_half: 0,
             straddling: StraddlePage::new(),
+            points: Default::default(),
             loads: LookAside::new(),
             stores: LookAside::new(),
             fetches: FetchAside::new(),
