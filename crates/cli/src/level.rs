@@ -38,7 +38,7 @@ impl Any {
         match self {
             Self::Process(group) => Ok(group),
             Self::Machine(_) => Err(Error::Refused(
-                "this is the log of a machine: its files are on its disks (`gapless machine image commit`)".into(),
+                "this is the log of a machine: its files are on its disks".into(),
             )),
         }
     }

@@ -19,12 +19,13 @@ use crate::digest::PageHashes;
 use crate::disk::{BLOCK_BYTES, Base, Overlay};
 use crate::hart::{Bus, Hart};
 use crate::memory::{GuestAddr, Memory, PAGE_BYTES, RAM_BASE};
-use crate::pack::{CHUNK_BYTES, Packer, unpack};
+use crate::pack::{CHUNK_BYTES, Packer, is_zero, unpack};
 use crate::setup::{Disk, MEMORY_BYTES, Setup};
 use gapless_log::{Error, Hasher, Result};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 const MAGIC: [u8; 4] = *b"GMS1";
@@ -175,6 +176,11 @@ impl Computer {
     /// Merges what was written into the images; see [`crate::disk::commit`].
     pub(crate) fn commit_disks(self, dir: &Path) -> Result<Vec<PathBuf>> {
         let Self { board, setup, images, .. } = self;
+        if images.iter().any(|image| image.path.starts_with(files(dir))) {
+            return Err(Error::Refused(
+                "this machine's disks came with its log, so there are no images to merge into; `gapless export DIR --to OUT` writes the disks".into(),
+            ));
+        }
         let mut done = Vec::new();
         for (n, (disk, image)) in board.into_disks().into_iter().zip(images).enumerate() {
             let failed = |e| Error::io("merging into", &image.path, e);
@@ -185,6 +191,13 @@ impl Computer {
             }
         }
         Ok(done)
+    }
+
+    /// Writes each disk as it is now to an image of its own in `to`: `disk0.img` and so on.
+    pub(crate) fn export_disks(&mut self, to: &Path) -> Result<Vec<PathBuf>> {
+        std::fs::create_dir_all(to).map_err(|e| Error::io("making", to, e))?;
+        let disks = self.board.disks().iter_mut().zip(&self.images).enumerate();
+        disks.map(|(n, (disk, image))| image.export(disk.as_mut(), to.join(format!("disk{n}.img")))).collect()
     }
 
     /// The parts put together, switched off.
@@ -287,7 +300,7 @@ impl Image {
         let file = File::create(&path).map_err(failed)?;
         file.set_len(disk.bytes).map_err(failed)?;
         unpack(from, CHUNK_BYTES, disk.bytes, |offset, bytes| {
-            std::os::unix::fs::FileExt::write_all_at(&file, bytes, offset).map_err(failed)
+            file.write_all_at(bytes, offset).map_err(failed)
         })?;
         Ok(Self::of(&path, disk.bytes, n, dir))
     }
@@ -300,6 +313,26 @@ impl Image {
             Base::known(&self.path, disk.hash).map_err(|e| Error::io("opening the image of a disk", &self.path, e))?;
         let overlay = Overlay::create(&path, base, disk.read_only);
         Ok(Box::new(overlay.map_err(|e| Error::io("making a disk's overlay", &path, e))?))
+    }
+
+    /// Copies it, and what the guest has written over it, to a new file; what is zero becomes a hole.
+    fn export(&self, disk: &mut dyn crate::disk::Storage, to: PathBuf) -> Result<PathBuf> {
+        let failed = |e| Error::io("writing a disk to", &to, e);
+        let out = File::create_new(&to).map_err(failed)?;
+        out.set_len(self.bytes).map_err(failed)?;
+        let reading = |e| Error::io("reading the image of a disk", &self.path, e);
+        let from = File::open(&self.path).map_err(reading)?;
+        let mut chunk = vec![0; CHUNK_BYTES];
+        for at in (0..self.bytes).step_by(CHUNK_BYTES) {
+            let part = &mut chunk[..(self.bytes - at).min(CHUNK_BYTES as u64) as usize];
+            from.read_exact_at(part, at).map_err(reading)?;
+            if !is_zero(part) {
+                out.write_all_at(part, at).map_err(failed)?;
+            }
+        }
+        disk.save(&mut |block, bytes| out.write_all_at(bytes, block * BLOCK_BYTES)).map_err(failed)?;
+        out.sync_all().map_err(failed)?;
+        Ok(to)
     }
 
     fn pack(&self, to: &mut dyn Write) -> Result<()> {
