@@ -122,7 +122,9 @@ fn guest_is_content(machines: &Machines<'_>) {
 /// Switches a protected Debian off at its console and checks its disk.
 fn switch_off(site: &Site, mut machines: Machines<'_>) {
     machines.await_protected();
-    machines.console().enter("systemctl poweroff");
+    let mut console = machines.console();
+    console.enter("systemctl poweroff");
+    console.await_text("Power down");
     check_disk(site, &machines.finish());
 }
 
@@ -165,7 +167,9 @@ fn while_packages_are_installed() {
     kill_in_a_row(&mut machines, &mut installing, kills(2), "dpkg");
     let mut console = machines.console();
     console.must("touch /root/stop; wait");
-    installing.into_iter().for_each(|load| drop(load.finish()));
+    let [installing] = installing;
+    let installed = installing.finish();
+    println!("dpkg: {installed} times two packages installed and removed");
     assert_eq!(console.must("redis-cli GET failed; dpkg --audit"), "", "{}", console.run("tail -50 /root/dpkg.log").1);
     console.must(again);
     // Each of the two says once for each time that it was configured.

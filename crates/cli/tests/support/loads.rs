@@ -3,7 +3,7 @@
 use super::site::{GUEST, PATIENCE, Site};
 use super::process::sleep_ms;
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::Shutdown;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

@@ -131,7 +131,7 @@ impl<'s> Machines<'s> {
         let mut dead = std::mem::replace(&mut self.primary, survivor);
         let at = Instant::now();
         dead.process.destroy();
-        let live = self.await_primary("live", |now| now.role == "primary");
+        let live = self.await_primary("live", |now| now.role == "primary" && now.last_takeover_ms.is_some());
         let until_live = at.elapsed();
         let takeover_ms = live.last_takeover_ms.expect("it has taken over");
         std::fs::remove_dir_all(&dead.log).expect("its directory");
@@ -142,7 +142,7 @@ impl<'s> Machines<'s> {
     pub fn handed_over(&mut self) -> Done {
         let survivor = self.backup.take().expect("there is a backup");
         let former = std::mem::replace(&mut self.primary, survivor);
-        former.process.finish()
+        former.process.finish_within(PATIENCE)
     }
 
     /// The console, wherever the machine is live.
@@ -154,10 +154,10 @@ impl<'s> Machines<'s> {
     /// was one, which is the shorter one.
     pub fn finish(self) -> PathBuf {
         let mut log = self.primary.log;
-        let done = self.primary.process.finish();
+        let done = self.primary.process.finish_within(PATIENCE);
         assert_eq!(done.code(), 0, "the live side: {}", done.stderr_text());
         if let Some(backup) = self.backup {
-            let done = backup.process.finish();
+            let done = backup.process.finish_within(PATIENCE);
             assert_eq!(done.code(), 0, "the backup: {}", done.stderr_text());
             log = backup.log;
         }

@@ -100,13 +100,18 @@ impl Process {
     }
 
     /// Waits until it ends by itself.
-    pub fn finish(mut self) -> Done {
+    pub fn finish(self) -> Done {
+        self.finish_within(DEADLINE)
+    }
+
+    /// The same for one that may take longer.
+    pub fn finish_within(mut self, deadline: Duration) -> Done {
         let since = Instant::now();
         while !self.ended() {
-            if since.elapsed() > DEADLINE {
+            if since.elapsed() > deadline {
                 let said = self.stderr_text();
                 self.destroy();
-                panic!("it did not end in {DEADLINE:?}; on standard error:\n{said}");
+                panic!("it did not end in {deadline:?}; on standard error:\n{said}");
             }
             sleep_ms(2);
         }
