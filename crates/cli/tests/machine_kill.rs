@@ -193,7 +193,7 @@ fn under_redis() {
     let mut loads: Vec<_> = (0..4).map(|n| loads::redis(&site, &format!("list{n}"))).collect();
     let idle = site.redis();
     kill_in_a_row(&mut machines, &mut loads, kills(2), "redis");
-    let writes: u64 = loads.into_iter().map(Load::finish).sum();
+    let writes: u64 = loads::finish(loads).iter().sum();
     println!("redis: {writes} acknowledged writes, all there");
     // A connection on which nothing happened has survived too.
     let mut idle = idle;
@@ -238,7 +238,7 @@ fn under_streams_of_known_bytes() {
     let mut loads =
         [loads::echo(&site, PORT), loads::source(&site, PORT + 1), loads::sink(&site, PORT + 2)];
     kill_in_a_row(&mut machines, &mut loads, kills(2), "stream");
-    let bytes = loads.map(Load::finish);
+    let bytes = loads::finish(loads);
     println!("stream: {bytes:?} bytes echoed, received and sent, none lost or doubled");
 }
 
@@ -252,7 +252,7 @@ fn again_and_again() {
     machines.console().must("(while :; do dd if=/dev/zero of=/root/synced bs=4k count=64 conv=fsync 2>/dev/null; done) &");
     let mut loads: Vec<_> = (0..2).map(|n| loads::redis(&site, &format!("list{n}"))).collect();
     kill_in_a_row(&mut machines, &mut loads, kills(2).max(5), "in a row");
-    let writes: u64 = loads.into_iter().map(Load::finish).sum();
+    let writes: u64 = loads::finish(loads).iter().sum();
     println!("in a row: {writes} acknowledged writes, all there");
     guest_is_content(&machines);
     sleep_ms(1);

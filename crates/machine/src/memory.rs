@@ -169,6 +169,12 @@ impl Memory {
         unsafe { &*self.host.as_ptr().add((page * PAGE_BYTES) as usize).cast() }
     }
 
+    /// All of it.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        // SAFETY: the mapping has this length, and `&self` keeps writers away.
+        unsafe { std::slice::from_raw_parts(self.host.as_ptr(), self.len as usize) }
+    }
+
     /// Pages written since the last call, in order.
     pub fn take_dirty(&mut self) -> Vec<u64> {
         self.epoch += 1;

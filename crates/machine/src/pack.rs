@@ -8,10 +8,16 @@
 
 use gapless_log::Error;
 use std::io::{Read, Write};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::{self, available_parallelism};
 
 /// Bytes that are compressed together; the last chunk of a thing may be shorter.
 pub(crate) const CHUNK_BYTES: usize = 256 << 10;
 const END: u32 = u32::MAX;
+/// Chunks that one thread compresses before it looks for more.
+const PART_CHUNKS: usize = 16;
+const THREADS_MAX: usize = 8;
 
 /// Writes a thing chunk by chunk.
 #[derive(Debug)]
@@ -40,10 +46,27 @@ impl<'a, W: Write + ?Sized> Packer<'a, W> {
         self.to.write_all(&self.compressed[..n])
     }
 
-    /// All of a thing that is in memory.
-    pub fn whole(mut self, bytes: &[u8]) -> std::io::Result<()> {
-        for (index, chunk) in bytes.chunks(CHUNK_BYTES).enumerate() {
-            self.chunk(index as u32, chunk)?;
+    /// All of a thing that is in memory. The guest stands still meanwhile, so all processors work on it.
+    pub fn whole(self, bytes: &[u8]) -> std::io::Result<()> {
+        let parts: Vec<_> = bytes.chunks(PART_CHUNKS * CHUNK_BYTES).map(|part| (part, OnceLock::new())).collect();
+        let next = AtomicUsize::new(0);
+        let work = || {
+            while let Some((n, (part, packed))) = next_of(&parts, &next) {
+                let mut bytes = Vec::new();
+                let mut packer = Packer::new(&mut bytes);
+                for (index, chunk) in (n * PART_CHUNKS..).zip(part.chunks(CHUNK_BYTES)) {
+                    packer.chunk(index as u32, chunk).expect("a vector takes everything");
+                }
+                packed.set(bytes).expect("each part is one thread's");
+            }
+        };
+        let helpers = available_parallelism().map_or(1, usize::from).min(THREADS_MAX).min(parts.len());
+        thread::scope(|scope| {
+            (1..helpers).for_each(|_| drop(scope.spawn(work)));
+            work();
+        });
+        for (_, packed) in &parts {
+            self.to.write_all(packed.get().expect("all parts are done"))?;
         }
         self.finish()
     }
@@ -53,6 +76,12 @@ impl<'a, W: Write + ?Sized> Packer<'a, W> {
         self.to.write_all(&END.to_le_bytes())?;
         self.to.write_all(&0u32.to_le_bytes())
     }
+}
+
+/// What nobody has taken yet, with its number.
+fn next_of<'a, T>(all: &'a [T], next: &AtomicUsize) -> Option<(usize, &'a T)> {
+    let n = next.fetch_add(1, Ordering::Relaxed);
+    all.get(n).map(|one| (n, one))
 }
 
 /// Is every byte zero?
@@ -127,6 +156,21 @@ mod tests {
         assert_eq!(packed.len(), 8);
         bytes[CHUNK_BYTES + 5] = 7;
         bytes[3 * CHUNK_BYTES + 999] = 9;
+        assert!(round_trip(&bytes) == bytes);
+    }
+
+    /// Many parts, so that threads take turns; what they make stands in order.
+    #[test]
+    fn what_many_threads_pack_is_what_one_packs() {
+        let bytes: Vec<u8> = (0..5 * PART_CHUNKS * CHUNK_BYTES + 12_345).map(|i| (i >> 12) as u8).collect();
+        let (mut one, mut many) = (Vec::new(), Vec::new());
+        let mut packer = Packer::new(&mut one);
+        for (index, chunk) in bytes.chunks(CHUNK_BYTES).enumerate() {
+            packer.chunk(index as u32, chunk).unwrap();
+        }
+        packer.finish().unwrap();
+        Packer::new(&mut many).whole(&bytes).unwrap();
+        assert!(one == many);
         assert!(round_trip(&bytes) == bytes);
     }
 

@@ -101,7 +101,7 @@ impl Computer {
             .and_then(|()| to.write_all(&header))
             .and_then(|()| Packer::new(&mut to).whole(&self.medium.kernel))
             .and_then(|()| Packer::new(&mut to).whole(&self.medium.initrd))
-            .and_then(|()| save_memory(self.board.memory_ref(), &mut to));
+            .and_then(|()| Packer::new(&mut to).whole(self.board.memory_ref().bytes()));
         begun.map_err(writing)?;
         for (n, disk) in self.board.disks().iter_mut().enumerate() {
             if portable {
@@ -230,20 +230,6 @@ fn overlay_path(n: usize, dir: &Path) -> PathBuf {
     files(dir).join(format!("disk{n}.overlay"))
 }
 
-fn save_memory(memory: &Memory, to: &mut dyn Write) -> io::Result<()> {
-    const PAGES: u64 = CHUNK_BYTES as u64 / PAGE_BYTES;
-    let mut packer = Packer::new(to);
-    let mut chunk = Vec::with_capacity(CHUNK_BYTES);
-    for index in 0..memory.pages().div_ceil(PAGES) {
-        chunk.clear();
-        for page in index * PAGES..memory.pages().min((index + 1) * PAGES) {
-            chunk.extend_from_slice(memory.page(page));
-        }
-        packer.chunk(index as u32, &chunk)?;
-    }
-    packer.finish()
-}
-
 fn load_image(from: &mut dyn Read, bytes: u64) -> Result<Vec<u8>> {
     if bytes > IMAGE_BYTES_MAX {
         return Err(bad("the size of a boot image"));
@@ -299,10 +285,13 @@ impl Image {
         std::fs::create_dir_all(files(dir)).map_err(failed)?;
         let file = File::create(&path).map_err(failed)?;
         file.set_len(disk.bytes).map_err(failed)?;
-        unpack(from, CHUNK_BYTES, disk.bytes, |offset, bytes| {
-            file.write_all_at(bytes, offset).map_err(failed)
-        })?;
-        Ok(Self::of(&path, disk.bytes, n, dir))
+        let image = Self::of(&path, disk.bytes, n, dir);
+        // Packed as it comes, so that the next one who needs it does not wait for that.
+        let new = image.packed.with_extension("new");
+        let mut from = Keeping { from, copy: BufWriter::with_capacity(1 << 20, File::create(&new).map_err(failed)?) };
+        unpack(&mut from, CHUNK_BYTES, disk.bytes, |offset, bytes| file.write_all_at(bytes, offset).map_err(failed))?;
+        from.copy.flush().and_then(|()| std::fs::rename(&new, &image.packed)).map_err(failed)?;
+        Ok(image)
     }
 
     /// The disk: this image below what the guest writes.
@@ -370,6 +359,20 @@ impl Write for Hashing<'_> {
 
     fn flush(&mut self) -> io::Result<()> {
         self.to.flush()
+    }
+}
+
+/// Writes what is read to a file too.
+struct Keeping<'a> {
+    from: &'a mut dyn Read,
+    copy: BufWriter<File>,
+}
+
+impl Read for Keeping<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let n = self.from.read(into)?;
+        self.copy.write_all(&into[..n])?;
+        Ok(n)
     }
 }
 

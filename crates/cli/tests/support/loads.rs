@@ -76,6 +76,11 @@ impl Load {
     }
 }
 
+/// Ends them all; how much each has done.
+pub fn finish(loads: impl IntoIterator<Item = Load>) -> Vec<u64> {
+    loads.into_iter().map(Load::finish).collect()
+}
+
 /// Writes to a list in redis, one number after the other, each answered by the length of the list; at the end all of it must be there in order.
 pub fn redis(site: &Site, key: &str) -> Load {
     let (key, mut redis) = (key.to_owned(), site.redis());
