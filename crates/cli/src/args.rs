@@ -85,7 +85,7 @@ Examples:
   gapless replay DIR --until 1000 --json
   gapless replay DIR --gdb :1234    (a machine's: then `gdb-multiarch -ex 'target remote :1234'`)")]
     Replay(ReplayArgs),
-    /// Copy the files that the program wrote out of a log
+    /// Copy the files that the program wrote, or a machine's disks, out of a log
     #[command(after_help = "\
 Examples:
   gapless export DIR --to OUT
@@ -328,7 +328,7 @@ pub struct ReplayArgs {
 }
 
 /// The log is executed to its end, and the files that the program made or changed are written as real files: contents, modes, times, symbolic and hard
-/// links. Nothing goes live, and the log is only read. Exit status 1 if the replay differs from the log, 4 if the log ends before the position; then
+/// links. Of a machine its disks are written, as OUT/disk0.img and so on. Nothing goes live, and the log is only read. Exit status 1 if the replay differs from the log, 4 if the log ends before the position; then
 /// nothing is written.
 #[derive(ClapArgs, Debug)]
 pub struct ExportArgs {

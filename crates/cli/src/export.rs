@@ -1,12 +1,12 @@
-//! `gapless export`: what the program wrote, as real files.
+//! `gapless export`: what the program wrote, as real files; of a machine, its disks.
 //!
-//! The log is executed to its end (or to a position), and what the program's files are there is copied out. Nothing goes live, and the log is only read.
+//! The log is executed to its end (or to a position), and what the program's files or the machine's disks are there is copied out. Nothing goes live, and the log is only read.
 
 use crate::args::ExportArgs;
 use crate::level::Any;
 use crate::program::{self, Executed, execute, summary};
-use crate::{EXIT_NOT_REACHED, Outcome, out, out::talk, place, text};
-use gapless_log::Position;
+use crate::{Outcome, level, out, out::talk, place, text};
+use gapless_log::{Level, Position};
 use gapless_pair::driver::alone::{Extent, Replay};
 use gapless_process::ProcessGroup;
 use gapless_process::fs::Exported;
@@ -20,6 +20,9 @@ const LEFT_OUT_SHOWN: usize = 20;
 pub fn run(args: &ExportArgs) -> Outcome {
     place::log(&args.dir)?;
     check_target(&args.dir, &args.to)?;
+    if level::of(&args.dir)? == Level::Machine {
+        return disks(args);
+    }
     let state = args.state.as_deref().map(|dir| std::path::absolute(dir).map_err(text)).transpose()?;
     let extent = Extent { until: args.until.map(Position), digest: false };
     let copy = |replica: &mut Any, done: &Replay| {
@@ -32,15 +35,8 @@ pub fn run(args: &ExportArgs) -> Outcome {
     };
     let (done, exported) = match execute(&args.dir, extent, copy)? {
         Executed::Done(done, Some(exported)) => (done, exported),
-        Executed::Done(done, None) => {
-            program::reached(&done, extent.until);
-            talk!("gapless: nothing was written to {}", args.to.display());
-            return Ok(EXIT_NOT_REACHED);
-        }
-        Executed::Not(status) => {
-            talk!("gapless: nothing was written to {}", args.to.display());
-            return Ok(status);
-        }
+        Executed::Done(done, None) => return Ok(nothing(args, program::reached(&done, extent.until))),
+        Executed::Not(status) => return Ok(nothing(args, status)),
     };
     if args.json {
         let mut all = summary(&done);
@@ -60,6 +56,37 @@ pub fn run(args: &ExportArgs) -> Outcome {
         out::data(&format!("{all}\n"))?;
     } else {
         tell(&done, &exported, &args.to);
+    }
+    Ok(0)
+}
+
+fn nothing(args: &ExportArgs, status: u8) -> u8 {
+    talk!("gapless: nothing was written to {}", args.to.display());
+    status
+}
+
+/// Of a machine: its disks, as images.
+fn disks(args: &ExportArgs) -> Outcome {
+    if args.state.is_some() {
+        return Err("--state is for programs; of a machine the disks are exported".into());
+    }
+    let extent = Extent { until: args.until.map(Position), digest: false };
+    let copy = |replica: &mut Any, done: &Replay| match done.reached {
+        true => replica.machine()?.export_disks(&args.to).map(Some),
+        false => Ok(None),
+    };
+    let (done, images) = match execute(&args.dir, extent, copy)? {
+        Executed::Done(done, Some(images)) => (done, images),
+        Executed::Done(done, None) => return Ok(nothing(args, program::reached(&done, extent.until))),
+        Executed::Not(status) => return Ok(nothing(args, status)),
+    };
+    let names = images.iter().map(|image| image.display().to_string());
+    if args.json {
+        let mut all = summary(&done);
+        all["disks"] = names.collect();
+        out::data(&format!("{all}\n"))?;
+    } else {
+        names.for_each(|name| talk!("exported {name}: the disk as the machine had it at position {}", done.position));
     }
     Ok(0)
 }

@@ -37,9 +37,7 @@ impl Any {
     pub fn processes(&mut self) -> Result<&mut ProcessGroup> {
         match self {
             Self::Process(group) => Ok(group),
-            Self::Machine(_) => Err(Error::Refused(
-                "this is the log of a machine: its files are on its disks (`gapless machine image commit`)".into(),
-            )),
+            Self::Machine(_) => Err(Error::Refused("this is the log of a machine: its files are on its disks".into())),
         }
     }
 

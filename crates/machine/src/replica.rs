@@ -144,6 +144,11 @@ impl Machine {
         self.computer.take().ok_or_else(nothing)?.commit_disks(&self.dir)
     }
 
+    /// Writes what the disks hold by now to images in the directory `to`, and returns their names.
+    pub fn export_disks(&mut self, to: &Path) -> Result<Vec<PathBuf>> {
+        self.computer.as_mut().map_or(Ok(Vec::new()), |computer| computer.export_disks(to))
+    }
+
     fn running(&mut self) -> (&mut Computer, &mut World) {
         (self.computer.as_mut().expect("launched"), self.world.as_mut().expect("live"))
     }

@@ -20,12 +20,13 @@ use crate::digest::PageHashes;
 use crate::disk::{BLOCK_BYTES, Base, Overlay};
 use crate::hart::{Bus, Hart};
 use crate::memory::{GuestAddr, Memory, PAGE_BYTES, RAM_BASE};
-use crate::pack::{CHUNK_BYTES, Packer, Packing, unpack};
+use crate::pack::{CHUNK_BYTES, Packer, Packing, is_zero, unpack};
 use crate::setup::{DISKS_MAX, Disk, Setup};
 use gapless_log::{Error, Hasher, Result};
 use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 const MAGIC: [u8; 4] = *b"GMS1";
@@ -215,12 +216,25 @@ impl Computer {
         for (n, (storage, disk)) in board.into_disks().into_iter().zip(setup.disks).enumerate() {
             let failed = |e| Error::io("merging into", &disk.path, e);
             storage.close().map_err(failed)?;
+            if !disk.read_only && !disk.path.exists() {
+                return Err(Error::Refused(format!(
+                    "the image {} that disk {n} began with is not on this machine; `gapless export DIR --to OUT` writes the disk",
+                    disk.path.display()
+                )));
+            }
             if !disk.read_only {
                 crate::disk::commit(&disk.path, &overlay_path(n, dir)).map_err(failed)?;
                 done.push(disk.path);
             }
         }
         Ok(done)
+    }
+
+    /// Writes each disk as it is now to an image of its own in `to`: `disk0.img` and so on.
+    pub(crate) fn export_disks(&mut self, to: &Path) -> Result<Vec<PathBuf>> {
+        std::fs::create_dir_all(to).map_err(|e| Error::io("making", to, e))?;
+        let disks = self.board.disks().iter_mut().zip(&self.images).enumerate();
+        disks.map(|(n, (disk, image))| image.export(disk.as_mut(), to.join(format!("disk{n}.img")))).collect()
     }
 
     /// The parts put together, switched off.
@@ -342,10 +356,13 @@ impl Image {
         std::fs::create_dir_all(files(dir)).map_err(failed)?;
         let file = File::create(&path).map_err(failed)?;
         file.set_len(disk.bytes).map_err(failed)?;
-        unpack(from, CHUNK_BYTES, disk.bytes, |offset, bytes| {
-            std::os::unix::fs::FileExt::write_all_at(&file, bytes, offset).map_err(failed)
-        })?;
-        Ok(Self::of(&path, disk.bytes, n, dir))
+        let image = Self::of(&path, disk.bytes, n, dir);
+        // Packed as it comes, so that the next one who needs it does not wait for that.
+        let new = image.packed.with_extension("new");
+        let mut from = Keeping { from, copy: BufWriter::with_capacity(1 << 20, File::create(&new).map_err(failed)?) };
+        unpack(&mut from, CHUNK_BYTES, disk.bytes, |offset, bytes| file.write_all_at(bytes, offset).map_err(failed))?;
+        from.copy.flush().and_then(|()| std::fs::rename(&new, &image.packed)).map_err(failed)?;
+        Ok(image)
     }
 
     /// The disk: this image below what the guest writes.
@@ -356,6 +373,26 @@ impl Image {
             Base::known(&self.path, disk.hash).map_err(|e| Error::io("opening the image of a disk", &self.path, e))?;
         let overlay = Overlay::create(&path, base, disk.read_only);
         Ok(Box::new(overlay.map_err(|e| Error::io("making a disk's overlay", &path, e))?))
+    }
+
+    /// Copies it, and what the guest has written over it, to a new file; what is zero becomes a hole.
+    fn export(&self, disk: &mut dyn crate::disk::Storage, to: PathBuf) -> Result<PathBuf> {
+        let failed = |e| Error::io("writing a disk to", &to, e);
+        let out = File::create_new(&to).map_err(failed)?;
+        out.set_len(self.bytes).map_err(failed)?;
+        let reading = |e| Error::io("reading the image of a disk", &self.path, e);
+        let from = File::open(&self.path).map_err(reading)?;
+        let mut chunk = vec![0; CHUNK_BYTES];
+        for at in (0..self.bytes).step_by(CHUNK_BYTES) {
+            let part = &mut chunk[..(self.bytes - at).min(CHUNK_BYTES as u64) as usize];
+            from.read_exact_at(part, at).map_err(reading)?;
+            if !is_zero(part) {
+                out.write_all_at(part, at).map_err(failed)?;
+            }
+        }
+        disk.save(&mut |block, bytes| out.write_all_at(bytes, block * BLOCK_BYTES)).map_err(failed)?;
+        out.sync_all().map_err(failed)?;
+        Ok(to)
     }
 
     fn pack(&self, to: &mut dyn Write) -> Result<()> {
@@ -393,6 +430,20 @@ impl Write for Hashing<'_> {
 
     fn flush(&mut self) -> io::Result<()> {
         self.to.flush()
+    }
+}
+
+/// Writes what is read to a file too.
+struct Keeping<'a> {
+    from: &'a mut dyn Read,
+    copy: BufWriter<File>,
+}
+
+impl Read for Keeping<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let n = self.from.read(into)?;
+        self.copy.write_all(&into[..n])?;
+        Ok(n)
     }
 }
 

@@ -15,7 +15,11 @@ pub struct Redis {
 
 impl Redis {
     pub fn connect(port: u16) -> Result<Self> {
-        let stream = TcpStream::connect(("127.0.0.1", port))?;
+        Self::over(TcpStream::connect(("127.0.0.1", port))?)
+    }
+
+    /// Over a connection that is there.
+    pub fn over(stream: TcpStream) -> Result<Self> {
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(ANSWER_MAX))?;
         stream.set_write_timeout(Some(ANSWER_MAX))?;
@@ -35,6 +39,16 @@ impl Redis {
         }
     }
 
+    /// One command whose answer is a list.
+    pub fn call_list(&mut self, words: &[&str]) -> Result<Vec<String>> {
+        let count = self.call(words)?;
+        let count: usize = count
+            .strip_prefix('*')
+            .and_then(|n| n.parse().ok())
+            .ok_or_else(|| Error::new(ErrorKind::InvalidData, count))?;
+        (0..count).map(|_| self.answer()).collect()
+    }
+
     /// One command, its answer as text (errors too, with their leading minus).
     pub fn call(&mut self, words: &[&str]) -> Result<String> {
         let mut text = format!("*{}\r\n", words.len());
@@ -42,6 +56,10 @@ impl Redis {
             text += &format!("${}\r\n{word}\r\n", word.len());
         }
         self.reader.get_mut().write_all(text.as_bytes())?;
+        self.answer()
+    }
+
+    fn answer(&mut self) -> Result<String> {
         let line = self.line()?;
         match line.split_at_checked(1) {
             Some(("$", "-1")) => Ok("(nil)".into()),

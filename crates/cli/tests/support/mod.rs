@@ -7,8 +7,14 @@
 
 pub mod client;
 pub mod computer;
+pub mod console;
+pub mod loads;
+pub mod machine;
 pub mod pair;
+pub mod ping;
 pub mod process;
+pub mod proxy;
+pub mod site;
 
 use process::{Process, sleep_ms};
 use std::ffi::OsString;
