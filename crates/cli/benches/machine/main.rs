@@ -16,6 +16,7 @@ mod redis;
 #[path = "../../tests/support/mod.rs"]
 mod support;
 mod table;
+mod tool;
 mod volume;
 mod ways;
 

@@ -4,12 +4,14 @@ use crate::support::process::Process;
 use crate::support::{Area, DEADLINE};
 use crate::table::{Cell, Table};
 use crate::ways::{GUEST_ADDRESS, Guest, Network, WAYS, Way};
-use crate::{Sizes, say};
+use crate::{Sizes, say, tool};
 use gapless_gate::lab::Host;
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 pub const PORT: u16 = 6379;
+/// Requests a second, by the first and shortest look.
+const FIRST_RATE_MAX: u32 = 50_000;
 
 /// Clients, and requests sent at once by each.
 #[derive(Clone, Copy)]
@@ -27,26 +29,26 @@ impl Load {
     }
 
     /// Requests a second, from so many requests.
-    fn ask(self, client: &Host, requests: u32) -> Result<f64, String> {
+    fn ask(self, client: &Host, requests: u32, limit: Duration) -> Result<f64, String> {
         let [clients, pipeline, requests] = [self.clients, self.pipeline, requests].map(|n| n.to_string());
         let port = PORT.to_string();
         let mut command = client.command("redis-benchmark");
         command.args(["-h", GUEST_ADDRESS, "-p", &port, "-t", "get", "--csv"]);
         command.args(["-n", &requests, "-c", &clients, "-P", &pipeline]);
-        let area = Area::new("bench-redis");
-        let done = Process::start(command, &area.join("redis")).finish();
-        let text = done.stdout_text();
+        let text = tool::output(command, limit)?;
         let row = text.lines().nth(1).and_then(|row| row.split(',').nth(1)?.trim_matches('"').parse().ok());
-        row.ok_or_else(|| format!("redis-benchmark: {} {}", text.trim(), done.stderr_text().trim()))
+        row.ok_or_else(|| format!("redis-benchmark said {}", text.trim()))
     }
 
-    /// The same for about so long.
-    pub fn ask_for(self, client: &Host, time: Duration) -> Result<f64, String> {
-        let least = 4 * self.clients * self.pipeline;
-        let mut rate = self.ask(client, least)?;
-        // The first requests tell little of a fast server.
-        rate = self.ask(client, least.max((rate * time.as_secs_f64() / 8.0) as u32))?;
-        self.ask(client, least.max((rate * time.as_secs_f64()) as u32))
+    /// The same for about as long as a load takes.
+    pub fn ask_for_long(self, client: &Host, sizes: &Sizes) -> Result<f64, String> {
+        let least = 20 * self.clients * self.pipeline;
+        // So few requests may take no time at all by the tool's clock.
+        let believed = f64::from(FIRST_RATE_MAX * self.pipeline);
+        let first = self.ask(client, least, sizes.limit)?.min(believed);
+        let requests = |rate: f64, time: Duration| least.max((rate * time.as_secs_f64()) as u32);
+        let second = self.ask(client, requests(first, sizes.load / 8), sizes.limit)?;
+        self.ask(client, requests(second, sizes.load), sizes.limit)
     }
 }
 
@@ -67,7 +69,7 @@ pub fn await_server(client: &Host, port: u16, limit: Duration) -> Result<(), Str
 
 fn loads(client: &Host, sizes: &Sizes) -> Result<Vec<Result<f64, String>>, String> {
     await_server(client, PORT, sizes.limit)?;
-    Ok(LOADS.iter().map(|load| load.ask_for(client, sizes.load)).collect())
+    Ok(LOADS.iter().map(|load| load.ask_for_long(client, sizes)).collect())
 }
 
 fn native(sizes: &Sizes) -> Result<Vec<Result<f64, String>>, String> {

@@ -1,11 +1,9 @@
 //! How fast a log grows, and how fast a network is that is logged.
 
 use crate::redis::{LOADS, PORT, await_server};
-use crate::support::Area;
-use crate::support::process::Process;
 use crate::table::{Cell, Table};
 use crate::ways::{Computer, GUEST_ADDRESS};
-use crate::{Sizes, say};
+use crate::{Sizes, say, tool};
 use std::time::{Duration, Instant};
 
 const IPERF_PORT: u16 = 5201;
@@ -25,15 +23,14 @@ fn growth<T>(
 
 /// Megabits a second, received by whoever receives.
 fn iperf(computer: &Computer, sizes: &Sizes, reverse: bool) -> Result<f64, String> {
-    let area = Area::new("bench-iperf");
     let seconds = sizes.load.as_secs().max(1).to_string();
     let mut command = computer.client().command("iperf3");
     command.args(["--client", GUEST_ADDRESS, "--json", "--time", &seconds]);
     if reverse {
         command.arg("--reverse");
     }
-    let done = Process::start(command, &area.join("iperf")).finish();
-    let said: serde_json::Value = serde_json::from_slice(&done.stdout).map_err(|e| format!("iperf3: {e}"))?;
+    let said = tool::output(command, sizes.limit)?;
+    let said: serde_json::Value = serde_json::from_str(&said).map_err(|e| format!("iperf3: {e}"))?;
     let rate = said["end"]["sum_received"]["bits_per_second"].as_f64();
     rate.map(|bits| bits / 1e6).ok_or_else(|| format!("iperf3: {}", said["error"]))
 }
@@ -59,7 +56,7 @@ pub fn measure(computer: &mut Computer, sizes: &Sizes) -> Table {
     say("log: redis");
     let load = LOADS[1];
     let redis = await_server(computer.client(), PORT, sizes.limit)
-        .and_then(|()| growth(computer, |computer| load.ask_for(computer.client(), sizes.load)));
+        .and_then(|()| growth(computer, |computer| load.ask_for_long(computer.client(), sizes)));
     row("redis GET, 8 clients", redis.map(|(rate, requests)| (rate, format!("{requests:.0} requests a second"))));
 
     let served = (|| {
