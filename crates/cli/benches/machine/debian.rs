@@ -21,14 +21,14 @@ impl Wanted {
 /// From the command to the initramfs's first word.
 fn prompt(way: Way, sizes: &Sizes) -> Result<f64, String> {
     let mut computer = way.start(&Guest::test("ready"))?;
-    let ready = computer.console.wait_for("@READY", sizes.limit)?;
+    let ready = computer.hear("@READY", sizes.limit)?;
     Ok((ready - computer.began).as_secs_f64())
 }
 
 /// From the command to a Debian that asks who logs in; and the Debian.
 fn login(way: Way, sizes: &Sizes) -> Result<(Computer, f64), String> {
     let mut computer = way.start(&Guest::debian())?;
-    let asked = computer.console.wait_for("login:", sizes.limit)?;
+    let asked = computer.hear("login:", if way == Way::QemuRecording { sizes.recording } else { sizes.limit })?;
     let took = (asked - computer.began).as_secs_f64();
     Ok((computer, took))
 }

@@ -6,7 +6,7 @@
 //!
 //! Needs root (it makes network namespaces), redis-server, redis-benchmark, iperf3; the columns of a QEMU that is not installed say so. Sizes, from the
 //! environment: `GAPLESS_BENCH_SCALE` (2) of the programs, `GAPLESS_BENCH_LOAD_MS` (2000) of each load, `GAPLESS_BENCH_IDLE_S` (30) of watching an idle
-//! Debian, `GAPLESS_BENCH_LIMIT_S` (60) after which whatever has not happened is given up.
+//! Debian, `GAPLESS_BENCH_RECORDING_S` (60) and `GAPLESS_BENCH_LIMIT_S` (240) after which a boot that QEMU records, and everything else, is given up.
 
 mod console;
 mod cpu;
@@ -30,6 +30,9 @@ struct Sizes {
     scale: u32,
     load: Duration,
     idle: Duration,
+    /// The longest boot of a Debian that QEMU records.
+    recording: Duration,
+    /// The longest of everything else.
     limit: Duration,
 }
 
@@ -42,7 +45,8 @@ impl Sizes {
             scale: number("GAPLESS_BENCH_SCALE", 2) as u32,
             load: Duration::from_millis(number("GAPLESS_BENCH_LOAD_MS", 2000)),
             idle: Duration::from_secs(number("GAPLESS_BENCH_IDLE_S", 30)),
-            limit: Duration::from_secs(number("GAPLESS_BENCH_LIMIT_S", 60)),
+            recording: Duration::from_secs(number("GAPLESS_BENCH_RECORDING_S", 60)),
+            limit: Duration::from_secs(number("GAPLESS_BENCH_LIMIT_S", 240)),
         }
     }
 }

@@ -71,10 +71,10 @@ pub fn measure(computer: &mut Computer, sizes: &Sizes) -> Table {
     let mut table =
         Table::new("a pair with a Debian in it, milliseconds", ["it took", "longest wait of a client's request"]);
     let mut row = |name: &str, found: Result<(f64, f64), String>| {
-        say(&format!("pair: {name}"));
         let (longest, took) = found.map_or_else(|why| (Err(why.clone()), Err(why)), |(l, took)| (Ok(l), Ok(took)));
         table.row(name, vec![Cell::of(took, 1), Cell::of(longest, 1)]);
     };
+    say("pair: undisturbed, killed, joined");
     let quiet = await_server(computer.client(), PORT, sizes.limit)
         .and_then(|()| computer.await_protected(ANSWER_MAX))
         .and_then(|_| {

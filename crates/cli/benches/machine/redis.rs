@@ -85,7 +85,7 @@ fn native(sizes: &Sizes) -> Result<Vec<Result<f64, String>>, String> {
 /// Only the servers of the Debian are started: a whole one takes minutes where it is recorded by QEMU.
 fn guest(way: Way, sizes: &Sizes) -> Result<(Vec<Result<f64, String>>, Option<[f64; 2]>), String> {
     let mut computer = way.start(&Guest::serving())?;
-    computer.console.wait_for("@SERVING", sizes.limit)?;
+    computer.hear("@SERVING", sizes.limit)?;
     if way == Way::Protected {
         computer.await_protected(DEADLINE)?;
     }

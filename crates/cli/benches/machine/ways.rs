@@ -243,6 +243,15 @@ impl Words {
 }
 
 impl Computer {
+    /// Waits for a text on the console: when it was there. Otherwise what the computer's own process said is shown too.
+    pub fn hear(&mut self, wanted: &str, limit: Duration) -> Result<Instant, String> {
+        let heard = self.console.wait_for(wanted, limit);
+        if heard.is_err() {
+            eprintln!("  and its process said: {}", self.live.process.stderr_text().trim());
+        }
+        heard
+    }
+
     /// Where the host that asks is.
     pub fn client(&self) -> &Host {
         &self.network.as_ref().expect("a guest with a network").client
