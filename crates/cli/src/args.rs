@@ -19,7 +19,7 @@ pub struct Args {
 
 const EXIT_STATUSES: &str = "Exit status of run, record, resume and backup: that of the program (128 + signal if it was killed); \
 127 if the program was not found, 126 if it cannot be executed, 125 if gapless itself failed, 2 if the command line is wrong; \
-128 + signal if SIGINT or SIGTERM ended a side that was not live. While the program is live here, signals go to it.";
+128 + signal if SIGINT or SIGTERM ended a side that was not live. While a program is live here, signals go to it; a machine is stopped by them.";
 
 /// The form of an address: `HOST:PORT`. Names are resolved when they are used.
 fn address(text: &str, any_port: bool) -> Result<String, String> {
@@ -184,7 +184,7 @@ pub struct MachineArgs {
     #[arg(long, value_name = "tap=NAME|passt[=HOST/PORT:PORT,...]", value_parser = machine::net)]
     pub net: Option<Net>,
     /// Go on from a saved machine instead of switching a new one on
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["kernel", "disks"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["kernel", "disks", "memory"])]
     pub from: Option<PathBuf>,
     /// Directory for the log; without it nothing is kept
     #[arg(long, value_name = "DIR")]

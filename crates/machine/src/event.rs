@@ -19,8 +19,6 @@ gapless_log::kinds! {
     NET_EVENT = 19 "network event",
     /// One received frame (block 240): one byte, 1 if it is the last of its event, and the frame with its virtio-net header.
     NET_CONTENT = 20 "network frame",
-    /// Somebody pressed the power button: the guest is asked to shut down.
-    POWER = 21 "power button",
 }
 
 /// Body of a [`CLOCK`] entry: from its position on, time is this line.
@@ -73,7 +71,6 @@ pub fn describe(kind: Kind, body: &[u8]) -> Option<String> {
         NET_CONTENT => {
             piece(body).map(|(last, frame)| format!("{}{}", frame_words(frame), if last { ", the last" } else { "" }))
         }
-        POWER => Some("the power button was pressed".to_owned()),
         _ => None,
     }
 }

@@ -213,15 +213,23 @@ impl Computer {
     pub(crate) fn commit_disks(self, dir: &Path) -> Result<Vec<PathBuf>> {
         let Self { board, setup, .. } = self;
         let mut done = Vec::new();
-        for (n, (storage, disk)) in board.into_disks().into_iter().zip(setup.disks).enumerate() {
+        let disks: Vec<_> = board.into_disks().into_iter().zip(setup.disks).enumerate().collect();
+        // All are looked at before the first is merged, for after that the log cannot be replayed again.
+        for (n, (_, disk)) in disks.iter().filter(|(_, (_, disk))| !disk.read_only) {
+            let opened = std::fs::OpenOptions::new().write(true).open(&disk.path);
+            let why = match opened.and_then(|_| crate::disk::hash_file(&disk.path)) {
+                Ok(hash) if hash == disk.hash => continue,
+                Ok(_) => "it has changed since".to_owned(),
+                Err(e) => e.to_string(),
+            };
+            return Err(Error::Refused(format!(
+                "the image {} that disk {n} began with cannot be merged into ({why}); `gapless export DIR --to OUT` writes the disk",
+                disk.path.display()
+            )));
+        }
+        for (n, (storage, disk)) in disks {
             let failed = |e| Error::io("merging into", &disk.path, e);
             storage.close().map_err(failed)?;
-            if !disk.read_only && !disk.path.exists() {
-                return Err(Error::Refused(format!(
-                    "the image {} that disk {n} began with is not on this machine; `gapless export DIR --to OUT` writes the disk",
-                    disk.path.display()
-                )));
-            }
             if !disk.read_only {
                 crate::disk::commit(&disk.path, &overlay_path(n, dir)).map_err(failed)?;
                 done.push(disk.path);

@@ -15,6 +15,7 @@ use crate::args::ImageBuildArgs;
 use crate::out::{self, talk};
 use crate::program::{self, Executed};
 use crate::{Outcome, interrupt};
+use gapless_log::DirLock;
 use gapless_pair::driver::alone::Extent;
 use host::Host;
 use std::ffi::OsString;
@@ -160,6 +161,9 @@ pub fn hostname(text: &str) -> Result<String, String> {
 
 /// `gapless machine image commit`: the log tells what is on the disks, however the machine ended.
 pub fn commit(dir: &Path) -> Outcome {
+    crate::place::log(dir)?;
+    // Nothing may go on in the log whose disks are merged.
+    let _lock = DirLock::take(dir).map_err(crate::text)?;
     let merged = program::execute(dir, Extent::default(), |replica, _| replica.machine()?.commit_disks())?;
     let Executed::Done(_, done) = merged else { return Ok(crate::EXIT_DIVERGED) };
     for path in &done {

@@ -14,6 +14,8 @@ use std::path::{Path, PathBuf};
 pub const ESCAPE: u8 = 0x1d;
 /// What a person sees who opens the console: so many bytes of what was said last.
 const HISTORY_BYTES_MAX: usize = 16 << 10;
+/// Bytes typed at a terminal that wait for a guest that does not read; more wait in the terminal.
+const TYPED_BYTES_MAX: usize = 4096;
 /// People at one console.
 const PEOPLE_MAX: usize = 8;
 /// The beginning of what Linux says when it gives up.
@@ -31,7 +33,7 @@ pub struct Console {
 #[derive(Debug)]
 enum At {
     Nowhere,
-    Terminal { saved: Option<Raw>, escaped: bool, open: bool, quit: bool },
+    Terminal { saved: Option<Raw>, escaped: bool, open: bool, quit: bool, typed: VecDeque<u8> },
     Socket { listener: UnixListener, path: PathBuf, people: Vec<UnixStream> },
 }
 
@@ -40,7 +42,9 @@ impl Console {
     pub fn open(at: &ConsoleAt) -> Result<Self> {
         let at = match at {
             ConsoleAt::Nowhere => At::Nowhere,
-            ConsoleAt::Terminal => At::Terminal { saved: Raw::enter(), escaped: false, open: true, quit: false },
+            ConsoleAt::Terminal => {
+                At::Terminal { saved: Raw::enter(), escaped: false, open: true, quit: false, typed: VecDeque::new() }
+            }
             ConsoleAt::Socket(path) => {
                 // One that a dead process has left.
                 let _ = std::fs::remove_file(path);
@@ -52,51 +56,46 @@ impl Console {
         Ok(Self { at, history: VecDeque::new(), line: Vec::new(), panic: None })
     }
 
-    /// What was typed, at most so many bytes.
-    pub fn read(&mut self, at_most: usize) -> Vec<u8> {
-        let mut bytes = vec![0; at_most];
+    /// Looks after people: who comes to the socket is let in, and at a terminal the escape key works whether the guest reads or not.
+    pub fn attend(&mut self) {
         match &mut self.at {
-            At::Nowhere => Vec::new(),
-            At::Terminal { escaped, open, quit, .. } => {
-                if at_most == 0 || !*open || !readable(0) {
-                    return Vec::new();
+            At::Nowhere => {}
+            At::Terminal { escaped, open, quit, typed, .. } => {
+                let mut bytes = [0; 256];
+                while *open && typed.len() < TYPED_BYTES_MAX && readable(0) {
+                    // SAFETY: the buffer has the length given.
+                    let n = unsafe { libc::read(0, bytes.as_mut_ptr().cast(), bytes.len()) };
+                    *open = n > 0;
+                    for &byte in &bytes[..n.max(0) as usize] {
+                        match (std::mem::replace(escaped, false), byte) {
+                            (false, ESCAPE) => *escaped = true,
+                            (true, b'.' | b'q') => *quit = true,
+                            (false, byte) | (true, byte @ ESCAPE) => typed.push_back(byte),
+                            (true, _) => {}
+                        }
+                    }
                 }
-                // SAFETY: the buffer has the length given.
-                let n = unsafe { libc::read(0, bytes.as_mut_ptr().cast(), bytes.len()) };
-                *open = n > 0;
-                bytes.truncate(n.max(0) as usize);
-                bytes.retain(|&byte| match (*escaped, byte) {
-                    (false, ESCAPE) => {
-                        *escaped = true;
-                        false
-                    }
-                    (true, ESCAPE) => {
-                        *escaped = false;
-                        true
-                    }
-                    (true, b'.' | b'q') => {
-                        (*escaped, *quit) = (false, true);
-                        false
-                    }
-                    (true, _) => {
-                        *escaped = false;
-                        false
-                    }
-                    _ => true,
-                });
-                bytes
             }
             At::Socket { listener, people, .. } => {
                 while let Ok((mut person, _)) = listener.accept() {
                     let (a, b) = self.history.as_slices();
-                    if people.len() < PEOPLE_MAX
-                        && person.set_nonblocking(true).is_ok()
-                        && person.write_all(a).and_then(|()| person.write_all(b)).is_ok()
-                    {
+                    if people.len() < PEOPLE_MAX && person.set_nonblocking(true).is_ok() {
+                        let _ = person.write_all(a).and_then(|()| person.write_all(b));
                         people.push(person);
                     }
                 }
-                let mut typed = Vec::new();
+            }
+        }
+    }
+
+    /// What was typed, at most so many bytes.
+    pub fn read(&mut self, at_most: usize) -> Vec<u8> {
+        self.attend();
+        match &mut self.at {
+            At::Nowhere => Vec::new(),
+            At::Terminal { typed, .. } => typed.drain(..at_most.min(typed.len())).collect(),
+            At::Socket { people, .. } => {
+                let (mut bytes, mut typed) = (vec![0; at_most], Vec::new());
                 people.retain_mut(|person| {
                     let room = at_most - typed.len();
                     if room == 0 {
@@ -128,11 +127,8 @@ impl Console {
                 let mut out = std::io::stdout().lock();
                 let _ = out.write_all(bytes).and_then(|()| out.flush());
             }
-            At::Socket { people, .. } => people.retain_mut(|person| match person.write_all(bytes) {
-                Ok(()) => true,
-                // Too slow: the rest is lost to this person alone.
-                Err(e) => e.kind() == ErrorKind::WouldBlock,
-            }),
+            // Who is too slow loses the rest, and who is gone may have typed something that is still to be read: reading finds the end.
+            At::Socket { people, .. } => people.iter_mut().for_each(|person| drop(person.write_all(bytes))),
         }
     }
 
@@ -152,7 +148,9 @@ impl Console {
                 self.line.push(byte);
                 continue;
             }
-            if let Some(at) = self.line.windows(PANIC.len()).position(|w| w == PANIC) {
+            // The same words end the report as well, in a line that begins with this.
+            let end = self.line.windows(5).any(|w| w == b"---[ ");
+            if let Some(at) = self.line.windows(PANIC.len()).position(|w| w == PANIC).filter(|_| !end) {
                 self.panic = Some(String::from_utf8_lossy(&self.line[at..]).trim_end().to_owned());
             }
             self.line.clear();
@@ -162,7 +160,7 @@ impl Console {
     /// Descriptors that a wait for input includes; `typing`: the guest has room for more.
     pub fn descriptors(&self, typing: bool, fds: &mut Vec<RawFd>) {
         match &self.at {
-            At::Terminal { open: true, .. } if typing => fds.push(0),
+            At::Terminal { open: true, typed, .. } if typing || typed.len() < TYPED_BYTES_MAX => fds.push(0),
             At::Socket { listener, people, .. } => {
                 fds.push(listener.as_raw_fd());
                 fds.extend(people.iter().filter(|_| typing).map(AsRawFd::as_raw_fd));
@@ -252,5 +250,33 @@ pub fn attach(socket: &Path) -> Result<()> {
                 return Ok(());
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A script types a line and leaves, and the guest prints before it has room for what was typed.
+    #[test]
+    fn what_somebody_typed_before_leaving_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("console");
+        let mut console = Console::open(&ConsoleAt::Socket(path.clone())).unwrap();
+        console.write(b"login: ");
+        let mut early = UnixStream::connect(&path).unwrap();
+        early.write_all(b"root\n").unwrap();
+        drop(early);
+        assert_eq!(console.read(16), b"root\n");
+        let mut person = UnixStream::connect(&path).unwrap();
+        assert_eq!(console.read(16), b"");
+        person.write_all(b"poweroff\n").unwrap();
+        drop(person);
+        console.write(b"p");
+        console.write(b"o");
+        assert_eq!(console.read(4), b"powe");
+        assert_eq!(console.read(16), b"roff\n");
+        assert_eq!(console.read(16), b"");
+        assert!(matches!(&console.at, At::Socket { people, .. } if people.is_empty()));
     }
 }

@@ -24,6 +24,35 @@ pub struct Local {
     pub tell: Tell,
 }
 
+impl Local {
+    /// Refuses at once what a takeover would find out too late: no network for a guest that has a card, or a TAP that cannot be opened. Whoever only
+    /// replays has no console and needs none of it.
+    pub(crate) fn check(&self, net: bool) -> Result<()> {
+        match &self.net {
+            _ if self.console == ConsoleAt::Nowhere || !net => Ok(()),
+            Net::None => Err(no_network()),
+            Net::Tap(name) => open_tap(name, &self.tell).map(drop),
+            Net::Passt(_) => Ok(()),
+        }
+    }
+}
+
+fn no_network() -> Error {
+    Error::Refused(
+        "the machine has a network device and this side has nowhere to plug it in: give --net tap=NAME (or, alone, --net passt)".into(),
+    )
+}
+
+fn open_tap(name: &str, tell: &Tell) -> Result<Tap> {
+    let fresh = !Path::new("/sys/class/net").join(name).exists();
+    let tap = Tap::open(name).map_err(|e| Error::Level(e.to_string()))?;
+    if fresh {
+        let advice = format!("ip link set {name} master BRIDGE");
+        tell.tell(&format!("{name} was not there and has been made: nothing is at its other end yet ({advice})"));
+    }
+    Ok(tap)
+}
+
 /// Tells a person something, from the hart's thread; nobody by default.
 #[derive(Clone)]
 pub struct Tell(Arc<dyn Fn(&str) + Send + Sync>);
@@ -77,6 +106,8 @@ pub enum ConsoleAt {
 
 /// A frame that cannot leave because the port is full is tried again for so long; then it is lost, as on any wire.
 const FULL_MAX: Duration = Duration::from_millis(20);
+/// So many frames that came before a takeover are thrown away; a TAP holds fewer.
+const STALE_FRAMES_MAX: usize = 4096;
 /// The guest's new place is announced at once and again so long after going live: a bridge forwards nothing in the first milliseconds of a port's
 /// life, and whoever hears it may lose a frame.
 const ANNOUNCED_AFTER: [Duration; 4] =
@@ -117,30 +148,14 @@ impl Announcing {
 impl World {
     /// Opens everything that can fail. `net`: the guest has a network device.
     pub fn open(local: &Local, net: bool) -> Result<Self> {
-        let level = |e: gapless_gate::Error| Error::Level(e.to_string());
         let port = match &local.net {
-            Net::None if net => {
-                return Err(Error::Refused(
-                    "the machine has a network device and this side has nowhere to plug it in: give --net tap=NAME"
-                        .into(),
-                ));
-            }
+            Net::None if net => return Err(no_network()),
             Net::None => Port::None,
             _ if !net => Port::None,
-            Net::Tap(name) => {
-                let fresh = !Path::new("/sys/class/net").join(name).exists();
-                let tap = Tap::open(name).map_err(level)?;
-                if fresh {
-                    let advice = format!("ip link set {name} master BRIDGE");
-                    local.tell.tell(&format!(
-                        "{name} was not there and has been made: nothing is at its other end yet ({advice})"
-                    ));
-                }
-                Port::Tap(tap)
-            }
+            Net::Tap(name) => Port::Tap(open_tap(name, &local.tell)?),
             Net::Passt(forwarded) => {
                 let guest = Guest { tcp: forwarded.clone(), ..Guest::default() };
-                Port::Passt(Passt::start(&guest).map_err(level)?)
+                Port::Passt(Passt::start(&guest).map_err(|e| Error::Level(e.to_string()))?)
             }
         };
         Ok(Self {
@@ -158,7 +173,10 @@ impl World {
 
     /// Throws away what came while nobody was live here, and tells the network where the guest's address is now.
     pub fn take_over_address(&mut self, mac: [u8; 6]) -> Result<()> {
-        while self.next_frame()?.is_some() {
+        for _ in 0..STALE_FRAMES_MAX {
+            if self.next_frame()?.is_none() {
+                break;
+            }
             self.waiting = None;
         }
         let frame = announce(mac);
@@ -190,6 +208,8 @@ impl World {
     /// Looks for what the guest has room for: frames or not, and so many bytes typed. Is there anything?
     pub fn poll(&mut self, frames: bool, typing: usize) -> Result<bool> {
         self.announce_again()?;
+        self.port.flush().map_err(|e| Error::io("sending to", "the network", e))?;
+        self.console.attend();
         if self.typed.is_empty() && typing > 0 {
             self.typed = self.console.read(typing);
         }
@@ -243,6 +263,7 @@ impl World {
         let at_most = self.announcing.as_ref().and_then(Announcing::left).map_or(at_most, |left| left.min(at_most));
         let mut fds: Vec<RawFd> = vec![waker.as_fd().as_raw_fd()];
         fds.extend(self.port.as_fd().filter(|_| frames).map(|fd| fd.as_raw_fd()));
+        self.console.attend();
         self.console.descriptors(typing, &mut fds);
         sleep(&fds, at_most);
     }
