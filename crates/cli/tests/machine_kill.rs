@@ -161,7 +161,7 @@ fn while_packages_are_installed() {
     machines.await_protected();
     let again = "dpkg -i /root/debs/*.deb && gapless-first && gapless-second && dpkg -P gapless-second gapless-first";
     machines.console().must(&format!(
-        "(until test -e /root/stop; do ({again}) >>/root/dpkg.log 2>&1 && redis-cli INCR installed || redis-cli INCR failed; done) >/dev/null 2>&1 &"
+        "(until test -e /root/stop; do ({again}) >>/root/dpkg.log 2>&1 && redis-cli INCR installed || redis-cli INCR failed; done) >/dev/null 2>&1 & true"
     ));
     let mut installing = [loads::counted(&site, "installed")];
     kill_in_a_row(&mut machines, &mut installing, kills(2), "dpkg");
@@ -250,7 +250,7 @@ fn again_and_again() {
     machines.await_protected();
     machines
         .console()
-        .must("(while :; do dd if=/dev/zero of=/root/synced bs=4k count=64 conv=fsync 2>/dev/null; done) &");
+        .must("(while :; do dd if=/dev/zero of=/root/synced bs=4k count=64 conv=fsync 2>/dev/null; done) & true");
     let mut loads: Vec<_> = (0..2).map(|n| loads::redis(&site, &format!("list{n}"))).collect();
     kill_in_a_row(&mut machines, &mut loads, kills(2).max(5), "in a row");
     let writes: u64 = loads::finish(loads).iter().sum();
