@@ -10,8 +10,8 @@ use crate::event::{self, ClockBody};
 use crate::setup::Boot;
 use crate::world::{Local, Net, World};
 use gapless_log::{
-    Channel, Digest, ENTRY_BODY_BYTES_MAX, Error, Identity, Kind, Level, Output, Parts, Player, Position, Progress,
-    Recorder, Replica, Result, Term, Waker, combine,
+    Channel, Digest, ENTRY_BODY_BYTES_MAX, Error, Identity, Kind, Level, Outbox, Output, Parts, Player, Position,
+    Progress, Recorder, Replica, Result, Term, Waker, combine,
 };
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -32,6 +32,9 @@ const SLICE: Duration = Duration::from_micros(100);
 const SLICE_POSITIONS: std::ops::Range<u64> = 1_000..1_000_000;
 /// Longest step.
 const STEP_MAX: Duration = Duration::from_millis(4);
+/// A step ends after a slice while an output waits that may be committed at any moment, because it leaves between two steps; what has waited for longer
+/// waits for more than a round trip.
+const RELEASE_EXPECTED: Duration = Duration::from_millis(2);
 /// Longest idle time; orders and clocks are looked at again after it.
 const IDLE_MAX: Duration = Duration::from_secs(1);
 /// Frames of one event.
@@ -60,6 +63,8 @@ pub struct Machine {
     /// When the last step of a replay was over, and the guest's clock then.
     seen: Instant,
     slice: u64,
+    /// Number of the oldest output that waits, and since when.
+    waiting: Option<(u64, Instant)>,
     stop: Arc<AtomicBool>,
 }
 
@@ -98,6 +103,7 @@ impl Machine {
             prepared: None,
             seen: Instant::now(),
             slice: 10_000,
+            waiting: None,
             stop: Arc::default(),
         }
     }
@@ -238,6 +244,15 @@ impl Machine {
         if until.is_zero() { Progress::Ran } else { Progress::Idle(until.min(IDLE_MAX)) }
     }
 
+    /// An output waits that may leave soon.
+    fn expects_release(&mut self, out: &Outbox, now: Instant) -> bool {
+        let oldest = out.waiting().next().map(|output| output.number);
+        if self.waiting.map(|(number, _)| number) != oldest {
+            self.waiting = oldest.map(|number| (number, now));
+        }
+        self.waiting.is_some_and(|(_, since)| now - since < RELEASE_EXPECTED)
+    }
+
     /// How far the hart runs before it looks at the world again.
     fn slice(&mut self, took: Duration) {
         let aim = SLICE.as_nanos() as u64;
@@ -254,7 +269,7 @@ impl Machine {
 }
 
 /// The step is over: what the devices have said goes into the outbox, frames one by one, what was printed in one piece.
-fn speak(computer: &mut Computer, out: &mut gapless_log::Outbox) {
+fn speak(computer: &mut Computer, out: &mut Outbox) {
     let mut printed = Vec::new();
     for said in computer.board.take_said() {
         match said {
@@ -322,7 +337,7 @@ impl Replica for Machine {
             let now = Instant::now();
             self.slice(now - looked);
             looked = now;
-            if now - began > STEP_MAX {
+            if now - began > STEP_MAX || self.expects_release(log.out(), now) {
                 break;
             }
         }

@@ -3,4 +3,4 @@
 pub mod image;
 mod run;
 
-pub use run::{console, disk, memory, net, of_pair, resume, run};
+pub use run::{console, disk, memory, net, of_pair, options, resume, run};
