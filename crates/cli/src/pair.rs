@@ -26,8 +26,6 @@ const LAG_ENTRIES_MAX: u64 = 4096;
 const MACHINE_LAG_ENTRIES_MAX: u64 = 512;
 /// A fresh backup of a machine gets its state unless the log is hardly longer than that.
 const MACHINE_STATE_ENTRIES_MIN: u64 = 1024;
-/// What a machine says in a step is worth a frame at once: the hart needs some hundred microseconds for an answer, so there is little to wait for.
-const MACHINE_FRAME_AGE: Duration = Duration::ZERO;
 
 /// Of a node with a history of its own to begin.
 pub fn fresh(dir: &Path, args: &NodeArgs, listen: String) -> NodeConfig {
@@ -137,7 +135,7 @@ pub fn node(config: NodeConfig, arbiter_name: &str, mut runs: Runs) -> Outcome {
         let mut config = config.clone();
         if !takes_signals {
             (config.lag_entries_max, config.state_entries_min) = (MACHINE_LAG_ENTRIES_MAX, MACHINE_STATE_ENTRIES_MIN);
-            config.host.frame_age = MACHINE_FRAME_AGE;
+            config.host = machine::options(config.host);
         }
         let node = Node::new(
             config,

@@ -40,7 +40,7 @@ pub fn measure(sizes: &Sizes, wanted: Wanted) -> Vec<Table> {
             say(&format!("boot: {} to the initramfs", way.name()));
             Cell::of(prompt(way, sizes), 1)
         } else {
-            Cell::Missing("not asked for".into())
+            Cell::Text("not asked for".into())
         };
         say(&format!("boot: {} to the login", way.name()));
         let (computer, took) = login(way, sizes).map_or_else(|why| (None, Err(why)), |(c, took)| (Some(c), Ok(took)));

@@ -77,6 +77,7 @@ fn main() {
     }
     let debian = debian::Wanted { boot: wanted("boot"), log: wanted("log"), pair: wanted("pair") };
     tables.extend(debian::measure(&sizes, debian));
+    tables.retain(|table| !table.is_empty());
     say("done");
     if json {
         println!("{}", serde_json::Value::from_iter(tables.iter().map(Table::json)));

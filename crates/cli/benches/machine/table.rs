@@ -6,20 +6,20 @@ use std::fmt;
 pub enum Cell {
     /// A number, and how many decimals of it mean anything.
     Number(f64, usize),
-    /// Why there is no number.
-    Missing(String),
+    /// What is no number, or why there is none.
+    Text(String),
 }
 
 impl Cell {
     /// The number that was measured, or why it was not.
     pub fn of(measured: Result<f64, String>, decimals: usize) -> Self {
-        measured.map_or_else(Self::Missing, |number| Self::Number(number, decimals))
+        measured.map_or_else(Self::Text, |number| Self::Number(number, decimals))
     }
 
     fn json(&self) -> serde_json::Value {
         match self {
             Self::Number(number, _) => (*number).into(),
-            Self::Missing(why) => why.as_str().into(),
+            Self::Text(why) => why.as_str().into(),
         }
     }
 }
@@ -29,7 +29,7 @@ impl fmt::Display for Cell {
         match self {
             Self::Number(number, decimals) => write!(f, "{number:.decimals$}"),
             // A reason of many lines would end the row.
-            Self::Missing(why) => f.write_str(why.trim().lines().last().unwrap_or("no answer")),
+            Self::Text(why) => f.write_str(why.trim().lines().last().unwrap_or("no answer")),
         }
     }
 }
@@ -60,6 +60,10 @@ impl Table {
             table.row(name, cells.iter_mut().map(|column| column.next().expect("a cell for each name")).collect());
         }
         table
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
     }
 
     pub fn json(&self) -> serde_json::Value {

@@ -43,7 +43,7 @@ pub fn measure(computer: &mut Computer, sizes: &Sizes) -> Table {
             Ok((rate, meanwhile)) => (Ok(rate), meanwhile),
             Err(why) => (Err(why), String::new()),
         };
-        table.row(name, vec![Cell::of(rate, 0), Cell::Missing(meanwhile)]);
+        table.row(name, vec![Cell::of(rate, 0), Cell::Text(meanwhile)]);
     };
     std::thread::sleep(SETTLED_AFTER);
     say(&format!("log: idle for {} s", sizes.idle.as_secs()));
