@@ -5,13 +5,13 @@ use super::site::PATIENCE;
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// A connection to the console. It ends with the side that it was opened at.
 pub struct Console {
     stream: UnixStream,
     heard: String,
-    commands: u32,
 }
 
 impl Console {
@@ -26,7 +26,7 @@ impl Console {
             sleep_ms(5);
         };
         stream.set_read_timeout(Some(Duration::from_millis(100))).expect("a socket");
-        Self { stream, heard: String::new(), commands: 0 }
+        Self { stream, heard: String::new() }
     }
 
     /// Types a line.
@@ -56,8 +56,9 @@ impl Console {
 
     /// Runs a command of the shell that is there: its exit status and what it printed.
     pub fn run(&mut self, command: &str) -> (i32, String) {
-        self.commands += 1;
-        let n = self.commands;
+        // Of no other command of any console: whoever joins one is shown what was said before.
+        static COMMANDS: AtomicU64 = AtomicU64::new(0);
+        let n = COMMANDS.fetch_add(1, Ordering::Relaxed);
         // The terminal may echo what is typed, which must not look like the answer.
         self.enter(&format!("echo '@'{n}:; {command}; echo '@'{n}=$?."));
         self.await_text(&format!("@{n}:"));
