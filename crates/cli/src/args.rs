@@ -238,7 +238,7 @@ Example: after the machine has ended
 }
 
 /// Debian 13 for riscv64 from the mirror that this host's apt uses, with the host's package tools. root logs in on ttyS0 without a password; the
-/// network asks DHCP unless the kernel's command line has ip=ADDRESS/LENGTH[,GATEWAY[,DNS]]; redis, if it is among the packages, listens to the
+/// network asks DHCP unless the kernel's command line has `ip=ADDRESS/LENGTH[,GATEWAY[,DNS]]`; redis, if it is among the packages, listens to the
 /// outside without a password. Takes a minute or two.
 #[derive(ClapArgs, Debug)]
 pub struct ImageBuildArgs {

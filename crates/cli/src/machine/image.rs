@@ -1,6 +1,6 @@
 //! `gapless machine image build`: a Debian for the machine, as a disk image, a kernel and an initramfs.
 //!
-//! It does what a person would do by hand with the package tools of a Debian host, and says each step: [`mirror`] finds the mirror that the
+//! It does what a person would do by hand with the package tools of a Debian host, and says each step: [`mod@mirror`] finds the mirror that the
 //! host's own apt uses, [`boot`] makes the kernel and the [`archive`] with the drivers and the init, [`disk`] the system. All of it happens in a
 //! directory beside the image that is gone at the end, whichever way it ends; the results get their names only when all are complete. Nothing is
 //! installed on the host: what is missing is named by [`host`].
