@@ -4,39 +4,29 @@
 mod support;
 
 use gapless_gate::Tap;
-use std::ffi::OsString;
 use std::time::{Duration, Instant};
-use support::loads;
+use support::loads::{self, Load};
 use support::machine::{Machines, Manner, check_disk};
 use support::ping::Ping;
 use support::process::{self, sleep_ms};
 use support::proxy::Proxy;
-use support::site::{GUEST_IP, PATIENCE, Site, boot};
+use support::site::{ECHO, FSYNC, PATIENCE, SERVERS, SERVERS_OFF, SINK, SOURCE, Site, boot};
 
-/// First port of the test guests' servers.
-const PORT: u16 = 7000;
 /// Long enough to see that something does not happen.
 const QUIET: Duration = Duration::from_secs(2);
 /// Exit status when gapless itself fails.
 const FAILED: i32 = 125;
 
-fn streams() -> Vec<OsString> {
-    boot("test", None, "128M", &format!("quiet mode=stream port={PORT} {GUEST_IP}"))
-}
-
-fn records() -> Vec<OsString> {
-    boot("test", Some("scratch.img"), "128M", &format!("quiet mode=fsync port={PORT} {GUEST_IP}"))
-}
-
-fn shell(words: &str) -> Vec<OsString> {
-    boot("test", None, "128M", &format!("quiet mode=sh {GUEST_IP} {words}"))
+fn streams(site: &Site) -> [Load; 3] {
+    [loads::echo(site, ECHO), loads::source(site, SOURCE), loads::sink(site, SINK)]
 }
 
 #[test]
 fn a_planned_takeover_loses_no_byte() {
+    let origin = SERVERS.origin();
     let site = Site::new("handover");
-    let mut machines = Machines::switch_on(&site, &streams());
-    let mut loads = [loads::echo(&site, PORT), loads::source(&site, PORT + 1), loads::sink(&site, PORT + 2)];
+    let mut machines = Machines::switch_on(&site, &origin);
+    let mut loads = streams(&site);
     let ping = Ping::start(&site);
     for _ in 0..2 {
         machines.await_protected();
@@ -61,7 +51,7 @@ fn a_planned_takeover_loses_no_byte() {
 fn reset_goes_on_and_power_off_ends_both_sides() {
     const UP: &str = "this is a shell";
     let site = Site::new("power");
-    let mut machines = Machines::switch_on(&site, &shell(""));
+    let mut machines = Machines::switch_on(&site, &boot("test", None, "128M", "quiet mode=sh"));
     let mut console = machines.console();
     console.await_text(UP);
     assert_eq!(console.must("echo $((6*7))"), "42");
@@ -99,10 +89,11 @@ fn a_panic_of_the_guest_is_told() {
 
 #[test]
 fn signals_end_a_side_and_the_other_goes_on() {
+    let origin = SERVERS.origin();
     let site = Site::new("signals");
-    let mut machines = Machines::switch_on(&site, &streams());
+    let mut machines = Machines::switch_on(&site, &origin);
     machines.await_protected();
-    let mut loads = [loads::echo(&site, PORT), loads::source(&site, PORT + 1), loads::sink(&site, PORT + 2)];
+    let mut loads = streams(&site);
     let stopped = |done: process::Done| assert_eq!(done.code(), 128 + libc::SIGTERM, "{}", done.stderr_text());
 
     let backup = machines.backup.take().expect("it is there");
@@ -127,21 +118,26 @@ fn signals_end_a_side_and_the_other_goes_on() {
 
 #[test]
 fn a_person_sees_what_happens() {
+    let origin = SERVERS.origin();
     let site = Site::new("looks");
-    let mut machines = Machines::switch_on(&site, &records());
-    let mut writing = loads::fsync(&site, PORT);
+    let mut machines = Machines::switch_on(&site, &origin);
+    let mut writing = loads::fsync(&site, FSYNC);
     writing.await_more(5);
     machines.await_protected();
-    let backup = machines.backup.as_ref().expect("it is there").log.clone();
-    for (log, role) in
-        [(machines.primary.log.clone(), "primary, protected"), (backup.clone(), "backup, acking, in sync")]
-    {
-        let (status, out, said) = site.ask(["status".into(), log.into_os_string()]);
+    let backup = machines.backup.as_ref().expect("it is there");
+    let since = Instant::now();
+    // It may be told a little later than the primary.
+    while !Machines::status(backup).is_some_and(|now| now.in_sync) {
+        assert!(since.elapsed() < PATIENCE, "{}", machines.words());
+        sleep_ms(5);
+    }
+    for (side, role) in [(&machines.primary, "primary, protected"), (backup, "backup, acking, in sync")] {
+        let (status, out, said) = site.ask(["status".into(), side.log.clone().into_os_string()]);
         assert_eq!(status, 0, "{said}");
         assert!(out.contains(role) && out.contains("commit latency"), "{out}");
     }
     writing.finish();
-    machines.console().enter("poweroff");
+    machines.console().enter(SERVERS_OFF);
     let log = machines.finish();
     let (status, out, said) = site.ask(["log".into(), "cat".into(), log.clone().into_os_string()]);
     assert_eq!(status, 0, "{said}");
@@ -160,10 +156,11 @@ fn a_person_sees_what_happens() {
 /// Both directions cut: one of the two goes on, and only one; after that both are a pair again.
 #[test]
 fn a_partition_leaves_one_that_speaks() {
+    let origin = SERVERS.origin();
     let site = Site::new("partition");
     let cables = [Proxy::start(&site), Proxy::start(&site)];
     let behind = |cable: &Proxy| Manner { advertise: Some(cable.address.clone()), ..Manner::default() };
-    let mut machines = Machines::switch_on_with(&site, &records(), &behind(&cables[0]), &behind(&cables[1]));
+    let mut machines = Machines::switch_on_with(&site, &origin, &behind(&cables[0]), &behind(&cables[1]));
     let connect = |machines: &Machines<'_>| {
         let sides = [Some(&machines.primary), machines.backup.as_ref()];
         for side in sides.into_iter().flatten() {
@@ -181,7 +178,7 @@ fn a_partition_leaves_one_that_speaks() {
     };
     connect(&machines);
     machines.await_protected();
-    let mut writing = loads::fsync(&site, PORT);
+    let mut writing = loads::fsync(&site, FSYNC);
     for round in 0..2 {
         writing.await_more(20);
         machines.await_protected();
@@ -226,15 +223,16 @@ fn a_partition_leaves_one_that_speaks() {
         machines.await_protected();
     }
     println!("partition: {} acknowledged records, all there", writing.finish());
-    machines.console().enter("poweroff");
+    machines.console().enter(SERVERS_OFF);
     check_disk(&site, &machines.finish());
 }
 
 #[test]
 fn a_backup_that_stands_still_costs_protection_and_nothing_else() {
+    let origin = SERVERS.origin();
     let site = Site::new("still");
-    let mut machines = Machines::switch_on(&site, &records());
-    let mut writing = loads::fsync(&site, PORT);
+    let mut machines = Machines::switch_on(&site, &origin);
+    let mut writing = loads::fsync(&site, FSYNC);
     machines.await_protected();
     let pid = machines.backup.as_ref().expect("it is there").process.pid();
     process::kill(pid, libc::SIGSTOP);
@@ -246,22 +244,23 @@ fn a_backup_that_stands_still_costs_protection_and_nothing_else() {
     machines.kill_primary();
     writing.await_more(20);
     writing.finish();
-    machines.console().enter("poweroff");
+    machines.console().enter(SERVERS_OFF);
     check_disk(&site, &machines.finish());
 }
 
 /// It gets a tenth of a processor that it shares with something that never rests: the primary is slowed down, or lets it go; no record is lost.
 #[test]
 fn a_slow_backup_slows_the_primary_down() {
+    let origin = SERVERS.origin();
     let site = Site::new("slow");
     let slow =
         Manner { through: ["nice", "-n", "10", "taskset", "-c", "0"].map(Into::into).to_vec(), ..Manner::default() };
-    let mut machines = Machines::switch_on_with(&site, &records(), &Manner::default(), &slow);
+    let mut machines = Machines::switch_on_with(&site, &origin, &Manner::default(), &slow);
     machines.await_protected();
     let mut command = site.lab.command("taskset");
     command.args(["-c", "0", "sh", "-c", "while :; do :; done"]);
     let hog = process::Process::start(command, &site.area.join("hog"));
-    let mut writing = loads::fsync(&site, PORT);
+    let mut writing = loads::fsync(&site, FSYNC);
     let mut lags = Vec::new();
     for _ in 0..30 {
         writing.await_more(5);
@@ -280,6 +279,6 @@ fn a_slow_backup_slows_the_primary_down() {
     println!("slow backup: takeover {:.1} ms", killed.takeover_ms);
     writing.await_more(20);
     writing.finish();
-    machines.console().enter("poweroff");
+    machines.console().enter(SERVERS_OFF);
     check_disk(&site, &machines.finish());
 }
