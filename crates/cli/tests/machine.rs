@@ -6,7 +6,7 @@ mod tiny;
 
 use gapless_log::Position;
 use std::fs;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -264,7 +264,14 @@ struct Records {
 
 impl Records {
     fn connect(network: &Network) -> Self {
-        let stream = network.neighbour.enter(|| TcpStream::connect((GUEST, 7000))).expect("it serves");
+        // It says that it serves a moment before it does.
+        let since = Instant::now();
+        let stream = loop {
+            match network.neighbour.enter(|| TcpStream::connect((GUEST, 7000))) {
+                Err(e) if e.kind() == ErrorKind::ConnectionRefused && since.elapsed() < PATIENCE => sleep_ms(20),
+                connected => break connected.expect("it serves"),
+            }
+        };
         stream.set_read_timeout(Some(PATIENCE)).expect("a time-out");
         stream.set_nodelay(true).expect("no delay");
         Self { stream: BufReader::new(stream), count: 0 }

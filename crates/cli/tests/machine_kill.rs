@@ -12,12 +12,15 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use support::loads::{self, Load};
 use support::machine::{Killed, Machines, check_disk};
 use support::ping::Ping;
-use support::site::{DEBIAN, ECHO, FSYNC, SERVERS, SERVERS_OFF, SINK, SOURCE, Site, debian};
+use support::process::sleep_ms;
+use support::site::{GUEST_IP, Site, boot, booted, debian};
 
 /// A protected load is left alone at most so long before the next kill.
 const CALM: Duration = Duration::from_millis(1500);
 /// Instructions from power-on until a Debian rests.
 const BOOT_POSITIONS: u64 = 8_000_000_000;
+/// First port of the test guests' servers.
+const PORT: u16 = 7000;
 
 /// So many tenths of all kills.
 fn kills(tenths: u32) -> u32 {
@@ -152,7 +155,7 @@ fn while_it_boots() {
 
 #[test]
 fn while_packages_are_installed() {
-    let origin = DEBIAN.origin();
+    let origin = booted();
     let site = Site::new("kill-dpkg");
     let mut machines = Machines::switch_on(&site, &origin);
     machines.await_protected();
@@ -188,7 +191,7 @@ fn while_packages_are_installed() {
 
 #[test]
 fn under_redis() {
-    let origin = DEBIAN.origin();
+    let origin = booted();
     let site = Site::new("kill-redis");
     let mut machines = Machines::switch_on(&site, &origin);
     machines.await_protected();
@@ -206,20 +209,21 @@ fn under_redis() {
 
 #[test]
 fn under_writes_that_are_synced() {
-    let origin = SERVERS.origin();
     let site = Site::new("kill-fsync");
+    let origin = boot("test", Some("scratch.img"), "128M", &format!("quiet mode=fsync port={PORT} {GUEST_IP}"));
     let mut machines = Machines::switch_on(&site, &origin);
-    let mut writing = [loads::fsync(&site, FSYNC)];
+    let mut writing = [loads::fsync(&site, PORT)];
     kill_in_a_row(&mut machines, &mut writing, kills(2), "fsync");
     let [writing] = writing;
     println!("fsync: {} acknowledged records, all there", writing.finish());
-    machines.console().enter(SERVERS_OFF);
+    let mut console = machines.console();
+    console.enter("poweroff");
     check_disk(&site, &machines.finish());
 }
 
 #[test]
 fn under_iperf3() {
-    let origin = DEBIAN.origin();
+    let origin = booted();
     let site = Site::new("kill-iperf3");
     let mut machines = Machines::switch_on(&site, &origin);
     machines.await_protected();
@@ -233,10 +237,10 @@ fn under_iperf3() {
 
 #[test]
 fn under_streams_of_known_bytes() {
-    let origin = SERVERS.origin();
     let site = Site::new("kill-stream");
+    let origin = boot("test", None, "128M", &format!("quiet mode=stream port={PORT} {GUEST_IP}"));
     let mut machines = Machines::switch_on(&site, &origin);
-    let mut loads = [loads::echo(&site, ECHO), loads::source(&site, SOURCE), loads::sink(&site, SINK)];
+    let mut loads = [loads::echo(&site, PORT), loads::source(&site, PORT + 1), loads::sink(&site, PORT + 2)];
     kill_in_a_row(&mut machines, &mut loads, kills(2), "stream");
     let bytes = loads::finish(loads);
     println!("stream: {bytes:?} bytes echoed, received and sent, none lost or doubled");
@@ -245,7 +249,7 @@ fn under_streams_of_known_bytes() {
 /// One machine that never stops, with everything at once.
 #[test]
 fn again_and_again() {
-    let origin = DEBIAN.origin();
+    let origin = booted();
     let site = Site::new("kill-row");
     let mut machines = Machines::switch_on(&site, &origin);
     machines.await_protected();
@@ -257,5 +261,6 @@ fn again_and_again() {
     let writes: u64 = loads::finish(loads).iter().sum();
     println!("in a row: {writes} acknowledged writes, all there");
     guest_is_content(&machines);
+    sleep_ms(1);
     switch_off(&site, machines);
 }

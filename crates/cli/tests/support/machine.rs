@@ -183,7 +183,7 @@ fn side<const N: usize>(site: &Site, manner: &Manner, verb: [&str; N]) -> Comman
     command
 }
 
-/// Takes the disk out of the log and checks its file system, which the guest has left in an orderly way.
+/// Takes the disk out of the log and checks its file system as a careful person would: replays its journal, then looks at everything.
 pub fn check_disk(site: &Site, log: &Path) {
     super::needs(&"e2fsck".into());
     let out = site.area.join("disks");
@@ -191,8 +191,10 @@ pub fn check_disk(site: &Site, log: &Path) {
     let (status, _, said) = site.ask(args);
     assert_eq!(status, 0, "the disk cannot be exported: {said}");
     let disk = out.join("disk0.img");
-    let output = Command::new("/sbin/e2fsck").arg("-fn").arg(&disk).output().expect("e2fsck runs");
-    let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(0), "e2fsck: {said}");
+    for how in ["-p", "-fn"] {
+        let output = Command::new("/sbin/e2fsck").arg(how).arg(&disk).output().expect("e2fsck runs");
+        let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(0), "e2fsck {how}: {said}");
+    }
     std::fs::remove_dir_all(&out).expect("its directory");
 }

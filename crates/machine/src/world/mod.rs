@@ -8,8 +8,9 @@ use crate::steer::Steer;
 use console::Console;
 use gapless_gate::{FRAME_BYTES_MAX, Guest, Passt, Port, Sent, Tap, announce};
 use gapless_log::{Error, Result, Waker};
+use std::ffi::CString;
 use std::os::fd::{AsRawFd, RawFd};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -44,7 +45,8 @@ fn no_network() -> Error {
 }
 
 fn open_tap(name: &str, tell: &Tell) -> Result<Tap> {
-    let fresh = !Path::new("/sys/class/net").join(name).exists();
+    // SAFETY: the name is a valid C string. Of this process's own network namespace, which /sys need not show.
+    let fresh = CString::new(name).is_ok_and(|name| unsafe { libc::if_nametoindex(name.as_ptr()) } == 0);
     let tap = Tap::open(name).map_err(|e| Error::Level(e.to_string()))?;
     if fresh {
         let advice = format!("ip link set {name} master BRIDGE");
