@@ -3,7 +3,7 @@
 mod support;
 
 use std::ffi::OsString;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use support::loads;
 use support::machine::{Machines, check_disk};
 use support::ping::Ping;
