@@ -115,6 +115,11 @@ impl Console {
         }
     }
 
+    /// Something was typed at the terminal that [`Console::read`] has not given out yet.
+    pub fn has_typed(&self) -> bool {
+        matches!(&self.at, At::Terminal { typed, .. } if !typed.is_empty())
+    }
+
     /// Shows what the guest has said.
     pub fn write(&mut self, bytes: &[u8]) {
         self.look_for_panic(bytes);

@@ -266,6 +266,10 @@ impl World {
         let mut fds: Vec<RawFd> = vec![waker.as_fd().as_raw_fd()];
         fds.extend(self.port.as_fd().filter(|_| frames).map(|fd| fd.as_raw_fd()));
         self.console.attend();
+        if typing && self.console.has_typed() {
+            // It came just now, and its descriptor will not say so again.
+            return;
+        }
         self.console.descriptors(typing, &mut fds);
         sleep(&fds, at_most);
     }
