@@ -63,7 +63,7 @@ fn a_digest_that_differs_is_found() {
     let (dir, world) = (home.path().join("log"), home.path().join("world"));
     let options = Options { digest_every: Duration::from_millis(5), ..Options::default() };
     alone::record(&dir, counter(&world, 5000), CommitLevel::Received, options).unwrap();
-    std::fs::write(home.path().join("diverge"), "").unwrap();
+    std::fs::write(home.path().join("trigger"), "").unwrap();
     let error = alone::replay(&dir, counter(&world, 5000).flawed(Flaw::Diverges), None, true).unwrap_err();
     assert!(error.to_string().starts_with("diverged at position"), "{error}");
 }

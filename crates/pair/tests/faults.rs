@@ -362,7 +362,7 @@ fn a_backup_that_diverges_never_goes_live() {
         }
     };
     let (primary, backup, plan) = protected(home.path(), flawed);
-    std::fs::write(home.path().join("diverge"), "").unwrap();
+    std::fs::write(home.path().join("trigger"), "").unwrap();
     let end = backup.end().unwrap();
     assert!(end.contains("Diverged") && end.contains("outputs said"), "{end}");
     let status = primary.wait_mode("solo");
@@ -425,10 +425,11 @@ fn a_replica_that_panics_ends_its_side() {
     let home = tempfile::tempdir().unwrap();
     let flawed = |plan: &mut Plan| {
         if plan.start == Start::Fresh {
-            plan.flaw = Flaw::Panics(1000);
+            plan.flaw = Flaw::Panics;
         }
     };
     let (mut primary, backup, plan) = protected(home.path(), flawed);
+    std::fs::write(home.path().join("trigger"), "").unwrap();
     wait_until("the process ends", || primary.has_ended().then_some(()));
     wait_role(&backup, "primary");
     wait_more(&plan.world, 100);

@@ -35,13 +35,16 @@ pub struct Site {
     pub host: Host,
     pub lab: Lab,
     pub area: Area,
-    _turn: MutexGuard<'static, ()>,
+    _turn: Option<MutexGuard<'static, ()>>,
 }
 
 impl Site {
     /// Waits for its turn.
     pub fn new(name: &str) -> Self {
-        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        Self::out_of_turn(name, Some(TURN.lock().unwrap_or_else(PoisonError::into_inner)))
+    }
+
+    fn out_of_turn(name: &str, turn: Option<MutexGuard<'static, ()>>) -> Self {
         let lab = Lab::new().expect("a network of its own; the tests of the machine need root");
         (0..TAPS).for_each(|n| lab.tap(&format!("tap{n}")).expect("a TAP"));
         let host = lab.host(HOST).expect("a host");
@@ -123,63 +126,118 @@ pub fn debian() -> Vec<OsString> {
     boot("debian", Some("debian.img"), "256M", &format!("quiet root=/dev/vda {GUEST_IP}"))
 }
 
-/// A Debian that has booted: root is logged in at the console, redis and an iperf3 server are up. It is made once for each build.
-pub fn booted() -> Vec<OsString> {
-    let saved = saved_name();
-    static MADE: Mutex<()> = Mutex::new(());
-    let _one = MADE.lock().unwrap_or_else(PoisonError::into_inner);
-    if !saved.exists() {
-        make_booted(&saved);
-    }
-    vec!["--from".into(), saved.into()]
+/// A computer that was booted once for each build and saved, with a shell on its console.
+pub struct Booted {
+    name: &'static str,
+    boot: fn() -> Vec<OsString>,
+    /// What is typed at which text on the console.
+    typed: &'static [(&'static str, &'static str)],
+    /// A port that answers when all is up.
+    port: u16,
 }
 
-/// Of this very executable and this very image.
-fn saved_name() -> PathBuf {
+/// Debian: redis and an iperf3 server are up.
+pub const DEBIAN: Booted = Booted {
+    name: "debian",
+    boot: debian,
+    typed: &[("login: ", "root"), ("# ", "stty -echo; iperf3 -s -D; sync; echo @UP$((1))")],
+    port: 6379,
+};
+
+/// The initramfs of the tests: TCP servers at [`ECHO`], [`SOURCE`] and [`SINK`], and one at [`FSYNC`] that writes to a disk.
+pub const SERVERS: Booted = Booted {
+    name: "servers",
+    boot: || boot("test", Some("scratch.img"), "128M", "quiet mode=sh"),
+    typed: &[
+        (
+            "this is a shell",
+            "stty -echo; while read -r m; do insmod /drivers/$m; done </drivers/list; mount -t ext4 /dev/vda /mnt",
+        ),
+        ("# ", "ip link set lo up; ip link set eth0 up; ip address add 10.77.0.2/24 dev eth0"),
+        ("# ", "stream echo 7000 & stream source 7001 & stream sink 7002 & fsyncer /mnt/records 7003 &"),
+        ("fsyncer: 0 records", "sync; echo @UP$((1))"),
+    ],
+    // Not the one that serves one client after the other: to it, the connection of the saved machine would never end.
+    port: ECHO,
+};
+
+pub const ECHO: u16 = 7000;
+pub const SOURCE: u16 = 7001;
+pub const SINK: u16 = 7002;
+pub const FSYNC: u16 = 7003;
+/// Switches [`SERVERS`] off in an orderly way.
+pub const SERVERS_OFF: &str = "killall fsyncer; until umount /mnt; do sleep 0.1; done; poweroff -f";
+
+impl Booted {
+    /// Arguments of `gapless machine`. Call it before a site is made.
+    pub fn origin(&self) -> Vec<OsString> {
+        let _one = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = key();
+        let missing = [DEBIAN, SERVERS].into_iter().filter(|booted| !booted.file(key).exists());
+        // Each takes one processor.
+        std::thread::scope(|scope| missing.for_each(|booted| drop(scope.spawn(move || booted.make(key)))));
+        vec!["--from".into(), self.file(key).into()]
+    }
+
+    fn file(&self, key: u64) -> PathBuf {
+        Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("booted-{key:016x}-{}.machine", self.name))
+    }
+
+    fn make(&self, key: u64) {
+        for old in std::fs::read_dir(env!("CARGO_TARGET_TMPDIR")).expect("it is there").flatten() {
+            let name = old.file_name().to_string_lossy().into_owned();
+            if name.starts_with("booted-") && name.contains(self.name) {
+                let _ = std::fs::remove_file(old.path());
+            }
+        }
+        let began = Instant::now();
+        let site = Site::out_of_turn("boot", None);
+        let log = site.area.join("log");
+        self.boot_alone(&site, &log);
+        let up = began.elapsed();
+        let part = self.file(key).with_extension("part");
+        let args: [OsString; 4] = ["replay".into(), log.into(), "--save".into(), part.clone().into()];
+        let (status, _, said) = site.ask(args);
+        assert_eq!(status, 0, "{said}");
+        std::fs::rename(&part, self.file(key)).expect("a name");
+        println!("{}: booted in {up:.1?}, replayed and saved in {:.1?}", self.name, began.elapsed().saturating_sub(up));
+    }
+
+    /// Leaves a log that ends when all is up.
+    fn boot_alone(&self, site: &Site, log: &Path) {
+        let mut command = site.gapless(["machine", "--net", "tap=tap0", "--log"]);
+        command.arg(log).args((self.boot)());
+        let (keyboard, typed) = std::io::pipe().expect("a pipe");
+        let mut process = Process::start_with(command, &site.area.join("boot"), Stdio::from(keyboard), None);
+        let mut seen = 0;
+        for (text, answer) in self.typed.iter().copied().chain([("@UP1", "")]) {
+            let since = Instant::now();
+            loop {
+                let said = String::from_utf8_lossy(&process.stdout()).into_owned();
+                if let Some(at) = said[seen..].find(text) {
+                    seen += at + text.len();
+                    break;
+                }
+                let failed = process.ended() || since.elapsed() > PATIENCE;
+                assert!(!failed, "no {text:?} on the console:\n{said}{}", process.stderr_text());
+                sleep_ms(20);
+            }
+            std::io::Write::write_all(&mut &typed, format!("{answer}\n").as_bytes()).expect("it listens");
+        }
+        drop(site.dial(self.port));
+        super::process::kill(process.pid(), libc::SIGTERM);
+        let done = process.finish();
+        assert_eq!(done.code(), 128 + libc::SIGTERM, "{}", done.stderr_text());
+    }
+}
+
+/// Of this very executable and these very guests.
+fn key() -> u64 {
     let mut hasher = DefaultHasher::new();
     std::fs::read(env!("CARGO_BIN_EXE_gapless")).expect("it is there").hash(&mut hasher);
-    let image = std::fs::metadata(guest("debian.img")).expect("it is there");
-    (image.len(), image.modified().expect("a time")).hash(&mut hasher);
-    let dir = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    dir.join(format!("booted-{:016x}.machine", hasher.finish()))
-}
-
-fn make_booted(saved: &Path) {
-    let began = Instant::now();
-    for old in std::fs::read_dir(env!("CARGO_TARGET_TMPDIR")).expect("it is there").flatten() {
-        if old.file_name().to_string_lossy().starts_with("booted-") {
-            let _ = std::fs::remove_file(old.path());
-        }
+    for name in ["debian.img", "debian.kernel", "test.initrd"] {
+        let found = std::fs::metadata(guest(name)).expect("it is there");
+        (found.len(), found.modified().expect("a time")).hash(&mut hasher);
     }
-    let site = Site::new("boot");
-    let log = site.area.join("log");
-    let mut command = site.gapless(["machine", "--net", "tap=tap0", "--log"]);
-    command.arg(&log).args(debian());
-    let (keyboard, typed) = std::io::pipe().expect("a pipe");
-    let mut process = Process::start_with(command, &site.area.join("boot"), Stdio::from(keyboard), None);
-    let await_text = |process: &mut Process, text: &str| {
-        let since = Instant::now();
-        while !String::from_utf8_lossy(&process.stdout()).contains(text) {
-            let said = || String::from_utf8_lossy(&process.stdout()).into_owned() + &process.stderr_text();
-            assert!(since.elapsed() < PATIENCE, "no {text:?} on the console:\n{}", said());
-            sleep_ms(20);
-        }
-    };
-    let enter = |text: &str| std::io::Write::write_all(&mut &typed, text.as_bytes()).expect("it listens");
-    await_text(&mut process, "login: ");
-    enter("root\n");
-    await_text(&mut process, "# ");
-    enter("stty -echo; iperf3 -s -D; sync; echo @UP$((1))\n");
-    await_text(&mut process, "@UP1");
-    drop(site.redis());
-    super::process::kill(process.pid(), libc::SIGTERM);
-    let done = process.finish();
-    assert_eq!(done.code(), 128 + libc::SIGTERM, "{}", done.stderr_text());
-    let up = began.elapsed();
-    let part = saved.with_extension("part");
-    let args: [OsString; 4] = ["replay".into(), log.into(), "--save".into(), part.clone().into()];
-    let (status, _, said) = site.ask(args);
-    assert_eq!(status, 0, "{said}");
-    std::fs::rename(&part, saved).expect("a name");
-    println!("booted in {up:.1?}, replayed and saved in {:.1?}", began.elapsed().saturating_sub(up));
+    hasher.finish()
 }

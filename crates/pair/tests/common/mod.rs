@@ -58,14 +58,14 @@ pub struct Counter {
 pub enum Flaw {
     #[default]
     None,
-    /// Says something else as soon as the file `diverge` is there.
+    /// Says something else as soon as the file `trigger` is there.
     Diverges,
     /// Takes this many microseconds for a step.
     Slow(u64),
     /// Cannot prepare a takeover for so many times.
     Unprepared(u64),
-    /// Panics at this step when live.
-    Panics(u64),
+    /// Panics when live as soon as the file `trigger` is there.
+    Panics,
 }
 
 impl Counter {
@@ -74,7 +74,7 @@ impl Counter {
     }
 
     pub fn new(world: Option<&Path>, steps_max: u64, burst: u64, pause: Duration) -> Self {
-        let trigger = world.map(|w| w.with_file_name("diverge")).unwrap_or_default();
+        let trigger = world.map(|w| w.with_file_name("trigger")).unwrap_or_default();
         let world = world.map(|w| File::options().append(true).create(true).open(w).unwrap());
         Self {
             world,
@@ -139,7 +139,7 @@ impl Replica for Counter {
         if !left.is_zero() {
             return Ok(Progress::Idle(left));
         }
-        assert!(self.flaw != Flaw::Panics(self.position), "the replica has a mistake");
+        assert!(self.flaw != Flaw::Panics || !self.trigger.exists(), "the replica has a mistake");
         let random = gapless_log::random_u128()? as u64;
         log.input(Position(self.position), RANDOM, random.to_le_bytes().to_vec());
         self.mix(random);
@@ -376,7 +376,7 @@ impl Plan {
                 Flaw::Diverges => "diverges 0".into(),
                 Flaw::Slow(n) => format!("slow {n}"),
                 Flaw::Unprepared(n) => format!("unprepared {n}"),
-                Flaw::Panics(n) => format!("panics {n}"),
+                Flaw::Panics => "panics 0".into(),
             },
             self.lag_entries_max.to_string(),
             u8::from(self.alone).to_string(),
@@ -411,7 +411,7 @@ impl Plan {
             flaw: match f[13].split_once(' ') {
                 Some(("diverges", _)) => Flaw::Diverges,
                 Some(("slow", n)) => Flaw::Slow(n.parse().unwrap()),
-                Some(("panics", n)) => Flaw::Panics(n.parse().unwrap()),
+                Some(("panics", _)) => Flaw::Panics,
                 Some(("unprepared", n)) => Flaw::Unprepared(n.parse().unwrap()),
                 _ => Flaw::None,
             },
