@@ -137,6 +137,11 @@ fn what_was_written_is_merged_into_the_disk() {
     assert_eq!(done.code(), 0, "{}", done.stderr_text());
     assert!(done.stderr_text().contains("disk holds what the machine has written"), "{}", done.stderr_text());
     assert_eq!(starts(), 2u64.to_le_bytes(), "it was started twice");
+    let names = |dir: &Path| {
+        let files = fs::read_dir(dir).expect("a directory").map(|file| file.expect("a file").file_name());
+        files.filter(|name| name.to_string_lossy().contains("gapless-new") || name == "commit").collect::<Vec<_>>()
+    };
+    assert_eq!((names(area.path()), names(&log.join("machine"))), (vec![], vec![]), "nothing is left of it");
     // The log needs the image as it was.
     let again = commit();
     assert_eq!(again.code(), 125);
@@ -144,6 +149,37 @@ fn what_was_written_is_merged_into_the_disk() {
     // A machine that is given the merged image finds what the other has written.
     let done = Process::start(tiny_command(&area, &area.join("next")), &area.join("next")).finish();
     assert!(done.stdout_text().starts_with("boot 0000000000000002"), "{}", done.stdout_text());
+}
+
+/// Whenever a merge is killed, the image is the old one or the new one, and another merge ends it.
+#[test]
+fn a_merge_that_is_killed_is_ended_by_the_next() {
+    let area = tiny_area("merge", Program::Everything);
+    let (log, disk) = (area.join("log"), area.join("disk"));
+    let old = fs::read(&disk).expect("a disk");
+    let done = Process::start(tiny_command(&area, &log), &log).finish();
+    assert_eq!(done.code(), 0, "{}", done.stderr_text());
+    let commit = || {
+        let mut command = area.gapless(area.path(), ["machine", "image", "commit"]);
+        command.arg(&log);
+        Process::start(command, &area.join("commit"))
+    };
+    let since = Instant::now();
+    assert_eq!(commit().finish().code(), 0);
+    let (new, took) = (fs::read(&disk).expect("a disk"), since.elapsed());
+    assert!(old != new);
+    for moment in moments(took, 12) {
+        fs::write(&disk, &old).expect("the disk can be put back");
+        let mut killed = commit();
+        std::thread::sleep(moment);
+        killed.destroy();
+        let found = fs::read(&disk).expect("a disk");
+        assert!(found == old || found == new, "killed after {moment:?}: neither the old image nor the new one");
+        let done = commit().finish();
+        let already = done.stderr_text().contains("is not the image that this machine began with");
+        assert!(done.code() == 0 || (already && found == new), "killed after {moment:?}: {}", done.stderr_text());
+        assert!(fs::read(&disk).expect("a disk") == new, "killed after {moment:?}");
+    }
 }
 
 /// Neither a saved machine nor its log needs the image that the first one began with.
@@ -165,11 +201,14 @@ fn a_saved_machine_brings_its_disks_along() {
     let mut commit = area.gapless(area.path(), ["machine", "image", "commit"]);
     commit.arg(&other);
     let done = Process::start(commit, &area.join("commit")).finish();
-    assert_eq!(done.code(), 0, "{}", done.stderr_text());
-    let merged = other.join("machine/disk0.image");
-    assert_eq!(fs::read(&merged).expect("its disk")[..8], 2u64.to_le_bytes());
     let said = done.stderr_text();
-    assert!(said.contains(&format!("{} holds what", merged.canonicalize().expect("it is there").display())), "{said}");
+    assert_eq!(done.code(), 125, "{said}");
+    assert!(said.contains("it came with a saved machine") && said.contains("gapless export"), "{said}");
+    let mut export = area.gapless(area.path(), ["export", "other", "--to", "disks"]);
+    export.stdout(std::process::Stdio::null());
+    let done = Process::start(export, &area.join("export")).finish();
+    assert_eq!(done.code(), 0, "{}", done.stderr_text());
+    assert_eq!(fs::read(area.join("disks/disk0.img")).expect("its disk")[..8], 2u64.to_le_bytes());
 }
 
 #[test]

@@ -6,7 +6,7 @@ mod support;
 use gapless_gate::Tap;
 use std::time::{Duration, Instant};
 use support::loads::{self, Load};
-use support::machine::{Machines, Manner, check_disk};
+use support::machine::{Machines, Manner, check_disk, number};
 use support::ping::Ping;
 use support::process::{self, sleep_ms};
 use support::proxy::Proxy;
@@ -173,7 +173,7 @@ fn a_partition_leaves_one_that_speaks() {
                 sleep_ms(5);
             };
             // Sides take turns at the cables as they do at the TAPs.
-            cables[usize::from(side.log.to_string_lossy().ends_with(['2', '4', '6']))].leads_to(&now.address);
+            cables[(number(side) as usize + 1) % 2].leads_to(&now.address);
         }
     };
     connect(&machines);
@@ -204,9 +204,7 @@ fn a_partition_leaves_one_that_speaks() {
         );
         // The records that are acknowledged from now on are the winner's; the other one says nothing to the network.
         let quiet = if first { machines.backup.as_ref() } else { Some(&machines.primary) }.expect("it is there");
-        let tap = Site::tap(
-            quiet.log.to_string_lossy()[quiet.log.to_string_lossy().len() - 1..].parse().expect("its number"),
-        );
+        let tap = Site::tap(number(quiet));
         writing.await_more(20);
         let before = site.sent_by(&tap);
         std::thread::sleep(QUIET);

@@ -361,11 +361,6 @@ impl Board {
         &self.memory
     }
 
-    /// The end: gives the disks back, to be closed.
-    pub fn into_disks(self) -> Vec<Box<dyn Storage>> {
-        self.disks
-    }
-
     #[cfg(test)]
     pub(crate) fn block(&self, disk: usize) -> &Block {
         self.devices.blocks[disk].function()

@@ -2,11 +2,12 @@
 
 use crate::computer::{Computer, Medium};
 use crate::disk::Base;
+use crate::disks::Image;
 use crate::hart::Bus;
 use crate::image;
 use crate::memory::Memory;
 use crate::setup::{Boot, DISK_BYTES_MAX, Disk, DiskImage, Setup, fresh_mac, random};
-use crate::snapshot::{IMAGE_BYTES_MAX, Image};
+use crate::snapshot::IMAGE_BYTES_MAX;
 use gapless_log::{Error, Hasher, Result};
 use std::io::Read;
 use std::path::Path;
@@ -18,6 +19,7 @@ impl Computer {
         let initrd = boot.initrd.as_deref().map(|path| read("reading the initial RAM disk", path)).transpose()?;
         let medium = Medium { kernel: read("reading the kernel", &boot.kernel)?, initrd: initrd.unwrap_or_default() };
         let disks = boot.disks.iter().map(disk).collect::<Result<Vec<_>>>()?;
+        let (disks, bases): (Vec<_>, Vec<_>) = disks.into_iter().unzip();
         let wall = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         let setup = Setup {
             memory: boot.memory,
@@ -30,8 +32,7 @@ impl Computer {
             wall: wall.as_nanos() as u64,
         };
         let memory = Memory::new(setup.memory).map_err(|e| Error::io("making", "the guest's memory", e))?;
-        let images: Vec<_> =
-            setup.disks.iter().enumerate().map(|(n, disk)| Image::of(&disk.path, disk.bytes, n, dir)).collect();
+        let images: Vec<_> = bases.into_iter().enumerate().map(|(n, base)| Image::new(base, n, dir)).collect();
         let storage = images.iter().zip(&setup.disks).enumerate();
         let storage = storage.map(|(n, (image, disk))| image.overlay(n, disk, dir)).collect::<Result<Vec<_>>>()?;
         let mut computer = Self::assemble(setup, medium, memory, storage, images)?;
@@ -83,7 +84,7 @@ fn read(doing: &'static str, path: &Path) -> Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn disk(image: &DiskImage) -> Result<Disk> {
+fn disk(image: &DiskImage) -> Result<(Disk, Base)> {
     let failed = |e| Error::io("opening the disk image", &image.path, e);
     let path = image.path.canonicalize().map_err(failed)?;
     let base = Base::open(&path).map_err(failed)?;
@@ -91,5 +92,5 @@ fn disk(image: &DiskImage) -> Result<Disk> {
         let (path, bytes) = (path.display(), base.bytes());
         return Err(Error::Refused(format!("{path} has {bytes} bytes; no disk is larger than {DISK_BYTES_MAX}")));
     }
-    Ok(Disk { bytes: base.bytes(), read_only: image.read_only, hash: base.hash(), path })
+    Ok((Disk { bytes: base.bytes(), read_only: image.read_only, hash: base.hash(), path }, base))
 }

@@ -7,10 +7,10 @@ use crate::board::Board;
 use crate::clock::Line;
 use crate::device::virtio::net;
 use crate::digest::PageHashes;
+use crate::disks::Image;
 use crate::event::{self, ClockBody};
 use crate::hart::{Exit, Hart};
 use crate::setup::Setup;
-use crate::snapshot::Image;
 use gapless_log::{Error, Kind, Position, Result};
 use serde::{Deserialize, Serialize};
 

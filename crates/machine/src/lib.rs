@@ -4,7 +4,7 @@
 //!
 //! - [`Memory`] sees every write, so that nothing derived from memory is ever stale;
 //! - `hart/` executes RV64GC exactly, and stops at any position;
-//! - `device/` and `board.rs` are what a guest finds at physical addresses, `disk/` what is behind its disks, `sbi.rs` what is below its kernel;
+//! - `device/` and `board.rs` are what a guest finds at physical addresses, `disk/` and `disks.rs` what is behind its disks, `sbi.rs` what is below its kernel;
 //! - [`Computer`] puts them together: a function of its state and its inputs;
 //! - [`Machine`] is the computer as a replica: `event.rs` lists its inputs, `steer.rs` keeps its clock, `world/` is the outside while it is live;
 //! - `debug/` stops a replay anywhere, and goes back.
@@ -17,6 +17,7 @@ pub mod debug;
 pub mod device;
 mod digest;
 pub mod disk;
+mod disks;
 pub mod event;
 mod fdt;
 #[cfg(any(test, feature = "fuzz"))]

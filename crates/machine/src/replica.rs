@@ -144,10 +144,11 @@ impl Machine {
         self.computer.as_mut().map_or(Ok(false), |computer| computer.save(true, to).map(|()| true))
     }
 
-    /// Writes what the disks hold by now into the images that they began with, and returns their names. The machine is gone after that.
-    pub fn commit_disks(&mut self) -> Result<Vec<PathBuf>> {
+    /// Puts what the disks hold by now in the place of the images that they began with, and returns their names. The log in `dir` cannot be replayed after
+    /// that.
+    pub fn commit_disks(&mut self, dir: &Path) -> Result<Vec<PathBuf>> {
         let nothing = || Error::Refused("the log holds no machine: it was never switched on".into());
-        self.computer.take().ok_or_else(nothing)?.commit_disks(&self.dir)
+        self.computer.as_mut().ok_or_else(nothing)?.commit_disks(dir)
     }
 
     /// Writes what the disks hold by now to images in the directory `to`, and returns their names.
@@ -168,7 +169,7 @@ impl Machine {
                 let mut file =
                     std::fs::File::open(&path).map_err(|e| Error::io("opening the saved machine", &path, e))?;
                 let mut computer = Computer::load(&mut file, &self.dir)?;
-                computer.adopt_images()?;
+                computer.adopt_images();
                 // Its images lie in the log directory, which may be moved.
                 self.portable = true;
                 computer

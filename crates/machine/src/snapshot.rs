@@ -17,16 +17,15 @@ use crate::computer::{Computer, Medium, Power};
 use crate::device::Said;
 use crate::device::virtio::block::PENDING_BYTES_MAX;
 use crate::digest::PageHashes;
-use crate::disk::{BLOCK_BYTES, Base, Overlay};
+use crate::disk::BLOCK_BYTES;
+use crate::disks::Image;
 use crate::hart::{Bus, Hart};
 use crate::memory::{GuestAddr, Memory, PAGE_BYTES, RAM_BASE};
-use crate::pack::{CHUNK_BYTES, Packer, Packing, is_zero, unpack};
+use crate::pack::{CHUNK_BYTES, Packer, Packing, unpack};
 use crate::setup::{DISKS_MAX, Disk, Setup};
 use gapless_log::{Error, Hasher, Result};
 use serde::{Deserialize, Serialize};
-use std::fs::File;
-use std::io::{self, BufReader, BufWriter, Read, Write};
-use std::os::unix::fs::FileExt;
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 const MAGIC: [u8; 4] = *b"GMS1";
@@ -164,7 +163,14 @@ impl Computer {
         let (mut disks, mut images) = (Vec::new(), Vec::new());
         for (n, disk) in setup.disks.iter().enumerate() {
             let known = known.get(n).filter(|(theirs, _)| theirs == disk).map(|(_, image)| image);
-            let image = Image::load(&mut from, n, disk, dir, known)?;
+            let mut contained = [0];
+            read(&mut from, &mut contained)?;
+            let image = match (contained, known) {
+                ([0], Some(known)) => known.clone(),
+                ([0], None) => Image::at_its_place(n, disk, dir)?,
+                ([1], _) => Image::unpack(&mut from, n, disk, dir)?,
+                _ => return Err(bad("where a disk's image is")),
+            };
             let mut overlay = image.overlay(n, disk, dir)?;
             unpack(&mut from, BLOCK_BYTES as usize, disk.bytes, |offset, bytes| {
                 overlay.put(offset / BLOCK_BYTES, bytes).map_err(|e| Error::io("writing", "a disk's overlay", e))
@@ -196,55 +202,6 @@ impl Computer {
         Ok(computer)
     }
 
-    /// The end of this machine: its images, for [`Computer::load_again`].
-    pub(crate) fn into_images(self) -> Vec<(Disk, Image)> {
-        self.setup.disks.into_iter().zip(self.images).collect()
-    }
-
-    /// A history begins here: the images of its disks are where they are on this side.
-    pub(crate) fn adopt_images(&mut self) -> Result<()> {
-        for (disk, image) in self.setup.disks.iter_mut().zip(&self.images) {
-            disk.path = image.path.canonicalize().map_err(|e| Error::io("finding", &image.path, e))?;
-        }
-        Ok(())
-    }
-
-    /// Merges what was written into the images that the history began with; see [`crate::disk::commit`].
-    pub(crate) fn commit_disks(self, dir: &Path) -> Result<Vec<PathBuf>> {
-        let Self { board, setup, .. } = self;
-        let mut done = Vec::new();
-        let disks: Vec<_> = board.into_disks().into_iter().zip(setup.disks).enumerate().collect();
-        // All are looked at before the first is merged, for after that the log cannot be replayed again.
-        for (n, (_, disk)) in disks.iter().filter(|(_, (_, disk))| !disk.read_only) {
-            let opened = std::fs::OpenOptions::new().write(true).open(&disk.path);
-            let why = match opened.and_then(|_| crate::disk::hash_file(&disk.path)) {
-                Ok(hash) if hash == disk.hash => continue,
-                Ok(_) => "it has changed since".to_owned(),
-                Err(e) => e.to_string(),
-            };
-            return Err(Error::Refused(format!(
-                "the image {} that disk {n} began with cannot be merged into ({why}); `gapless export DIR --to OUT` writes the disk",
-                disk.path.display()
-            )));
-        }
-        for (n, (storage, disk)) in disks {
-            let failed = |e| Error::io("merging into", &disk.path, e);
-            storage.close().map_err(failed)?;
-            if !disk.read_only {
-                crate::disk::commit(&disk.path, &overlay_path(n, dir)).map_err(failed)?;
-                done.push(disk.path);
-            }
-        }
-        Ok(done)
-    }
-
-    /// Writes each disk as it is now to an image of its own in `to`: `disk0.img` and so on.
-    pub(crate) fn export_disks(&mut self, to: &Path) -> Result<Vec<PathBuf>> {
-        std::fs::create_dir_all(to).map_err(|e| Error::io("making", to, e))?;
-        let disks = self.board.disks().iter_mut().zip(&self.images).enumerate();
-        disks.map(|(n, (disk, image))| image.export(disk.as_mut(), to.join(format!("disk{n}.img")))).collect()
-    }
-
     /// The parts put together, switched off.
     pub(crate) fn assemble(
         setup: Setup,
@@ -270,10 +227,6 @@ impl Computer {
             boots: 0,
         })
     }
-}
-
-fn overlay_path(n: usize, dir: &Path) -> PathBuf {
-    files(dir).join(format!("disk{n}.overlay"))
 }
 
 fn save_memory(memory: &Memory, packing: Packing, to: &mut dyn Write) -> io::Result<()> {
@@ -310,120 +263,6 @@ fn read(from: &mut dyn Read, into: &mut [u8]) -> Result<()> {
     from.read_exact(into).map_err(|e| Error::io("reading", "a snapshot", e))
 }
 
-/// The image that a disk begins with, as this side has it.
-#[derive(Clone, Debug)]
-pub(crate) struct Image {
-    path: PathBuf,
-    bytes: u64,
-    /// The same, packed, once somebody has needed it: it never changes.
-    packed: PathBuf,
-}
-
-impl Image {
-    /// An image of the user's.
-    pub fn of(path: &Path, bytes: u64, n: usize, dir: &Path) -> Self {
-        let packed = files(dir).join(format!("disk{n}.packed"));
-        // One that is there is of an older history.
-        let _ = std::fs::remove_file(&packed);
-        Self { path: path.to_owned(), bytes, packed }
-    }
-
-    /// Comes with a snapshot, or lies where the snapshot says.
-    fn load(from: &mut dyn Read, n: usize, disk: &Disk, dir: &Path, known: Option<&Self>) -> Result<Self> {
-        let mut contained = [0];
-        read(from, &mut contained)?;
-        if contained[0] > 1 {
-            return Err(bad("where a disk's image is"));
-        }
-        if let (0, Some(known)) = (contained[0], known) {
-            return Ok(known.clone());
-        }
-        if contained[0] == 0 {
-            // Before it is opened: what a snapshot names may be a device that has no end.
-            let about =
-                std::fs::metadata(&disk.path).map_err(|e| Error::io("opening the image of a disk", &disk.path, e))?;
-            if !about.is_file() || about.len() != disk.bytes {
-                let (path, bytes) = (disk.path.display(), disk.bytes);
-                return Err(Error::Refused(format!(
-                    "{path} is not the image of {bytes} bytes that this machine began with; put that one back"
-                )));
-            }
-            let found = crate::disk::hash_file(&disk.path)
-                .map_err(|e| Error::io("opening the image of a disk", &disk.path, e))?;
-            if found != disk.hash {
-                return Err(Error::Refused(format!(
-                    "{} is not the image that this machine began with (hash {found:032x}, not {:032x}); put that one back",
-                    disk.path.display(),
-                    disk.hash
-                )));
-            }
-            return Ok(Self::of(&disk.path, disk.bytes, n, dir));
-        }
-        let path = files(dir).join(format!("disk{n}.image"));
-        let failed = |e| Error::io("writing the image of a disk to", &path, e);
-        std::fs::create_dir_all(files(dir)).map_err(failed)?;
-        let file = File::create(&path).map_err(failed)?;
-        file.set_len(disk.bytes).map_err(failed)?;
-        let image = Self::of(&path, disk.bytes, n, dir);
-        // Packed as it comes, so that the next one who needs it does not wait for that.
-        let new = image.packed.with_extension("new");
-        let mut from = Keeping { from, copy: BufWriter::with_capacity(1 << 20, File::create(&new).map_err(failed)?) };
-        unpack(&mut from, CHUNK_BYTES, disk.bytes, |offset, bytes| file.write_all_at(bytes, offset).map_err(failed))?;
-        from.copy.flush().and_then(|()| std::fs::rename(&new, &image.packed)).map_err(failed)?;
-        Ok(image)
-    }
-
-    /// The disk: this image below what the guest writes.
-    pub fn overlay(&self, n: usize, disk: &Disk, dir: &Path) -> Result<Box<dyn crate::disk::Storage>> {
-        let path = overlay_path(n, dir);
-        std::fs::create_dir_all(files(dir)).map_err(|e| Error::io("making", files(dir), e))?;
-        let base =
-            Base::known(&self.path, disk.hash).map_err(|e| Error::io("opening the image of a disk", &self.path, e))?;
-        let overlay = Overlay::create(&path, base, disk.read_only);
-        Ok(Box::new(overlay.map_err(|e| Error::io("making a disk's overlay", &path, e))?))
-    }
-
-    /// Copies it, and what the guest has written over it, to a new file; what is zero becomes a hole.
-    fn export(&self, disk: &mut dyn crate::disk::Storage, to: PathBuf) -> Result<PathBuf> {
-        let failed = |e| Error::io("writing a disk to", &to, e);
-        let out = File::create_new(&to).map_err(failed)?;
-        out.set_len(self.bytes).map_err(failed)?;
-        let reading = |e| Error::io("reading the image of a disk", &self.path, e);
-        let from = File::open(&self.path).map_err(reading)?;
-        let mut chunk = vec![0; CHUNK_BYTES];
-        for at in (0..self.bytes).step_by(CHUNK_BYTES) {
-            let part = &mut chunk[..(self.bytes - at).min(CHUNK_BYTES as u64) as usize];
-            from.read_exact_at(part, at).map_err(reading)?;
-            if !is_zero(part) {
-                out.write_all_at(part, at).map_err(failed)?;
-            }
-        }
-        disk.save(&mut |block, bytes| out.write_all_at(bytes, block * BLOCK_BYTES)).map_err(failed)?;
-        out.sync_all().map_err(failed)?;
-        Ok(to)
-    }
-
-    fn pack(&self, to: &mut dyn Write) -> Result<()> {
-        let failed = |e| Error::io("packing the image of a disk", &self.path, e);
-        if !self.packed.exists() {
-            let new = self.packed.with_extension("new");
-            let mut out = BufWriter::with_capacity(1 << 20, File::create(&new).map_err(failed)?);
-            let mut from = BufReader::new(File::open(&self.path).map_err(failed)?);
-            let mut packer = Packer::new(Packing::Small, &mut out);
-            let mut chunk = vec![0; CHUNK_BYTES];
-            for index in 0..self.bytes.div_ceil(CHUNK_BYTES as u64) {
-                let left = (self.bytes - index * CHUNK_BYTES as u64).min(CHUNK_BYTES as u64) as usize;
-                from.read_exact(&mut chunk[..left]).map_err(failed)?;
-                packer.chunk(index as u32, &chunk[..left]).map_err(failed)?;
-            }
-            packer.finish().and_then(|()| out.flush()).map_err(failed)?;
-            std::fs::rename(&new, &self.packed).map_err(failed)?;
-        }
-        let mut packed = File::open(&self.packed).map_err(failed)?;
-        io::copy(&mut packed, to).map(drop).map_err(writing)
-    }
-}
-
 struct Hashing<'a> {
     to: &'a mut dyn Write,
     hasher: Hasher,
@@ -438,20 +277,6 @@ impl Write for Hashing<'_> {
 
     fn flush(&mut self) -> io::Result<()> {
         self.to.flush()
-    }
-}
-
-/// Writes what is read to a file too.
-struct Keeping<'a> {
-    from: &'a mut dyn Read,
-    copy: BufWriter<File>,
-}
-
-impl Read for Keeping<'_> {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        let n = self.from.read(into)?;
-        self.copy.write_all(&into[..n])?;
-        Ok(n)
     }
 }
 

@@ -152,7 +152,7 @@ fn what_was_written_is_merged_into_the_image_that_the_history_began_with() {
     let mut host = recording.backup(recording.frames.len(), dir.path());
     replay_to(&mut host, None).unwrap();
     let image = recording.dir().join("disk");
-    assert_eq!(host.replica_mut().commit_disks().unwrap(), [image.canonicalize().unwrap()]);
+    assert_eq!(host.replica_mut().commit_disks(dir.path()).unwrap(), [image.canonicalize().unwrap()]);
     assert_eq!(std::fs::read(image).unwrap()[..8], 2u64.to_le_bytes(), "it was started twice");
 }
 

@@ -164,8 +164,13 @@ pub fn commit(dir: &Path) -> Outcome {
     crate::place::log(dir)?;
     // Nothing may go on in the log whose disks are merged.
     let _lock = DirLock::take(dir).map_err(crate::text)?;
-    let merged = program::execute(dir, Extent::default(), |replica, _| replica.machine()?.commit_disks())?;
-    let Executed::Done(_, done) = merged else { return Ok(crate::EXIT_DIVERGED) };
+    let done = match gapless_machine::disk::finish_commit(&gapless_machine::files(dir)).map_err(crate::text)? {
+        Some(interrupted) => interrupted,
+        None => match program::execute(dir, Extent::default(), |replica, _| replica.machine()?.commit_disks(dir))? {
+            Executed::Done(_, done) => done,
+            Executed::Not(status) => return Ok(status),
+        },
+    };
     for path in &done {
         talk!("gapless: {} holds what the machine has written; its log cannot be replayed any more", path.display());
     }

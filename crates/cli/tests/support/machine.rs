@@ -83,6 +83,10 @@ impl<'s> Machines<'s> {
     /// The same; how it is started.
     pub fn rejoin_with(&mut self, manner: &Manner) {
         self.started += 1;
+        // Sides take turns at the TAPs; the one of the live side is taken.
+        if Site::tap(self.started) == Site::tap(number(&self.primary)) {
+            self.started += 1;
+        }
         let log = self.site.area.join(&format!("side-{}", self.started));
         let mut command = side(self.site, manner, ["backup"]);
         command.args(["--arbiter", &self.arbiter, "--net", &format!("tap={}", Site::tap(self.started)), "--log"]);
@@ -165,6 +169,12 @@ impl<'s> Machines<'s> {
         }
         log
     }
+}
+
+/// A side was started as the so manieth.
+pub fn number(side: &Side) -> u32 {
+    let name = side.log.file_name().and_then(|name| name.to_str()).expect("a name");
+    name.strip_prefix("side-").and_then(|n| n.parse().ok()).expect("a number")
 }
 
 fn side<const N: usize>(site: &Site, manner: &Manner, verb: [&str; N]) -> Command {

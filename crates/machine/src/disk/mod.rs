@@ -3,19 +3,29 @@
 //! The rule it keeps: requests take effect in the order in which they were submitted, whatever the host's timing, so a read sees exactly the writes that
 //! were submitted before it. Guest memory is never touched here.
 
+mod base;
 mod commit;
 mod overlay;
 #[cfg(any(test, feature = "fuzz"))]
 #[cfg_attr(not(test), allow(dead_code, reason = "the fuzz targets use some of it"))]
 mod ram;
 
-pub use commit::commit;
-pub use overlay::{BLOCK_BYTES, Base, Overlay, hash_file};
+pub use base::Base;
+pub(crate) use commit::Commit;
+pub use commit::finish as finish_commit;
+pub use overlay::{BLOCK_BYTES, Overlay};
 
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) use ram::RamDisk;
 
 use std::io;
+use std::path::Path;
+
+/// Adds what was being done, and to which file, to an error.
+fn context(what: &str, path: &Path) -> impl FnOnce(io::Error) -> io::Error {
+    let message = format!("{what} {}", path.display());
+    move |error| io::Error::new(error.kind(), format!("{message}: {error}"))
+}
 
 /// Smallest unit of a disk.
 pub const SECTOR_BYTES: u64 = 512;
@@ -64,7 +74,4 @@ pub trait Storage: Send {
 
     /// Puts a saved block back.
     fn put(&mut self, block: u64, bytes: &[u8]) -> io::Result<()>;
-
-    /// Finishes all that was submitted, makes it durable, and leaves the disk ready for a later command.
-    fn close(self: Box<Self>) -> io::Result<()>;
 }

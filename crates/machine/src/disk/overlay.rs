@@ -1,12 +1,11 @@
 //! A disk whose base is never written: what the guest writes goes to an overlay, a sparse file of the same size, with one bit a block that says where the
 //! block is now.
 //!
-//! One thread executes the requests in the order in which they came. Only a clean close leaves `OVERLAY.map` beside the overlay; so whoever finds a map
-//! knows that the overlay is whole.
+//! One thread executes the requests in the order in which they came. The file means nothing without the bits, which are only in memory: who goes on after
+//! this side has ended makes a new overlay, from a snapshot or by execution.
 
-use super::commit::{Map, marker_path};
-use super::{Request, SECTOR_BYTES, Storage};
-use gapless_log::{Digest, Hasher};
+use super::{Base, Request, Storage, context};
+use gapless_log::Digest;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -19,114 +18,15 @@ use std::thread::JoinHandle;
 pub const BLOCK_BYTES: u64 = 4096;
 /// Requests that wait for the thread; who submits more waits.
 const QUEUE_MAX: usize = 256;
-/// Read at once when a file is hashed.
-const HASH_BYTES: usize = 1 << 20;
-
-/// Adds what was being done, and to which file, to an error.
-pub(super) fn context(what: &str, path: &Path) -> impl FnOnce(io::Error) -> io::Error {
-    let message = format!("{what} {}", path.display());
-    move |error| io::Error::new(error.kind(), format!("{message}: {error}"))
-}
-
-/// Hash of a file's contents.
-pub fn hash_file(path: &Path) -> io::Result<Digest> {
-    let file = File::open(path).map_err(context("opening", path))?;
-    hash_open_file(&file).map_err(context("reading", path))
-}
-
-fn hash_open_file(file: &File) -> io::Result<Digest> {
-    let (mut hasher, mut at, mut buffer) = (Hasher::new(), 0, vec![0; HASH_BYTES]);
-    loop {
-        match file.read_at(&mut buffer, at)? {
-            0 => return Ok(hasher.finish()),
-            n => {
-                hasher.update(&buffer[..n]);
-                at += n as u64;
-            }
-        }
-    }
-}
-
-/// What lies under an overlay.
-#[derive(Debug)]
-pub struct Base {
-    /// None: zeros.
-    file: Option<File>,
-    path: PathBuf,
-    bytes: u64,
-    hash: Digest,
-}
-
-impl Base {
-    /// A disk image, opened for reading. Reads the whole file for its hash.
-    pub fn open(path: &Path) -> io::Result<Self> {
-        Self::known(path, hash_file(path)?)
-    }
-
-    /// The same, if its hash is known already.
-    pub fn known(path: &Path, hash: Digest) -> io::Result<Self> {
-        let file = File::open(path).map_err(context("opening", path))?;
-        let bytes = file.metadata().map_err(context("reading", path))?.len();
-        check_size(bytes, path)?;
-        Ok(Self { file: Some(file), path: path.to_owned(), bytes, hash })
-    }
-
-    /// An empty disk of whole sectors.
-    pub fn blank(bytes: u64) -> io::Result<Self> {
-        check_size(bytes, Path::new("a blank disk"))?;
-        Ok(Self { file: None, path: PathBuf::new(), bytes, hash: 0 })
-    }
-
-    /// Size.
-    pub fn bytes(&self) -> u64 {
-        self.bytes
-    }
-
-    /// Hash of its contents; part of the machine's identity.
-    pub fn hash(&self) -> Digest {
-        self.hash
-    }
-
-    fn read(&self, into: &mut [u8], at: u64) -> io::Result<()> {
-        match &self.file {
-            Some(file) => file.read_exact_at(into, at).map_err(context("reading", &self.path)),
-            None => {
-                into.fill(0);
-                Ok(())
-            }
-        }
-    }
-}
-
-fn check_size(bytes: u64, path: &Path) -> io::Result<()> {
-    if bytes > 0 && bytes.is_multiple_of(SECTOR_BYTES) {
-        return Ok(());
-    }
-    let message = format!(
-        "{} has {bytes} bytes, which is not a disk of whole {SECTOR_BYTES}-byte sectors; \
-         give a raw image, or grow it with `truncate -s %{SECTOR_BYTES} FILE`",
-        path.display()
-    );
-    Err(io::Error::new(io::ErrorKind::InvalidInput, message))
-}
-
 /// One bit a block.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) struct Bitmap {
+#[derive(Clone, Debug)]
+struct Bitmap {
     words: Vec<u64>,
 }
 
 impl Bitmap {
-    pub(super) fn new(blocks: u64) -> Self {
+    fn new(blocks: u64) -> Self {
         Self { words: vec![0; blocks.div_ceil(64) as usize] }
-    }
-
-    pub(super) fn from_words(words: Vec<u64>) -> Self {
-        Self { words }
-    }
-
-    pub(super) fn words(&self) -> &[u64] {
-        &self.words
     }
 
     fn has(&self, block: u64) -> bool {
@@ -137,7 +37,7 @@ impl Bitmap {
         self.words[(block / 64) as usize] |= 1 << (block % 64);
     }
 
-    pub(super) fn blocks(&self) -> impl Iterator<Item = u64> + '_ {
+    fn blocks(&self) -> impl Iterator<Item = u64> + '_ {
         (0..self.words.len() as u64 * 64).filter(|&block| self.has(block))
     }
 }
@@ -157,7 +57,7 @@ impl Files {
     }
 
     fn block_bytes(&self, block: u64) -> u64 {
-        BLOCK_BYTES.min(self.base.bytes - block * BLOCK_BYTES)
+        BLOCK_BYTES.min(self.base.bytes() - block * BLOCK_BYTES)
     }
 
     fn execute(&self, request: Request) -> io::Result<Vec<u8>> {
@@ -251,18 +151,10 @@ pub struct Overlay {
 impl Overlay {
     /// Makes a new, empty overlay at `path` over `base`, in place of what is there.
     pub fn create(path: &Path, base: Base, read_only: bool) -> io::Result<Self> {
-        if marker_path(path).exists() {
-            let message = format!(
-                "{} is being merged into its base, and that was interrupted; merge it again before it is replaced",
-                path.display()
-            );
-            return Err(io::Error::other(message));
-        }
-        Map::remove(path)?;
         let overlay = File::options().read(true).write(true).create(true).truncate(true).open(path);
         let overlay = overlay.map_err(context("creating", path))?;
-        overlay.set_len(base.bytes).map_err(context("growing", path))?;
-        let bitmap = Mutex::new(Bitmap::new(base.bytes.div_ceil(BLOCK_BYTES)));
+        overlay.set_len(base.bytes()).map_err(context("growing", path))?;
+        let bitmap = Mutex::new(Bitmap::new(base.bytes().div_ceil(BLOCK_BYTES)));
         let files = Arc::new(Files { base, overlay, path: path.to_owned(), bitmap });
         let (requests, theirs) = sync_channel(QUEUE_MAX);
         let (answer, answers) = channel();
@@ -277,7 +169,7 @@ impl Overlay {
 
     /// Hash of the base.
     pub fn base_hash(&self) -> Digest {
-        self.files.base.hash
+        self.files.base.hash()
     }
 
     fn gone(&self) -> io::Error {
@@ -317,7 +209,7 @@ impl Overlay {
 
 impl Storage for Overlay {
     fn bytes(&self) -> u64 {
-        self.files.base.bytes
+        self.files.base.bytes()
     }
 
     fn read_only(&self) -> bool {
@@ -359,15 +251,15 @@ impl Storage for Overlay {
         self.early.clear();
         let files = &self.files;
         files.overlay.set_len(0).map_err(context("emptying", &files.path))?;
-        files.overlay.set_len(files.base.bytes).map_err(context("growing", &files.path))?;
-        *files.bitmap() = Bitmap::new(files.base.bytes.div_ceil(BLOCK_BYTES));
+        files.overlay.set_len(files.base.bytes()).map_err(context("growing", &files.path))?;
+        *files.bitmap() = Bitmap::new(files.base.bytes().div_ceil(BLOCK_BYTES));
         Ok(())
     }
 
     fn put(&mut self, block: u64, bytes: &[u8]) -> io::Result<()> {
         self.drain()?;
         let files = &self.files;
-        let fits = block < files.base.bytes.div_ceil(BLOCK_BYTES) && bytes.len() as u64 == files.block_bytes(block);
+        let fits = block < files.base.bytes().div_ceil(BLOCK_BYTES) && bytes.len() as u64 == files.block_bytes(block);
         if !fits {
             let message = format!("block {block} of {} bytes is no block of {}", bytes.len(), files.path.display());
             return Err(io::Error::new(io::ErrorKind::InvalidData, message));
@@ -375,15 +267,6 @@ impl Storage for Overlay {
         files.put(block, bytes)?;
         files.bitmap().set(block);
         Ok(())
-    }
-
-    fn close(mut self: Box<Self>) -> io::Result<()> {
-        self.drain()?;
-        self.stop();
-        let files = &self.files;
-        files.overlay.sync_all().map_err(context("syncing", &files.path))?;
-        let map = Map { base_hash: files.base.hash, bytes: files.base.bytes, bitmap: files.bitmap().clone() };
-        map.write(&files.path)
     }
 }
 
@@ -395,7 +278,7 @@ impl Drop for Overlay {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{RamDisk, commit};
+    use super::super::{RamDisk, SECTOR_BYTES};
     use super::*;
     use proptest::prelude::*;
 
@@ -492,94 +375,16 @@ mod tests {
             prop_assert_eq!(saved(&mut *copy), blocks);
 
             prop_assert_eq!(std::fs::read(place.base()).unwrap(), base_bytes(), "the base is never written");
-            disk.close().unwrap();
-            commit(&place.base(), &place.overlay()).unwrap();
-            prop_assert_eq!(std::fs::read(place.base()).unwrap(), model.bytes);
-            prop_assert_eq!(std::fs::read_dir(place.dir.path()).unwrap().count(), 1, "only the base is left");
         }
     }
 
     #[test]
-    fn only_a_clean_close_can_be_merged() {
+    fn blocks_that_the_disk_does_not_have_are_refused() {
         let place = Place::new();
+        std::fs::write(place.base(), [0; 512]).unwrap();
         let mut disk = place.open();
-        write(&mut *disk, 0, 0, &[1; 512]);
-        drop(disk);
-        let refused = commit(&place.base(), &place.overlay()).unwrap_err().to_string();
-        assert!(refused.contains("has no map"), "{refused}");
-        place.open().close().unwrap();
-        drop(place.open());
-        assert!(commit(&place.base(), &place.overlay()).is_err(), "opening takes the map away");
-    }
-
-    #[test]
-    fn another_base_or_a_damaged_map_is_refused() {
-        let place = Place::new();
-        let mut disk = place.open();
-        write(&mut *disk, 0, 0, &[1; 512]);
-        disk.close().unwrap();
-        let other = place.dir.path().join("other");
-        std::fs::write(&other, vec![0; base_bytes().len()]).unwrap();
-        assert!(commit(&other, &place.overlay()).unwrap_err().to_string().contains("is not the disk"));
-        let map = place.dir.path().join("overlay.map");
-        let mut bytes = std::fs::read(&map).unwrap();
-        bytes[45] ^= 1;
-        std::fs::write(&map, bytes).unwrap();
-        assert!(commit(&place.base(), &place.overlay()).unwrap_err().to_string().contains("damaged"));
-        assert_eq!(std::fs::read(place.base()).unwrap(), base_bytes());
-    }
-
-    #[test]
-    fn an_interrupted_merge_is_finished_by_the_next() {
-        // As a crash leaves it: the marker, a base that is half new, the overlay and its map.
-        let place = Place::new();
-        let mut disk = place.open();
-        write(&mut *disk, 0, 0, &[1; 8192]);
-        let expected = contents(&mut *disk, 1);
-        disk.close().unwrap();
-        std::fs::write(marker_path(&place.overlay()), []).unwrap();
-        let base = File::options().write(true).open(place.base()).unwrap();
-        base.write_all_at(&[1; 4096], 0).unwrap();
-        let refused = Overlay::create(&place.overlay(), Base::open(&place.base()).unwrap(), false).unwrap_err();
-        assert!(refused.to_string().contains("merge it again"));
-        commit(&place.base(), &place.overlay()).unwrap();
-        assert_eq!(std::fs::read(place.base()).unwrap(), expected);
-
-        // Or later: the map is gone already.
-        std::fs::write(marker_path(&place.overlay()), []).unwrap();
-        std::fs::write(place.overlay(), b"anything").unwrap();
-        commit(&place.base(), &place.overlay()).unwrap();
-        assert_eq!(std::fs::read(place.base()).unwrap(), expected);
-        assert_eq!(std::fs::read_dir(place.dir.path()).unwrap().count(), 1);
-    }
-
-    #[test]
-    fn a_blank_disk_reads_as_zeros() {
-        let place = Place::new();
-        let mut disk = Overlay::create(&place.overlay(), Base::blank(1 << 20).unwrap(), false).unwrap();
-        write(&mut disk, 0, 512, &[3; 512]);
-        let mut expected = vec![0; 1 << 20];
-        expected[512..1024].fill(3);
-        assert_eq!(contents(&mut disk, 1), expected);
-        assert_eq!(saved(&mut disk).len(), 1);
-    }
-
-    #[test]
-    fn sizes_that_are_no_disk_are_refused() {
-        let place = Place::new();
-        std::fs::write(place.base(), [0; 700]).unwrap();
-        assert!(Base::open(&place.base()).unwrap_err().to_string().contains("truncate"));
-        assert!(Base::blank(0).is_err());
-        let mut disk = Overlay::create(&place.overlay(), Base::blank(512).unwrap(), false).unwrap();
         assert!(disk.put(1, &[0; 512]).is_err());
         assert!(disk.put(0, &[0; 4096]).is_err());
         assert!(disk.put(u64::MAX, &[]).is_err());
-    }
-
-    #[test]
-    fn the_hash_of_a_file_is_the_hash_of_its_bytes() {
-        let place = Place::new();
-        assert_eq!(hash_file(&place.base()).unwrap(), gapless_log::hash(&base_bytes()));
-        assert_eq!(place.open().base_hash(), gapless_log::hash(&base_bytes()));
     }
 }

@@ -83,8 +83,4 @@ impl Storage for RamDisk {
         self.written.insert(block);
         Ok(())
     }
-
-    fn close(self: Box<Self>) -> io::Result<()> {
-        Ok(())
-    }
 }
