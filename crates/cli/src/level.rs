@@ -105,6 +105,10 @@ impl Replica for Any {
         each!(self, r => r.prepare())
     }
 
+    fn unprepare(&mut self) {
+        each!(self, r => r.unprepare())
+    }
+
     fn go_live(&mut self, term: Term, log: &mut Recorder<'_>) -> Result<()> {
         each!(self, r => r.go_live(term, log))
     }

@@ -6,11 +6,13 @@ mod support;
 use gapless_gate::Tap;
 use std::time::{Duration, Instant};
 use support::loads::{self, Load};
+
 use support::machine::{Machines, Manner, check_disk, number};
 use support::ping::Ping;
 use support::process::{self, sleep_ms};
 use support::proxy::Proxy;
-use support::site::{ECHO, FSYNC, PATIENCE, SERVERS, SERVERS_OFF, SINK, SOURCE, Site, boot};
+use support::site::{DEBIAN, ECHO, FSYNC, PATIENCE, SERVERS, SERVERS_OFF, SINK, SOURCE, Site, boot};
+use support::tmpfs::Tmpfs;
 
 /// Long enough to see that something does not happen.
 const QUIET: Duration = Duration::from_secs(2);
@@ -71,6 +73,130 @@ fn reset_goes_on_and_power_off_ends_both_sides() {
     machines.await_protected();
     console.enter("poweroff -f");
     machines.finish();
+}
+
+/// Moments of its joining, from its start until it is a backup.
+#[test]
+fn a_joiner_that_dies_while_it_joins_costs_nothing() {
+    let origin = SERVERS.origin();
+    let site = Site::new("joiner");
+    let mut machines = Machines::switch_on(&site, &origin);
+    machines.await_protected();
+    let mut loads = streams(&site);
+    let took = {
+        machines.kill_primary();
+        let since = Instant::now();
+        machines.rejoin();
+        machines.await_protected();
+        since.elapsed()
+    };
+    for n in 0..6 {
+        let mut joiner = machines.backup.take().expect("it is there");
+        joiner.process.destroy();
+        // The first ones may not even have made it.
+        let _ = std::fs::remove_dir_all(&joiner.log);
+        machines.await_primary("alone", |now| now.mode == "solo");
+        loads.iter_mut().for_each(|load| load.await_more(1));
+        machines.rejoin();
+        std::thread::sleep(took * n / 6);
+    }
+    machines.await_protected();
+    machines.kill_primary();
+    loads.iter_mut().for_each(|load| load.await_more(1));
+    loads::finish(loads);
+}
+
+/// What was acknowledged is in the log of the one who owned the machine, and connections outlive even this.
+#[test]
+fn both_sides_are_killed_and_the_owners_directory_goes_on() {
+    let origin = SERVERS.origin();
+    let site = Site::new("both");
+    let mut machines = Machines::switch_on(&site, &origin);
+    machines.await_protected();
+    let mut writing = loads::fsync(&site, FSYNC);
+    for _ in 0..2 {
+        writing.await_more(20);
+        machines.await_protected();
+        machines.kill_both_and_resume();
+        writing.await_more(20);
+        machines.await_protected();
+        machines.kill_primary();
+        writing.await_more(20);
+        machines.rejoin();
+    }
+    machines.await_protected();
+    println!("both killed: {} acknowledged records, all there", writing.finish());
+    machines.console().enter(SERVERS_OFF);
+    check_disk(&site, &machines.finish());
+}
+
+/// Neither the log nor the disks of the live side can grow any more: it ends and says why, and the other one goes on.
+#[test]
+fn a_full_disk_of_the_live_side_hands_over_to_the_other() {
+    let origin = SERVERS.origin();
+    let site = Site::new("full");
+    let small = Tmpfs::mount(&site.area.join("side-1"), "400m");
+    let mut machines = Machines::switch_on(&site, &origin);
+    machines.await_protected();
+    let mut writing = loads::fsync(&site, FSYNC);
+    writing.await_more(20);
+    small.fill();
+    let former = machines.handed_over();
+    let said = former.stderr_text();
+    assert_eq!(former.code(), FAILED, "{said}");
+    assert!(said.contains("No space left on device"), "{said}");
+    machines.await_primary("live", |now| now.role == "primary" && now.last_takeover_ms.is_some());
+    writing.await_more(20);
+    drop(small);
+    machines.rejoin();
+    machines.await_protected();
+    println!("full disk: {} acknowledged records, all there", writing.finish());
+    machines.console().enter(SERVERS_OFF);
+    check_disk(&site, &machines.finish());
+}
+
+/// Within ten milliseconds of where it was, one second after a takeover and after a rejoin; and it never goes backward.
+#[test]
+fn the_guests_clock_goes_on_through_a_takeover() {
+    const OFF_MAX: i64 = 10_000;
+    let origin = DEBIAN.origin();
+    let site = Site::new("clock");
+    let mut machines = Machines::switch_on(&site, &origin);
+    machines.await_protected();
+    let mut redis = site.redis();
+    let began = Instant::now();
+    let mut last = 0;
+    // The guest's clock less the host's in microseconds, as the quickest of some answers has it.
+    let mut offset = || {
+        let answers = (0..50).map(|_| {
+            let asked = Instant::now();
+            let time = redis.call_list(&["TIME"]).expect("the connection stays");
+            let took = asked.elapsed();
+            let part = |n: usize| time[n].parse::<i64>().expect("a number");
+            let (guest, host) = (part(0) * 1_000_000 + part(1), (asked - began + took / 2).as_micros() as i64);
+            assert!(guest > last, "the clock goes backward: {guest} after {last}");
+            last = guest;
+            sleep_ms(2);
+            (took, guest - host)
+        });
+        answers.min().expect("some").1
+    };
+    let steady = offset();
+    for n in 0..3 {
+        machines.kill_primary();
+        offset();
+        std::thread::sleep(Duration::from_secs(1));
+        let off = offset() - steady;
+        println!("clock, a second after takeover {n}: off by {off} us");
+        assert!(off.abs() <= OFF_MAX, "off by {off} us");
+        machines.rejoin();
+        machines.await_protected();
+        offset();
+        std::thread::sleep(Duration::from_secs(1));
+        let off = offset() - steady;
+        println!("clock, a second after rejoin {n}: off by {off} us");
+        assert!(off.abs() <= OFF_MAX, "off by {off} us");
+    }
 }
 
 #[test]

@@ -30,6 +30,7 @@ mod scan;
 mod segment;
 mod sink;
 mod snapshot;
+mod socket;
 mod store;
 mod sync;
 pub mod toy;
@@ -59,6 +60,7 @@ pub use segment::{
 };
 pub use sink::{Order, Sink};
 pub use snapshot::{SnapshotReader, SnapshotWriter, load_base, snapshot_path};
+pub use socket::at_short_path;
 pub use store::{Store, StoreOptions, Syncer};
 pub use sync::{PARTS_MAX, Parts, SyncBody, combine};
 pub use varint::{Reader, Varint};

@@ -81,6 +81,9 @@ pub trait Replica {
         Ok(())
     }
 
+    /// The takeover does not take place: what was prepared is given back.
+    fn unprepare(&mut self) {}
+
     /// From here on the world is real. `log` takes what changes by that (clock offset, broken connections).
     fn go_live(&mut self, term: Term, log: &mut Recorder<'_>) -> Result<()>;
 

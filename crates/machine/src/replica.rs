@@ -485,6 +485,10 @@ impl Replica for Machine {
         Ok(())
     }
 
+    fn unprepare(&mut self) {
+        self.prepared = None;
+    }
+
     fn go_live(&mut self, _term: Term, log: &mut Recorder<'_>) -> Result<()> {
         self.prepare()?;
         let mut world = self.prepared.take().expect("prepared");

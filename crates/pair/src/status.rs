@@ -4,7 +4,7 @@
 //! directory may ask. What it leaves out: history; metrics are made of two looks.
 
 use crate::driver::{Control, Latency};
-use gapless_log::{Error, Result};
+use gapless_log::{Error, Result, at_short_path};
 use serde::{Deserialize, Serialize};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::fd::AsRawFd;
@@ -111,7 +111,8 @@ impl ControlServer {
             Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(failed(e)),
             _ => {}
         }
-        let listener = Arc::new(at_short_path(dir, |path| UnixListener::bind(path)).map_err(failed)?);
+        let listener =
+            Arc::new(at_short_path(&dir.join(CONTROL_NAME), |path| UnixListener::bind(path)).map_err(failed)?);
         let accepting = Arc::clone(&listener);
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = Arc::clone(&stop);
@@ -142,12 +143,6 @@ impl Drop for ControlServer {
         }
         let _ = std::fs::remove_file(self.dir.join(CONTROL_NAME));
     }
-}
-
-/// A socket's path has at most 107 bytes: go through the directory's descriptor, whose name is short.
-fn at_short_path<T>(dir: &Path, f: impl FnOnce(&Path) -> std::io::Result<T>) -> std::io::Result<T> {
-    let open = std::fs::File::open(dir)?;
-    f(&PathBuf::from(format!("/proc/self/fd/{}", open.as_raw_fd())).join(CONTROL_NAME))
 }
 
 fn serve(stream: &UnixStream, control: &Control) -> std::io::Result<()> {
@@ -182,7 +177,7 @@ fn ask(dir: &Path, command: &str) -> Result<String> {
         _ => Error::io("asking the process that runs on", dir, e),
     };
     let asked = || {
-        let mut stream = at_short_path(dir, |path| UnixStream::connect(path))?;
+        let mut stream = at_short_path(&dir.join(CONTROL_NAME), |path| UnixStream::connect(path))?;
         stream.set_read_timeout(Some(TIMEOUT))?;
         stream.set_write_timeout(Some(TIMEOUT))?;
         stream.write_all(command.as_bytes())?;

@@ -345,6 +345,10 @@ impl Replica for ProcessGroup {
         self.prepared.as_mut().expect("just made").prepare(&self.kernel)
     }
 
+    fn unprepare(&mut self) {
+        self.prepared = None;
+    }
+
     fn go_live(&mut self, _term: Term, log: &mut Recorder<'_>) -> Result<()> {
         self.prepare()?;
         let mut world = self.prepared.take().expect("prepared");

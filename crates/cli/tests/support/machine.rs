@@ -144,6 +144,20 @@ impl<'s> Machines<'s> {
         Killed { at, takeover_ms, until_live }
     }
 
+    /// Kills both sides; the owner's directory goes on, and a fresh backup joins.
+    pub fn kill_both_and_resume(&mut self) {
+        self.primary.process.destroy();
+        let mut backup = self.backup.take().expect("there is a backup");
+        backup.process.destroy();
+        std::fs::remove_dir_all(&backup.log).expect("its directory");
+        let log = self.primary.log.clone();
+        let mut command = side(self.site, &Manner::default(), ["resume"]);
+        command.args(["--arbiter", &self.arbiter, "--net", &format!("tap={}", Site::tap(number(&self.primary)))]);
+        command.arg(&log);
+        self.primary.process = Process::start(command, &log.with_extension("resumed"));
+        self.rejoin();
+    }
+
     /// The backup of a machine that was handed over is the live side now; what the former one said at its end.
     pub fn handed_over(&mut self) -> Done {
         let survivor = self.backup.take().expect("there is a backup");

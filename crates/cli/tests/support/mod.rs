@@ -15,6 +15,7 @@ pub mod ping;
 pub mod process;
 pub mod proxy;
 pub mod site;
+pub mod tmpfs;
 
 use process::{Process, sleep_ms};
 use std::ffi::OsString;

@@ -3,7 +3,7 @@
 //! The rule it keeps: a person who reads slowly never holds the machine up, and the terminal is left as it was found, whatever ends the process.
 
 use super::ConsoleAt;
-use gapless_log::{Error, Result};
+use gapless_log::{Error, Result, at_short_path};
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
 use std::os::fd::{AsRawFd, RawFd};
@@ -48,8 +48,9 @@ impl Console {
             ConsoleAt::Socket(path) => {
                 // One that a dead process has left.
                 let _ = std::fs::remove_file(path);
-                let listener = UnixListener::bind(path).map_err(|e| Error::io("opening the console", path, e))?;
-                listener.set_nonblocking(true).map_err(|e| Error::io("opening the console", path, e))?;
+                let failed = |e| Error::io("opening the console", path, e);
+                let listener = at_short_path(path, |path| UnixListener::bind(path)).map_err(failed)?;
+                listener.set_nonblocking(true).map_err(failed)?;
                 At::Socket { listener, path: path.clone(), people: Vec::new() }
             }
         };
@@ -230,7 +231,7 @@ impl std::fmt::Debug for Raw {
 /// Joins this terminal to the console socket of a machine, until it closes, standard input ends or the escape key is followed by `.` or `q`.
 pub fn attach(socket: &Path) -> Result<()> {
     let failed = |e| Error::io("opening the console", socket, e);
-    let stream = UnixStream::connect(socket).map_err(failed)?;
+    let stream = at_short_path(socket, |path| UnixStream::connect(path)).map_err(failed)?;
     let mut from = stream.try_clone().map_err(failed)?;
     let mut mine = Console::open(&ConsoleAt::Terminal)?;
     let (mut to, mut bytes) = (stream, [0; 4096]);

@@ -68,8 +68,7 @@ impl<'a, R: Replica> Runner<'a, R> {
                 let prepared = self.host.replica_mut().prepare();
                 self.tell(prepared.map_or_else(|e| Event::PrepareFailed(e.to_string()), |()| Event::Prepared));
             }
-            // What was prepared stays prepared: preparing again is allowed, and nothing of it is visible outside.
-            Command::Unprepare => {}
+            Command::Unprepare => self.host.replica_mut().unprepare(),
             Command::GoLive(live) => self.live(live),
             Command::Cut(point) => {
                 if self.executed > point.seq {
