@@ -1,0 +1,212 @@
+//! Tasks on two nodes that are killed in turns, under load: whatever was acknowledged happened, once.
+//!
+//! `KILLS` (6): kills of one test. `GAPLESS_TEST_SEED`: the seed.
+
+#[allow(dead_code, reason = "its main is for those who run the example")]
+#[path = "../examples/bank.rs"]
+mod bank;
+
+use bank::{Account, Message};
+use gapless::task::{Client, Kinds, Service, TaskId, serve};
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+const DEPOSIT: i64 = 1000;
+
+/// What a child of this test is: a node.
+#[test]
+fn child_process() {
+    let Ok(args) = std::env::var("GAPLESS_TASK_NODE") else { return };
+    let args: Vec<&str> = args.split(' ').collect();
+    let kinds = Kinds::new().with::<Account>();
+    let mut service = Service::new(kinds, args[0].split(','), args[1].parse().unwrap(), args[2], args[3]);
+    service.shards = args[4].parse().unwrap();
+    // Other tests run beside this one.
+    service.detect = Duration::from_millis(1000);
+    serve(service).unwrap().wait();
+}
+
+/// Two nodes of one service.
+struct Nodes {
+    home: tempfile::TempDir,
+    addresses: Vec<String>,
+    shards: u16,
+    children: [Option<Child>; 2],
+    started: u32,
+}
+
+impl Nodes {
+    fn start(shards: u16) -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let free = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+        let addresses = free.iter().map(|l| l.local_addr().unwrap().to_string()).collect();
+        drop(free);
+        let mut nodes = Self { home, addresses, shards, children: [None, None], started: 0 };
+        nodes.spawn(0, "a");
+        nodes.spawn(1, "b");
+        nodes
+    }
+
+    fn dir(&self, name: &str) -> PathBuf {
+        self.home.path().join(name)
+    }
+
+    fn spawn(&mut self, node: usize, dir: &str) {
+        let args = [
+            self.addresses.join(","),
+            node.to_string(),
+            format!("file:{}", self.dir("register").display()),
+            self.dir(dir).display().to_string(),
+            self.shards.to_string(),
+        ];
+        self.started += 1;
+        let log = std::fs::File::create(self.dir(&format!("node-{}.err", self.started))).unwrap();
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["child_process", "--exact", "--nocapture"]).env("GAPLESS_TASK_NODE", args.join(" "));
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        let dies_with_us = || {
+            // SAFETY: a plain system call between fork and exec.
+            unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
+            Ok(())
+        };
+        // SAFETY: see above.
+        unsafe { std::os::unix::process::CommandExt::pre_exec(&mut command, dies_with_us) };
+        self.children[node] = Some(command.spawn().unwrap());
+    }
+
+    fn kill(&mut self, node: usize) {
+        if let Some(mut child) = self.children[node].take() {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        }
+    }
+
+    fn client(&self) -> Client {
+        Client::connect(self.addresses.clone()).unwrap().with_patience(PATIENCE)
+    }
+
+    /// Waits until every shard has a live side and a backup that may take over.
+    fn await_protected(&self, dirs: [&str; 2]) {
+        let since = Instant::now();
+        for shard in 0..self.shards {
+            loop {
+                let modes = dirs.map(|dir| {
+                    let dir = self.dir(dir).join(format!("shard-{shard:03}"));
+                    gapless_pair::status::query(&dir).map(|s| s.mode).unwrap_or_default()
+                });
+                if modes.iter().any(|mode| mode == "protected") {
+                    break;
+                }
+                assert!(since.elapsed() < PATIENCE, "shard {shard} is not protected: {modes:?}\n{}", self.words());
+                std::thread::sleep(Duration::from_millis(5));
+            }
+        }
+    }
+
+    fn words(&self) -> String {
+        let words = |n| std::fs::read_to_string(self.dir(&format!("node-{n}.err"))).unwrap_or_default();
+        (1..=self.started).map(|n| format!("node {n}:\n{}", words(n))).collect()
+    }
+}
+
+impl Drop for Nodes {
+    fn drop(&mut self) {
+        (0..2).for_each(|node| self.kill(node));
+        if std::thread::panicking() {
+            eprintln!("{}", self.words());
+        }
+    }
+}
+
+fn account(n: usize) -> String {
+    format!("account-{n}")
+}
+
+fn kills() -> u32 {
+    std::env::var("KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(6)
+}
+
+#[test]
+fn a_task_answers_and_remembers() {
+    let nodes = Nodes::start(2);
+    let mut client = nodes.client();
+    for n in 1..=100i64 {
+        let balance: i64 = client.call::<Account, _>("one", &Message::Deposit(1)).unwrap();
+        assert_eq!(balance, n);
+    }
+    let moved: bool = client.call::<Account, _>("one", &Message::Transfer { to: "two".into(), amount: 30 }).unwrap();
+    assert!(moved);
+    let balances = ["one", "two"].map(|name| client.call::<Account, i64>(name, &Message::Balance).unwrap());
+    assert_eq!(balances, [70, 30]);
+    let refused = client.call_json(TaskId::new("account", "one"), "\"nonsense\"".into()).unwrap_err().to_string();
+    assert!(refused.contains("not a message for a account"), "{refused}");
+    let refused = client.call_json(TaskId::new("nobody", "one"), "1".into()).unwrap_err().to_string();
+    assert!(refused.contains("no kind nobody"), "{refused}");
+}
+
+#[test]
+fn the_banks_sum_is_right_whoever_is_killed() {
+    const ACCOUNTS: usize = 16;
+    const CLIENTS: usize = 4;
+    let mut nodes = Nodes::start(4);
+    let mut client = nodes.client();
+    for n in 0..ACCOUNTS {
+        let _: i64 = client.call::<Account, _>(&account(n), &Message::Deposit(DEPOSIT)).unwrap();
+    }
+    let stop = Arc::new(AtomicBool::new(false));
+    let done = Arc::new(AtomicU64::new(0));
+    let load = |me: usize| {
+        let (mut client, stop, done) = (nodes.client(), stop.clone(), done.clone());
+        std::thread::spawn(move || {
+            let (mut own, mut n) = (0i64, me);
+            while !stop.load(Ordering::Relaxed) {
+                n = n.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                let (from, to) = ((n >> 33) % ACCOUNTS, (n >> 43) % ACCOUNTS);
+                let transfer = Message::Transfer { to: account(to), amount: (n >> 53) as i64 % 50 };
+                let _: bool = client.call::<Account, _>(&account(from), &transfer).unwrap();
+                // Nobody else pays in here: what was acknowledged is counted exactly.
+                let balance: i64 = client.call::<Account, _>(&format!("own-{me}"), &Message::Deposit(1)).unwrap();
+                own += 1;
+                assert_eq!(balance, own, "one deposit, acknowledged once");
+                done.fetch_add(2, Ordering::Relaxed);
+            }
+            own
+        })
+    };
+    let loads: Vec<_> = (0..CLIENTS).map(load).collect();
+    let mut dirs = ["a".to_owned(), "b".to_owned()];
+    let mut longest = Duration::ZERO;
+    for kill in 0..kills() {
+        nodes.await_protected([&dirs[0], &dirs[1]]);
+        let before = done.load(Ordering::Relaxed);
+        let since = Instant::now();
+        while done.load(Ordering::Relaxed) < before + 500 {
+            assert!(since.elapsed() < PATIENCE && !loads.iter().any(|l| l.is_finished()), "{}", nodes.words());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let victim = kill as usize % 2;
+        nodes.kill(victim);
+        let (killed, before) = (Instant::now(), done.load(Ordering::Relaxed));
+        while done.load(Ordering::Relaxed) < before + 2 * CLIENTS as u64 {
+            assert!(killed.elapsed() < PATIENCE && !loads.iter().any(|l| l.is_finished()), "{}", nodes.words());
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        longest = longest.max(killed.elapsed());
+        dirs[victim] = format!("dir-{kill}");
+        nodes.spawn(victim, &dirs[victim]);
+    }
+    stop.store(true, Ordering::Relaxed);
+    let own: Vec<i64> = loads.into_iter().map(|load| load.join().unwrap()).collect();
+    for (me, own) in own.into_iter().enumerate() {
+        assert_eq!(client.call::<Account, i64>(&format!("own-{me}"), &Message::Balance).unwrap(), own);
+    }
+    // Every transfer was replied to when the money had arrived, so nothing is on its way.
+    let sum: i64 = (0..ACCOUNTS).map(|n| client.call::<Account, i64>(&account(n), &Message::Balance).unwrap()).sum();
+    assert_eq!(sum, ACCOUNTS as i64 * DEPOSIT);
+    println!("{} requests, {} kills, longest pause {longest:.1?}", done.load(Ordering::Relaxed), kills());
+}

@@ -1,0 +1,3 @@
+//! Names this build of the level.
+
+include!("../log/build_identity.rs");

@@ -1,0 +1,333 @@
+//! Asking tasks from outside: sessions that number requests, so that one that is sent again after a takeover is not executed twice.
+//!
+//! A client talks to each shard on a connection of its own, finds out where the shard is live, and asks again there when it moves. It belongs to one
+//! thread; requests can be under way together: [`Client::submit`] them and [`Client::wait`] for each.
+
+use crate::id::{Answer, Session, Shard, TaskId};
+use crate::routes::{self, Asked};
+use crate::task::Task;
+use crate::wire::{self, FromShard, ToShard};
+use serde::de::DeserializeOwned;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+/// Longest that a client waits for a service that does not answer.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// So long it waits for bytes before it looks whether the shard has moved.
+const SILENCE_MAX: Duration = Duration::from_secs(5);
+const READ_BYTES: usize = 64 << 10;
+
+/// Why there is no reply.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Refused {
+    /// The task has refused the message, or the service the request. It was not carried out.
+    Told(String),
+    /// The session is gone, and with it what became of the request.
+    Lost(String),
+    /// Nobody answered for so long. The request may be carried out later.
+    Silent(String),
+    /// The reply is not what was expected.
+    Unexpected(String),
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Told(why) => f.write_str(why),
+            Self::Lost(why) => write!(f, "what became of the request is not known: {why}"),
+            Self::Silent(why) => write!(f, "no answer: {why}"),
+            Self::Unexpected(why) => write!(f, "an unexpected reply: {why}"),
+        }
+    }
+}
+
+impl std::error::Error for Refused {}
+
+/// A request that is under way.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Ticket {
+    shard: Shard,
+    session: Session,
+    number: u64,
+}
+
+/// Asks the tasks of one service.
+#[derive(Debug)]
+pub struct Client {
+    nodes: Vec<String>,
+    shards: u16,
+    talks: BTreeMap<Shard, Talk>,
+    patience: Duration,
+}
+
+/// The conversation with one shard.
+#[derive(Debug, Default)]
+struct Talk {
+    wire: Option<Line>,
+    session: Option<Session>,
+    /// Number of the last request.
+    last: u64,
+    /// Without a reply.
+    open: BTreeMap<u64, (TaskId, String)>,
+    /// A request of it was refused: it ends when all replies were taken.
+    spent: bool,
+    /// Not yet asked for.
+    replies: BTreeMap<u64, Answer>,
+}
+
+#[derive(Debug)]
+struct Line {
+    stream: TcpStream,
+    come: Vec<u8>,
+    going: Vec<u8>,
+}
+
+impl Client {
+    /// A client of the service whose nodes listen at these addresses; waits until one of them answers.
+    pub fn connect(nodes: impl IntoIterator<Item = impl Into<String>>) -> Result<Self, Refused> {
+        let nodes: Vec<String> = nodes.into_iter().map(Into::into).collect();
+        let since = Instant::now();
+        loop {
+            let mut why = "no address to ask at".to_owned();
+            for node in &nodes {
+                match routes::ask(node, Shard(0), 0, None) {
+                    Ok(Asked::Here(_, shards) | Asked::Elsewhere(shards, _)) => {
+                        return Ok(Self { nodes, shards, talks: BTreeMap::new(), patience: PATIENCE });
+                    }
+                    Err(e) => why = format!("{node}: {e}"),
+                }
+            }
+            if since.elapsed() > PATIENCE || nodes.is_empty() {
+                return Err(Refused::Silent(why));
+            }
+            std::thread::sleep(routes::PAUSE);
+        }
+    }
+
+    /// Gives up after so long without an answer.
+    #[must_use]
+    pub fn with_patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
+
+    /// Asks a task and waits for the reply.
+    pub fn call<T: Task, R: DeserializeOwned>(&mut self, name: &str, message: &T::Message) -> Result<R, Refused> {
+        let body = serde_json::to_string(message).map_err(|e| Refused::Unexpected(e.to_string()))?;
+        let reply = self.call_json(TaskId::new(T::KIND, name), body)?;
+        serde_json::from_str(&reply).map_err(|e| Refused::Unexpected(format!("{e} in {reply}")))
+    }
+
+    /// The same with JSON at both ends.
+    pub fn call_json(&mut self, to: TaskId, body: String) -> Result<String, Refused> {
+        let ticket = self.submit(to, body)?;
+        self.wait(ticket)
+    }
+
+    /// Puts a request on its way; it goes at the latest when one is waited for.
+    pub fn submit(&mut self, to: TaskId, body: String) -> Result<Ticket, Refused> {
+        let shard = to.shard(self.shards);
+        let deadline = Instant::now() + self.patience;
+        let talk = self.talks.entry(shard).or_default();
+        let session = match talk.session {
+            Some(session) if !talk.spent => session,
+            _ => talk.open_session(&self.nodes, shard, self.shards, deadline)?,
+        };
+        talk.last += 1;
+        let number = talk.last;
+        talk.open.insert(number, (to, body));
+        talk.put(session, number);
+        Ok(Ticket { shard, session, number })
+    }
+
+    /// Sends what was submitted.
+    pub fn flush(&mut self) {
+        self.talks.values_mut().for_each(Talk::flush);
+    }
+
+    /// Waits for the reply to a request.
+    pub fn wait(&mut self, ticket: Ticket) -> Result<String, Refused> {
+        let deadline = Instant::now() + self.patience;
+        self.flush();
+        let Some(talk) = self.talks.get_mut(&ticket.shard).filter(|talk| talk.session == Some(ticket.session)) else {
+            return Err(Refused::Lost(format!("session {} has ended", ticket.session.0)));
+        };
+        loop {
+            if let Some(answer) = talk.replies.remove(&ticket.number) {
+                return answer.map_err(Refused::Told);
+            }
+            if talk.session != Some(ticket.session) {
+                return Err(Refused::Lost(format!("session {} has ended", ticket.session.0)));
+            }
+            if !talk.open.contains_key(&ticket.number) {
+                return Err(Refused::Lost("its reply was taken already".to_owned()));
+            }
+            talk.attend(&self.nodes, ticket.shard, self.shards, deadline)?;
+        }
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        for talk in self.talks.values_mut() {
+            if let (Some(session), Some(line)) = (talk.session, &mut talk.wire) {
+                wire::put(&ToShard::Close { session }, &mut line.going);
+                let _ = line.flush();
+            }
+        }
+    }
+}
+
+impl Talk {
+    /// The request `number` goes with the next flush.
+    fn put(&mut self, session: Session, number: u64) {
+        let below = self.open.keys().next().copied().unwrap_or(number);
+        let below = self.replies.keys().next().map_or(below, |&reply| below.min(reply));
+        let (Some(line), Some((to, body))) = (&mut self.wire, self.open.get(&number)) else { return };
+        let request = ToShard::Request { session, number, below, to: to.clone(), body: body.clone() };
+        wire::put(&request, &mut line.going);
+    }
+
+    fn flush(&mut self) {
+        if self.wire.as_mut().is_some_and(|line| line.flush().is_err()) {
+            self.wire = None;
+        }
+    }
+
+    fn open_session(
+        &mut self,
+        nodes: &[String],
+        shard: Shard,
+        shards: u16,
+        deadline: Instant,
+    ) -> Result<Session, Refused> {
+        let nonce = gapless_log::random_u128().map_err(|e| Refused::Silent(e.to_string()))? as u64;
+        loop {
+            if self.wire.is_none() {
+                self.wire = Some(find(nodes, shard, shards, deadline)?);
+            }
+            let line = self.wire.as_mut().expect("just found");
+            wire::put(&ToShard::Open { nonce }, &mut line.going);
+            let opened = line.flush().and_then(|()| {
+                loop {
+                    match line.next()? {
+                        Some(FromShard::Opened { nonce: mine, session }) if mine == nonce => return Ok(session),
+                        Some(_) => {}
+                        None => line.read()?,
+                    }
+                }
+            });
+            match opened {
+                Ok(session) => {
+                    (self.session, self.last, self.spent) = (Some(session), 0, false);
+                    self.replies.clear();
+                    return Ok(session);
+                }
+                Err(e) if Instant::now() > deadline => return Err(Refused::Silent(e.to_string())),
+                Err(_) => self.wire = None,
+            }
+        }
+    }
+
+    /// Takes what comes next; a broken connection is made again, and what has no reply is asked again.
+    fn attend(&mut self, nodes: &[String], shard: Shard, shards: u16, deadline: Instant) -> Result<(), Refused> {
+        let Some(session) = self.session else { return Ok(()) };
+        if self.wire.is_none() {
+            self.wire = Some(find(nodes, shard, shards, deadline)?);
+            let open: Vec<u64> = self.open.keys().copied().collect();
+            open.into_iter().for_each(|number| self.put(session, number));
+            self.flush();
+        }
+        let Some(line) = &mut self.wire else { return Ok(()) };
+        match line.next() {
+            Ok(Some(said)) => self.hear(said),
+            Ok(None) => {
+                if let Err(e) = line.read() {
+                    self.wire = None;
+                    if Instant::now() > deadline {
+                        return Err(Refused::Silent(e.to_string()));
+                    }
+                }
+            }
+            Err(_) => self.wire = None,
+        }
+        Ok(())
+    }
+
+    fn hear(&mut self, said: FromShard) {
+        match said {
+            FromShard::Reply { session, number, answer }
+                if self.session == Some(session) && self.open.remove(&number).is_some() =>
+            {
+                self.replies.insert(number, answer);
+            }
+            FromShard::Refused { session, number, why } if self.session == Some(session) => {
+                // The numbers after it can never be taken: a new session begins with the next request.
+                self.open.remove(&number);
+                self.replies.insert(number, Err(why));
+                let lost = std::mem::take(&mut self.open);
+                let gone = |number| (number, Err("the request before it was refused".to_owned()));
+                self.replies.extend(lost.into_keys().map(gone));
+                self.spent = true;
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Line {
+    fn flush(&mut self) -> io::Result<()> {
+        let sent = self.stream.write_all(&self.going);
+        self.going.clear();
+        sent
+    }
+
+    fn next(&mut self) -> io::Result<Option<FromShard>> {
+        let frame = wire::take(&self.come)?;
+        Ok(frame.map(|(said, bytes)| {
+            self.come.drain(..bytes);
+            said
+        }))
+    }
+
+    fn read(&mut self) -> io::Result<()> {
+        let at = self.come.len();
+        self.come.resize(at + READ_BYTES, 0);
+        let read = self.stream.read(&mut self.come[at..]);
+        self.come.truncate(at + *read.as_ref().unwrap_or(&0));
+        match read {
+            Ok(0) => Err(ErrorKind::UnexpectedEof.into()),
+            Err(e) if e.kind() != ErrorKind::Interrupted => Err(e),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A connection to wherever the shard is live.
+fn find(nodes: &[String], shard: Shard, shards: u16, deadline: Instant) -> Result<Line, Refused> {
+    loop {
+        let mut why = format!("shard {shard} is live nowhere");
+        let mut asked = nodes.to_vec();
+        let mut at = 0;
+        while at < asked.len() && at < 2 * nodes.len() + 2 {
+            match routes::ask(&asked[at], shard, shards, None) {
+                Ok(Asked::Here(stream, _)) => {
+                    let line = Line { stream, come: Vec::new(), going: Vec::new() };
+                    line.stream.set_read_timeout(Some(SILENCE_MAX)).map_err(|e| Refused::Silent(e.to_string()))?;
+                    return Ok(line);
+                }
+                Ok(Asked::Elsewhere(_, Some(hint))) if !asked.contains(&hint) => asked.push(hint),
+                Ok(Asked::Elsewhere(..)) => {}
+                Err(e) => why = format!("{}: {e}", asked[at]),
+            }
+            at += 1;
+        }
+        if Instant::now() > deadline {
+            return Err(Refused::Silent(why));
+        }
+        std::thread::sleep(routes::PAUSE);
+    }
+}

@@ -1,0 +1,67 @@
+//! What a shard says to the world, and on which channel.
+
+use crate::id::{Answer, Session, Shard, TaskId};
+use crate::input::Payload;
+use gapless_log::Channel;
+use serde::{Deserialize, Serialize};
+
+/// One output.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Said {
+    /// A client's session is open.
+    Opened {
+        /// The client's own word for it.
+        nonce: u64,
+        /// Its name from now on.
+        session: Session,
+    },
+    /// A reply to a client.
+    Reply {
+        /// Whose.
+        session: Session,
+        /// To which of its requests.
+        number: u64,
+        /// The reply.
+        answer: Answer,
+    },
+    /// Something for another shard, which may get it more than once.
+    Send {
+        /// There.
+        to: Shard,
+        /// Counts what this shard sends to that one.
+        number: u64,
+        /// What.
+        payload: Payload,
+    },
+    /// All that came from another shard below a number is held here.
+    Held {
+        /// From there.
+        from: Shard,
+        /// The number.
+        below: u64,
+    },
+    /// A task asks something of the outside, which may hear it more than once.
+    Ask {
+        /// Counts the questions of this shard.
+        number: u64,
+        /// Who asks.
+        task: TaskId,
+        /// The task's own word for it.
+        tag: String,
+        /// JSON.
+        request: String,
+    },
+}
+
+/// All outputs of a shard keep their order.
+pub(crate) const CHANNEL: Channel = Channel(0);
+
+impl Said {
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        postcard::to_stdvec(self).expect("plain data encodes")
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
+        postcard::from_bytes(bytes).ok()
+    }
+}

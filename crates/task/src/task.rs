@@ -1,0 +1,227 @@
+//! What a task is, and what it may do while it reads a message.
+
+use crate::id::{Answer, ReplyTo, TaskId};
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::RngCore;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A task: state that one message after the other changes.
+///
+/// Both sides of a pair execute [`Task::receive`], so it must be a function of the state, the message and what the [`Context`] says: no clock, no random
+/// numbers, no files, no order of a hash map. What reaches outside goes through [`Context::io`].
+pub trait Task: Serialize + DeserializeOwned + Send + Sized + 'static {
+    /// Its name in addresses and logs.
+    const KIND: &'static str;
+    /// What it reads. On the wire it is JSON.
+    type Message: Serialize + DeserializeOwned;
+
+    /// The task as it is before its first message.
+    fn new(name: &str) -> Self;
+
+    /// Reads one message. An error refuses it: whoever waits for a reply gets that, and the state must not have been changed.
+    fn receive(&mut self, ctx: &mut Context<'_>, from: &From, message: Self::Message) -> Result<(), String>;
+
+    /// Carries out what the task asked for with [`Context::io`], live, on a thread of its own. It may be carried out again after a takeover: use
+    /// [`Io::key`] to make that harmless. Both the answer and the error come back to the task as a message from [`From::Io`].
+    fn perform(io: &Io) -> Answer {
+        Err(format!("a {} has no outside", io.task.kind))
+    }
+}
+
+/// Where a message comes from.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum From {
+    /// A client, who waits for a reply.
+    Client(ReplyTo),
+    /// Another task, or this one.
+    Task(TaskId),
+    /// A timer that this task has set.
+    Timer,
+    /// The outside, asked by this task with this tag. The message is the answer.
+    Io(String),
+}
+
+/// Something to be done outside.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Io {
+    /// The same whenever this question is put again, and no other's.
+    pub key: String,
+    /// Who asks.
+    pub task: TaskId,
+    /// The task's own word for it.
+    pub tag: String,
+    /// JSON.
+    pub request: String,
+}
+
+/// What a task asks for while it reads a message. It happens when the task is done with the message.
+#[derive(Debug)]
+pub(crate) enum Effect {
+    Send { to: TaskId, body: String },
+    Reply { to: ReplyTo, answer: Answer },
+    Timer { after: Duration, body: String },
+    Io { tag: String, request: String },
+}
+
+/// A task's only way to everything that is not its state.
+#[derive(Debug)]
+pub struct Context<'a> {
+    pub(crate) id: &'a TaskId,
+    pub(crate) time: u64,
+    pub(crate) rng: &'a mut ChaCha8Rng,
+    pub(crate) owed: Option<ReplyTo>,
+    pub(crate) effects: Vec<Effect>,
+}
+
+impl Context<'_> {
+    /// Who reads.
+    pub fn id(&self) -> &TaskId {
+        self.id
+    }
+
+    /// Microseconds since 1970, the same on both sides; it never goes back.
+    pub fn now(&self) -> u64 {
+        self.time
+    }
+
+    /// A random number, the same on both sides.
+    pub fn random(&mut self) -> u64 {
+        self.rng.next_u64()
+    }
+
+    /// Sends a message to a task, which is made if it is not there. It is read exactly once, and in the order in which messages were sent to that task.
+    ///
+    /// # Panics
+    /// If the message does not become JSON.
+    pub fn send<T: Task>(&mut self, name: &str, message: &T::Message) {
+        self.send_json(TaskId::new(T::KIND, name), json(message));
+    }
+
+    /// The same with JSON at hand.
+    pub fn send_json(&mut self, to: TaskId, body: String) {
+        self.effects.push(Effect::Send { to, body });
+    }
+
+    /// Replies to the client whose message this is. Without a client nobody hears it. If a task neither replies nor takes the reply upon itself with
+    /// [`Context::owe`], the client gets `null`.
+    ///
+    /// # Panics
+    /// If the value does not become JSON.
+    pub fn reply(&mut self, value: &impl Serialize) {
+        if let Some(to) = self.owed.take() {
+            self.reply_later(to, Ok(json(value)));
+        }
+    }
+
+    /// Takes the reply upon itself: to be given later, by this task or another one, with [`Context::reply_later`]. None if nobody waits for one.
+    pub fn owe(&mut self) -> Option<ReplyTo> {
+        self.owed.take()
+    }
+
+    /// Gives a reply that was owed. The second one to the same request is dropped.
+    pub fn reply_later(&mut self, to: ReplyTo, answer: Answer) {
+        self.effects.push(Effect::Reply { to, answer });
+    }
+
+    /// Sends this task a message when so much time has passed.
+    ///
+    /// # Panics
+    /// If the message does not become JSON.
+    pub fn timer(&mut self, after: Duration, message: &impl Serialize) {
+        self.effects.push(Effect::Timer { after, body: json(message) });
+    }
+
+    /// Asks something of the outside ([`Task::perform`]), once this moment is safe. The answer is a message from [`From::Io`] with this tag.
+    ///
+    /// # Panics
+    /// If the request does not become JSON.
+    pub fn io(&mut self, tag: &str, request: &impl Serialize) {
+        self.effects.push(Effect::Io { tag: tag.to_owned(), request: json(request) });
+    }
+}
+
+fn json(value: &impl Serialize) -> String {
+    serde_json::to_string(value).expect("a message becomes JSON")
+}
+
+/// A task of any kind.
+pub(crate) trait AnyTask: Send {
+    fn receive(&mut self, ctx: &mut Context<'_>, from: &From, body: &str) -> Result<(), String>;
+    fn save(&self) -> Vec<u8>;
+}
+
+impl<T: Task> AnyTask for T {
+    fn receive(&mut self, ctx: &mut Context<'_>, from: &From, body: &str) -> Result<(), String> {
+        let message = serde_json::from_str(body).map_err(|e| format!("not a message for a {}: {e}", T::KIND))?;
+        Task::receive(self, ctx, from, message)
+    }
+
+    fn save(&self) -> Vec<u8> {
+        postcard::to_stdvec(self).expect("a task's state is plain data")
+    }
+}
+
+type Make = fn(&str) -> Box<dyn AnyTask>;
+type Load = fn(&[u8]) -> Option<Box<dyn AnyTask>>;
+type Perform = fn(&Io) -> Answer;
+
+#[derive(Clone, Copy)]
+struct Kind {
+    make: Make,
+    load: Load,
+    perform: Perform,
+}
+
+/// The kinds of task that a service knows.
+#[derive(Clone, Default)]
+pub struct Kinds(Arc<BTreeMap<&'static str, Kind>>);
+
+impl Kinds {
+    /// None yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// These and one more.
+    #[must_use]
+    pub fn with<T: Task>(self) -> Self {
+        let mut kinds = Arc::unwrap_or_clone(self.0);
+        let kind = Kind {
+            make: |name| Box::new(T::new(name)),
+            load: |bytes| postcard::from_bytes::<T>(bytes).ok().map(|task| Box::new(task) as _),
+            perform: T::perform,
+        };
+        kinds.insert(T::KIND, kind);
+        Self(Arc::new(kinds))
+    }
+
+    /// Their names.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> + '_ {
+        self.0.keys().copied()
+    }
+
+    pub(crate) fn make(&self, id: &TaskId) -> Option<Box<dyn AnyTask>> {
+        self.0.get(id.kind.as_str()).map(|kind| (kind.make)(&id.name))
+    }
+
+    pub(crate) fn load(&self, id: &TaskId, bytes: &[u8]) -> Option<Box<dyn AnyTask>> {
+        self.0.get(id.kind.as_str()).and_then(|kind| (kind.load)(bytes))
+    }
+
+    pub(crate) fn perform(&self, io: &Io) -> Answer {
+        match self.0.get(io.task.kind.as_str()) {
+            Some(kind) => (kind.perform)(io),
+            None => Err(format!("no kind {}", io.task.kind)),
+        }
+    }
+}
+
+impl std::fmt::Debug for Kinds {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_set().entries(self.names()).finish()
+    }
+}

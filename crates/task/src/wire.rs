@@ -1,0 +1,170 @@
+//! What clients, and other shards, say to a shard over TCP, and what they hear.
+//!
+//! ```text
+//! frame  length u32, little-endian | postcard of one value
+//! ```
+//! A connection begins with [`Hello`] and its [`Welcome`]; after that it belongs to one shard.
+
+use crate::id::{Answer, Session, Shard, TaskId};
+use crate::input::Payload;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use std::io::{self, Read, Write};
+
+/// Spoken here.
+pub const VERSION: u16 = 1;
+/// Longest frame.
+pub const FRAME_BYTES_MAX: usize = 1 << 20;
+/// Longest message: its frame and its entry in the log have room for the names beside it.
+pub const MESSAGE_BYTES_MAX: usize = FRAME_BYTES_MAX - 4096;
+
+/// Who comes, and to which shard.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Hello {
+    /// [`VERSION`].
+    pub version: u16,
+    /// How many shards the caller takes the service to have; 0 if it does not know.
+    pub shards: u16,
+    /// The one that is meant.
+    pub shard: Shard,
+    /// The caller is this shard; else a client.
+    pub from: Option<Shard>,
+}
+
+/// What a node answers.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Welcome {
+    /// The shard is live here; the service has so many.
+    Here {
+        /// How many.
+        shards: u16,
+    },
+    /// It is not live here.
+    Elsewhere {
+        /// How many the service has.
+        shards: u16,
+        /// Perhaps it is live at this address.
+        hint: Option<String>,
+    },
+    /// Never.
+    Refused(String),
+}
+
+/// To a shard.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum ToShard {
+    /// Opens a session.
+    Open {
+        /// The client's own word for it.
+        nonce: u64,
+    },
+    /// Asks something.
+    Request {
+        /// In this session.
+        session: Session,
+        /// One more than that of the one before; the first is 1.
+        number: u64,
+        /// The client has the replies to all below this one.
+        below: u64,
+        /// Who is to read it.
+        to: TaskId,
+        /// JSON.
+        body: String,
+    },
+    /// Ends a session.
+    Close {
+        /// Which.
+        session: Session,
+    },
+    /// From a shard.
+    Payload {
+        /// Without a gap.
+        number: u64,
+        /// What.
+        payload: Payload,
+    },
+}
+
+/// From a shard.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum FromShard {
+    /// The session is open.
+    Opened {
+        /// As it was asked for.
+        nonce: u64,
+        /// Its name.
+        session: Session,
+    },
+    /// The reply to a request.
+    Reply {
+        /// Whose.
+        session: Session,
+        /// To which.
+        number: u64,
+        /// The reply.
+        answer: Answer,
+    },
+    /// The request was not taken and never will be.
+    Refused {
+        /// Whose.
+        session: Session,
+        /// Which.
+        number: u64,
+        /// Why.
+        why: String,
+    },
+    /// To a shard: all below this number is safe.
+    Held {
+        /// The number.
+        below: u64,
+    },
+}
+
+/// Appends a frame.
+pub fn put(value: &impl Serialize, to: &mut Vec<u8>) {
+    let at = to.len();
+    to.extend_from_slice(&[0; 4]);
+    let bytes = std::mem::take(to);
+    *to = postcard::to_extend(value, bytes).expect("plain data encodes");
+    let length = (to.len() - at - 4) as u32;
+    to[at..at + 4].copy_from_slice(&length.to_le_bytes());
+}
+
+/// The first frame of some bytes, and how long it is with its length; `None` if not all of it is there.
+pub fn take<T: DeserializeOwned>(bytes: &[u8]) -> io::Result<Option<(T, usize)>> {
+    let Some((length, rest)) = bytes.split_first_chunk::<4>() else { return Ok(None) };
+    let length = u32::from_le_bytes(*length) as usize;
+    if length > FRAME_BYTES_MAX {
+        return Err(invalid(format!("a frame of {length} bytes; {FRAME_BYTES_MAX} are allowed")));
+    }
+    let Some(frame) = rest.get(..length) else { return Ok(None) };
+    match postcard::take_from_bytes(frame) {
+        Ok((value, [])) => Ok(Some((value, 4 + length))),
+        _ => Err(invalid("a frame that does not decode".to_owned())),
+    }
+}
+
+/// Writes one frame at once.
+pub fn send(value: &impl Serialize, mut to: impl Write) -> io::Result<()> {
+    let mut bytes = Vec::new();
+    put(value, &mut bytes);
+    to.write_all(&bytes)
+}
+
+/// Reads one frame, and not a byte more.
+pub fn receive<T: DeserializeOwned>(mut from: impl Read) -> io::Result<T> {
+    let mut length = [0; 4];
+    from.read_exact(&mut length)?;
+    let bytes = u32::from_le_bytes(length) as usize;
+    if bytes > FRAME_BYTES_MAX {
+        return Err(invalid(format!("a frame of {bytes} bytes; {FRAME_BYTES_MAX} are allowed")));
+    }
+    let mut frame = vec![0; 4 + bytes];
+    frame[..4].copy_from_slice(&length);
+    from.read_exact(&mut frame[4..])?;
+    Ok(take(&frame)?.expect("all of it is there").0)
+}
+
+fn invalid(what: String) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, what)
+}
