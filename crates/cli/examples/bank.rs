@@ -22,9 +22,19 @@ pub enum Message {
     /// Money from outside.
     Deposit(i64),
     /// Money to another account; replies `true` when it is there, `false` if this one has not so much.
-    Transfer { to: String, amount: i64 },
-    /// From another account; the reply is owed to whoever asked for the transfer.
-    Credit { amount: i64, asked: Option<ReplyTo> },
+    Transfer {
+        /// Name of that account.
+        to: String,
+        /// Not negative.
+        amount: i64,
+    },
+    /// From another account.
+    Credit {
+        /// What it sends.
+        amount: i64,
+        /// The reply owed to whoever asked for the transfer.
+        asked: Option<ReplyTo>,
+    },
 }
 
 impl Task for Account {

@@ -35,7 +35,7 @@ pub use gapless_task::{
 use gapless_log::{Meta, Result};
 use gapless_pair::driver::{Control, Node, NodeConfig, Notice};
 use gapless_pair::{Halt, Start, arbiter, status::Snapshot};
-use gapless_task::{Doors, Gatekeeper, Place, ShardReplica};
+use gapless_task::{Doors, Gatekeeper, Place, ShardReplica, pair};
 use std::fs::File;
 use std::io;
 use std::net::{TcpListener, ToSocketAddrs};
@@ -57,7 +57,7 @@ const LAG_ENTRIES_MAX: u64 = 1 << 16;
 pub struct Service {
     /// The kinds of task.
     pub kinds: Kinds,
-    /// Where the two nodes listen for clients and for each other's shards; the same list everywhere.
+    /// Where the nodes listen for clients and for each other's shards; the same list everywhere. Two and two are a pair: a shard lives on one pair.
     pub nodes: Vec<String>,
     /// Which of them this is.
     pub node: usize,
@@ -105,8 +105,8 @@ impl Service {
         if self.node >= self.nodes.len() {
             return refused(format!("this is node {} of {}: nodes count from 0", self.node, self.nodes.len()));
         }
-        if self.nodes.len() != 2 {
-            return refused(format!("{} nodes: a service has two", self.nodes.len()));
+        if !self.nodes.len().is_multiple_of(2) {
+            return refused(format!("{} nodes: a service has two, or more pairs of two", self.nodes.len()));
         }
         if !(1..=SHARDS_MAX).contains(&self.shards) {
             return refused(format!("{} shards: a service has 1 to {SHARDS_MAX}", self.shards));
@@ -126,7 +126,29 @@ impl Service {
         format!("{}{name}-{:03}", self.arbiter, shard.0)
     }
 
-    /// Shards begin on the nodes in turns.
+    /// The other node of this one's pair.
+    fn partner(&self) -> &str {
+        &self.nodes[self.node ^ 1]
+    }
+
+    /// The shards that live on this node's pair.
+    fn own_shards(&self) -> impl Iterator<Item = Shard> {
+        let (pairs, mine) = (self.nodes.len() / 2, self.node / 2);
+        (0..self.shards).filter(move |&shard| usize::from(shard) % pairs == mine).map(Shard)
+    }
+
+    /// Where a shard that is not live here may be.
+    fn elsewhere(&self, shard: Shard) -> String {
+        let pair = pair(&self.nodes, shard);
+        if pair.contains(&self.nodes[self.node]) { self.partner().to_owned() } else { pair[0].clone() }
+    }
+
+    /// Shards of a pair begin on its nodes in turns.
+    fn begins(&self, shard: Shard) -> bool {
+        usize::from(shard.0) / (self.nodes.len() / 2) % 2 == self.node % 2
+    }
+
+    /// What a life of this shard is to do.
     fn start(&self, shard: Shard) -> Result<Start> {
         if Meta::load(&self.shard_dir(shard))?.is_some() {
             return Ok(Start::Auto);
@@ -139,8 +161,7 @@ impl Service {
             }
             std::thread::sleep(Duration::from_secs(1));
         };
-        let mine = usize::from(shard.0) % self.nodes.len() == self.node;
-        Ok(if mine && !begun { Start::Fresh } else { Start::Join })
+        Ok(if self.begins(shard) && !begun { Start::Fresh } else { Start::Join })
     }
 }
 
@@ -162,13 +183,13 @@ pub fn serve(service: Service) -> Result<Serving> {
     let address = service.nodes[service.node].clone();
     let failed = |e: io::Error| Error::io("listening at", &address, e);
     let listener = TcpListener::bind(&address).map_err(failed)?;
-    let other = service.nodes[1 - service.node].clone();
     let doors = Doors::new(service.shards);
-    let gate = Gatekeeper::start(listener, doors.clone(), move |_| Some(other.clone())).map_err(failed)?;
+    let map = service.clone();
+    let gate = Gatekeeper::start(listener, doors.clone(), move |shard| Some(map.elsewhere(shard))).map_err(failed)?;
     let code = own_code()?;
     let stop = Arc::new(AtomicBool::new(false));
     let mut shards = Vec::new();
-    for shard in (0..service.shards).map(Shard) {
+    for shard in service.own_shards() {
         let place = Place {
             shard,
             shards: service.shards,
@@ -182,14 +203,10 @@ pub fn serve(service: Service) -> Result<Serving> {
         let thread = std::thread::Builder::new()
             .name(format!("shard-{shard}"))
             .spawn(move || lives(&service, &place, &theirs, &stopped))
-            .map_err(|e| Error::io("starting a thread for", service_dir(shard), e))?;
+            .map_err(|e| Error::io("starting a thread for", format!("shard {shard}"), e))?;
         shards.push(Running { control, thread: Some(thread) });
     }
     Ok(Serving { shards, stop, _gate: gate })
-}
-
-fn service_dir(shard: Shard) -> PathBuf {
-    PathBuf::from(format!("shard {shard}"))
 }
 
 /// One life after the other, until the node is stopped.
@@ -278,5 +295,23 @@ fn host_of(address: &str) -> String {
         Some(std::net::SocketAddr::V6(v6)) => format!("[{}]", v6.ip()),
         Some(v4) => v4.ip().to_string(),
         None => "127.0.0.1".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_shard_has_one_pair_and_begins_on_one_node_of_it() {
+        let nodes: Vec<String> = (0..4).map(|n| format!("n{n}")).collect();
+        let at = |node| Service { shards: 8, ..Service::new(Kinds::new(), nodes.clone(), node, "file:r", "d") };
+        let own: Vec<Vec<u16>> = (0..4).map(|node| at(node).own_shards().map(|s| s.0).collect()).collect();
+        assert_eq!(own, [vec![0, 2, 4, 6], vec![0, 2, 4, 6], vec![1, 3, 5, 7], vec![1, 3, 5, 7]]);
+        assert_eq!([0, 1, 2].map(|shard| at(0).elsewhere(Shard(shard))), ["n1", "n2", "n1"]);
+        let begins = |node| -> Vec<u16> {
+            at(node).own_shards().filter(|&shard| at(node).begins(shard)).map(|shard| shard.0).collect()
+        };
+        assert_eq!([0, 1, 2, 3].map(begins), [vec![0, 4], vec![2, 6], vec![1, 5], vec![3, 7]]);
     }
 }

@@ -86,7 +86,7 @@ struct Line {
 }
 
 impl Client {
-    /// A client of the service whose nodes listen at these addresses; waits until one of them answers.
+    /// A client of the service whose nodes listen at these addresses, of which it need not know all; waits until one of them answers.
     pub fn connect(nodes: impl IntoIterator<Item = impl Into<String>>) -> Result<Self, Refused> {
         let nodes: Vec<String> = nodes.into_iter().map(Into::into).collect();
         let since = Instant::now();
@@ -310,7 +310,9 @@ impl Line {
 fn find(nodes: &[String], shard: Shard, shards: u16, deadline: Instant) -> Result<Line, Refused> {
     loop {
         let mut why = format!("shard {shard} is live nowhere");
-        let mut asked = nodes.to_vec();
+        // Who has it, if these are all the nodes; the others know better if not.
+        let mut asked = routes::pair(nodes, shard).to_vec();
+        asked.extend(nodes.iter().filter(|node| !asked.contains(node)).cloned().collect::<Vec<_>>());
         let mut at = 0;
         while at < asked.len() && at < 2 * nodes.len() + 2 {
             match routes::ask(&asked[at], shard, shards, None) {

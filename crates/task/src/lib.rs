@@ -23,6 +23,7 @@ pub use client::{Client, Refused};
 pub use door::{Doors, Gatekeeper};
 pub use id::{Answer, NAME_BYTES_MAX, ReplyTo, SHARDS_MAX, Session, Shard, TaskId};
 pub use output::Said;
+pub use routes::pair;
 pub use shard::{LEVEL, Place, ShardReplica};
 pub use state::{DEAD_LETTERS_MAX, DeadLetter, SESSION_IDLE_MAX, State, Verdict, WINDOW};
 pub use task::{Context, From, Io, Kinds, Task};

@@ -40,9 +40,15 @@ pub fn ask(address: &str, shard: Shard, shards: u16, from: Option<Shard>) -> io:
     }
 }
 
+/// The two nodes that have a shard, of a list of nodes in which each pair stands together.
+pub fn pair(nodes: &[String], shard: Shard) -> &[String] {
+    let pairs = (nodes.len() / 2).max(1);
+    nodes.chunks(2).nth(usize::from(shard.0) % pairs).unwrap_or_default()
+}
+
 /// One round of asking, from one shard for another.
 pub(crate) fn dial(place: &Place, to: Shard) -> Option<TcpStream> {
-    place.nodes.iter().find_map(|address| match ask(address, to, place.shards, Some(place.shard)) {
+    pair(&place.nodes, to).iter().find_map(|address| match ask(address, to, place.shards, Some(place.shard)) {
         Ok(Asked::Here(stream, _)) => Some(stream),
         _ => None,
     })

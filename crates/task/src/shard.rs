@@ -43,7 +43,7 @@ pub struct Place {
     pub code: String,
     /// Doors of this node.
     pub doors: Doors,
-    /// Where the nodes of the service listen.
+    /// Where the nodes of the service listen, the two of a pair together.
     pub nodes: Vec<String>,
 }
 
