@@ -43,12 +43,15 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Shards of a service, unless it says otherwise.
 pub const SHARDS: u16 = 16;
-/// A shard whose life has ended begins the next one after this pause.
+/// A shard whose life has ended begins the next one after this pause, which doubles up to the most while lives are short.
 const AGAIN_AFTER: Duration = Duration::from_millis(50);
+const AGAIN_AFTER_MAX: Duration = Duration::from_secs(2);
+/// A life that lasted so long was none that had to fail.
+const LIFE_MIN: Duration = Duration::from_secs(5);
 /// A shard's backup may be so many entries behind. It has millions a second at its best.
 const LAG_ENTRIES_MAX: u64 = 1 << 16;
 
@@ -211,13 +214,23 @@ pub fn serve(service: Service) -> Result<Serving> {
 
 /// One life after the other, until the node is stopped.
 fn lives(service: &Service, place: &Place, control: &Mutex<Option<Control>>, stop: &AtomicBool) {
+    let (mut pause, mut last) = (AGAIN_AFTER, String::new());
     while !stop.load(Ordering::SeqCst) {
-        match life(service, place, control, stop) {
-            Ok(Halt::Stopped) if stop.load(Ordering::SeqCst) => return,
-            Ok(halt) => (service.tell)(&format!("shard {}: {halt}", place.shard)),
-            Err(e) => (service.tell)(&format!("shard {}: {e}", place.shard)),
+        let began = Instant::now();
+        let end = life(service, place, control, stop);
+        if stop.load(Ordering::SeqCst) {
+            return;
         }
-        std::thread::sleep(AGAIN_AFTER);
+        let said = end.map_or_else(|e| e.to_string(), |halt| halt.to_string());
+        if began.elapsed() > LIFE_MIN {
+            pause = AGAIN_AFTER;
+        }
+        if said != last {
+            (service.tell)(&format!("shard {}: {said}", place.shard));
+            last = said;
+        }
+        std::thread::sleep(pause);
+        pause = (2 * pause).min(AGAIN_AFTER_MAX);
     }
 }
 
