@@ -4,11 +4,12 @@
 //!
 //! - a [`Task`] is state that one message after the other changes; a [`Context`] is all that it may ask for;
 //! - [`State`] is a shard, which is many tasks and what is on its way between them: a function of its inputs (`input.rs`) that says things (`output.rs`);
-//! - [`ShardReplica`] is the shard as a replica; `world/` is the outside while it is live, `door.rs` how connections reach it;
+//! - [`ShardReplica`] is the shard as a replica; `edge.rs` is the line between it and the outside while it is live, `world/` the real outside, `door.rs` how connections reach it;
 //! - [`Client`] asks tasks from outside, through sessions, so that a request that is repeated is not executed twice; `wire.rs` is what it speaks.
 
 mod client;
 mod door;
+pub mod edge;
 mod id;
 pub mod input;
 mod output;
@@ -27,3 +28,4 @@ pub use routes::pair;
 pub use shard::{LEVEL, Place, ShardReplica};
 pub use state::{DEAD_LETTERS_MAX, DeadLetter, SESSION_IDLE_MAX, State, Verdict, WINDOW};
 pub use task::{Context, From, Io, Kinds, Task};
+pub use world::World;

@@ -4,19 +4,20 @@
 //! all stand before the messages that it reads by itself, and a replay needs only the position of the mark to stop where the primary did.
 
 use crate::door::Doors;
+use crate::edge::{Caller, Edge, Event};
 use crate::id::{Session, Shard, TaskId};
 use crate::input::{self, Input};
 use crate::output::{CHANNEL, Said};
 use crate::state::{State, Verdict};
 use crate::task::Kinds;
 use crate::wire::{FromShard, MESSAGE_BYTES_MAX};
-use crate::world::{Caller, Event, World};
+use crate::world::World;
 use gapless_log::{
     Digest, Error, Identity, Level, Outbox, Output, Parts, Player, Position, Progress, Recorder, Replica, Result, Term,
     Waker, combine,
 };
 use std::io::{Read, Write};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 /// Inputs of one step.
 const INPUTS_MAX: usize = 512;
@@ -47,19 +48,33 @@ pub struct Place {
     pub nodes: Vec<String>,
 }
 
-/// A shard, replicated.
+/// A shard, replicated. Its edge is the real world unless it is tested.
 #[derive(Debug)]
-pub struct ShardReplica {
+pub struct ShardReplica<E: Edge = World> {
     place: Place,
     state: Option<State>,
-    world: Option<World>,
-    expiry: Instant,
+    door: E::Door,
+    world: Option<E>,
+    /// When sessions are looked at for idleness.
+    expiry: u64,
 }
 
 impl ShardReplica {
     /// One that has executed nothing.
     pub fn new(place: Place) -> Self {
-        Self { place, state: None, world: None, expiry: Instant::now() }
+        Self::with_edge(place, ())
+    }
+}
+
+impl<E: Edge> ShardReplica<E> {
+    /// One that has executed nothing and finds its edge behind this door.
+    pub fn with_edge(place: Place, door: E::Door) -> Self {
+        Self { place, state: None, door, world: None, expiry: 0 }
+    }
+
+    /// What is around it while it is live.
+    pub fn edge(&mut self) -> Option<&mut E> {
+        self.world.as_mut()
     }
 
     /// Its state, once it has begun.
@@ -67,18 +82,17 @@ impl ShardReplica {
         self.state.as_ref()
     }
 
-    fn live(&mut self) -> (&mut State, &mut World) {
+    fn live(&mut self) -> (&mut State, &mut E) {
         (self.state.as_mut().expect("begun"), self.world.as_mut().expect("live"))
     }
 
     fn now(&self) -> u64 {
-        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
-        u64::try_from(wall).unwrap_or(u64::MAX).max(self.state.as_ref().map_or(0, State::time))
+        let wall = self.world.as_ref().expect("live").now();
+        wall.max(self.state.as_ref().map_or(0, State::time))
     }
 
     fn begin(&mut self, log: &mut Recorder<'_>) -> Result<()> {
-        let seed = [gapless_log::random_u128()?, gapless_log::random_u128()?].map(u128::to_le_bytes).concat();
-        let seed = seed.try_into().expect("two halves");
+        let seed = self.world.as_mut().expect("live").seed()?;
         let input = Input::Begin { seed, shard: self.place.shard, shards: self.place.shards, time: self.now() };
         self.state = State::begin(self.place.kinds.clone(), &input);
         log.input(Position(0), input.kind(), input.encode());
@@ -146,8 +160,8 @@ impl ShardReplica {
         let time = self.now();
         let state = self.state.as_ref().expect("begun");
         let mut due = state.due().is_some_and(|at| at <= time);
-        if !due && self.expiry.elapsed() >= EXPIRY_EVERY {
-            self.expiry = Instant::now();
+        if !due && self.expiry <= time {
+            self.expiry = time.saturating_add(EXPIRY_EVERY.as_micros() as u64);
             due = state.expires(time);
         }
         if due {
@@ -185,7 +199,7 @@ fn speak(state: &mut State, out: &mut Outbox) {
     }
 }
 
-impl Replica for ShardReplica {
+impl<E: Edge> Replica for ShardReplica<E> {
     fn identity(&self) -> Identity {
         let kinds = self.place.kinds.names().collect::<Vec<_>>().join(" ");
         let Place { shard, shards, code, .. } = &self.place;
@@ -267,7 +281,7 @@ impl Replica for ShardReplica {
     }
 
     fn go_live(&mut self, _term: Term, log: &mut Recorder<'_>) -> Result<()> {
-        let mut world = World::open(&self.place)?;
+        let mut world = E::open(&self.place, &mut self.door)?;
         if let Some(state) = &self.state {
             let waiting: Vec<Said> = log.out().waiting().filter_map(|output| Said::decode(&output.bytes)).collect();
             world.resume(state, &waiting);

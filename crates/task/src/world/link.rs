@@ -1,7 +1,7 @@
 //! Connections to other shards: one to each to which something is sent, made again whenever it breaks.
 
-use super::Caller;
 use crate::door::{Door, Visitor};
+use crate::edge::Caller;
 use crate::id::Shard;
 use crate::routes;
 use crate::shard::Place;

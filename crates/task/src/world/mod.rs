@@ -8,8 +8,8 @@ mod link;
 mod outside;
 
 use crate::door::{Door, Visitor};
-use crate::id::{Answer, Session, Shard, TaskId};
-use crate::input::Payload;
+use crate::edge::{Caller, Edge, Event};
+use crate::id::{Session, Shard, TaskId};
 use crate::output::Said;
 use crate::shard::Place;
 use crate::state::State;
@@ -22,26 +22,7 @@ use link::Links;
 use outside::Outside;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::mpsc::{self, Receiver};
-use std::time::Duration;
-
-/// Something happened.
-#[derive(Debug)]
-pub(crate) enum Event {
-    /// A client wants a session.
-    Open { nonce: u64 },
-    /// A client asks.
-    Request { by: Caller, session: Session, number: u64, below: u64, to: TaskId, body: String },
-    /// A client is done.
-    Close { session: Session },
-    /// From another shard.
-    Payload { by: Caller, from: Shard, number: u64, payload: Payload },
-    /// The outside has answered.
-    Done { number: u64, answer: Answer },
-}
-
-/// The connection on which something came.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(crate) struct Caller(u64);
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Who is at the other end.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -67,7 +48,7 @@ struct Guest {
 
 /// The live side of a shard.
 #[derive(Debug)]
-pub(crate) struct World {
+pub struct World {
     epoll: Epoll,
     /// Rings when somebody is at the door.
     bell: Waker,
@@ -367,6 +348,68 @@ impl World {
             }
         }
         Ok(())
+    }
+}
+
+impl Edge for World {
+    type Door = ();
+
+    fn open(place: &Place, (): &mut ()) -> Result<Self> {
+        Self::open(place)
+    }
+
+    fn resume(&mut self, state: &State, waiting: &[Said]) {
+        self.resume(state, waiting);
+    }
+
+    fn seed(&mut self) -> Result<[u8; 32]> {
+        let seed = [gapless_log::random_u128()?, gapless_log::random_u128()?].map(u128::to_le_bytes).concat();
+        Ok(seed.try_into().expect("two halves"))
+    }
+
+    fn now(&self) -> u64 {
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_micros();
+        u64::try_from(wall).unwrap_or(u64::MAX)
+    }
+
+    fn look(&mut self, state: &State) -> Result<()> {
+        self.look(state)
+    }
+
+    fn next_event(&mut self) -> Option<Event> {
+        self.next_event()
+    }
+
+    fn take_held(&mut self) -> Vec<(Shard, u64)> {
+        self.take_held()
+    }
+
+    fn held_due(&self) -> Option<Duration> {
+        self.held_due()
+    }
+
+    fn emit(&mut self, said: Said, state: &State) {
+        self.emit(said, state);
+    }
+
+    fn tell(&mut self, caller: Caller, what: &FromShard) {
+        self.tell(caller, what);
+    }
+
+    fn refuse(&mut self, caller: Caller) {
+        self.refuse(caller);
+    }
+
+    fn repeats(&mut self, caller: Caller) -> bool {
+        self.repeats(caller)
+    }
+
+    fn flush(&mut self) {
+        self.flush();
+    }
+
+    fn wait(&mut self, host: &Waker, at_most: Duration) -> Result<()> {
+        self.wait(host, at_most)
     }
 }
 

@@ -1,0 +1,114 @@
+//! The edge between a live shard and everything around it: the real one is `world/`, tests and the simulator have one of their own.
+//!
+//! What comes in is an [`Event`]; whether it becomes an input is the shard's affair. What goes out is committed, except what [`Edge::tell`] says: that
+//! was committed before.
+
+use crate::id::{Answer, Session, Shard, TaskId};
+use crate::input::Payload;
+use crate::output::Said;
+use crate::shard::Place;
+use crate::state::State;
+use crate::wire::FromShard;
+use gapless_log::{Result, Waker};
+use std::fmt::Debug;
+use std::time::Duration;
+
+/// Something happened.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A client wants a session.
+    Open {
+        /// The client's own word for it.
+        nonce: u64,
+    },
+    /// A client asks.
+    Request {
+        /// On this connection.
+        by: Caller,
+        /// In this session.
+        session: Session,
+        /// One more than that of the one before.
+        number: u64,
+        /// The client has the replies to all below this one.
+        below: u64,
+        /// Who is to read it.
+        to: TaskId,
+        /// JSON.
+        body: String,
+    },
+    /// A client is done.
+    Close {
+        /// With this one.
+        session: Session,
+    },
+    /// From another shard.
+    Payload {
+        /// On this connection.
+        by: Caller,
+        /// Who sends.
+        from: Shard,
+        /// Counts what it sends here.
+        number: u64,
+        /// What.
+        payload: Payload,
+    },
+    /// The outside has answered.
+    Done {
+        /// Which question.
+        number: u64,
+        /// The answer.
+        answer: Answer,
+    },
+}
+
+/// The connection on which something came.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct Caller(pub u64);
+
+/// What a live shard has around it. Opened when it goes live, dropped when it halts.
+pub trait Edge: Debug + Sized {
+    /// What it is opened with, again whenever the shard goes live.
+    type Door: Debug;
+
+    /// The shard goes live here.
+    fn open(place: &Place, door: &mut Self::Door) -> Result<Self>;
+
+    /// What the state has on its way, except what waits for commit (`waiting`) and will be said then.
+    fn resume(&mut self, state: &State, waiting: &[Said]);
+
+    /// What random numbers follow from, for a shard that begins.
+    fn seed(&mut self) -> Result<[u8; 32]>;
+
+    /// Microseconds since 1970.
+    fn now(&self) -> u64;
+
+    /// Looks at everything, without waiting.
+    fn look(&mut self, state: &State) -> Result<()>;
+
+    /// The next thing that has happened.
+    fn next_event(&mut self) -> Option<Event>;
+
+    /// What other shards hold, if it is time to log that.
+    fn take_held(&mut self) -> Vec<(Shard, u64)>;
+
+    /// When [`Edge::take_held`] has something, at the latest.
+    fn held_due(&self) -> Option<Duration>;
+
+    /// An output that is committed.
+    fn emit(&mut self, said: Said, state: &State);
+
+    /// To whoever has asked.
+    fn tell(&mut self, caller: Caller, what: &FromShard);
+
+    /// The other shard will connect again and send from where it is held.
+    fn refuse(&mut self, caller: Caller);
+
+    /// Is this the first repetition on this connection?
+    fn repeats(&mut self, caller: Caller) -> bool;
+
+    /// Sends what was said.
+    fn flush(&mut self);
+
+    /// Waits until something happens, or `host` is woken.
+    fn wait(&mut self, host: &Waker, at_most: Duration) -> Result<()>;
+}
