@@ -5,6 +5,7 @@
 
 use crate::id::{Answer, Session, Shard, TaskId};
 use crate::routes::{self, Asked};
+use crate::state::WINDOW;
 use crate::task::Task;
 use crate::wire::{self, FromShard, ToShard};
 use serde::de::DeserializeOwned;
@@ -127,11 +128,15 @@ impl Client {
         self.wait(ticket)
     }
 
-    /// Puts a request on its way; it goes at the latest when one is waited for.
+    /// Puts a request on its way; it goes at the latest when one is waited for. Waits while too many are under way.
     pub fn submit(&mut self, to: TaskId, body: String) -> Result<Ticket, Refused> {
         let shard = to.shard(self.shards);
         let deadline = Instant::now() + self.patience;
         let talk = self.talks.entry(shard).or_default();
+        while talk.is_full() {
+            talk.flush();
+            talk.attend(&self.nodes, shard, self.shards, deadline)?;
+        }
         let session = match talk.session {
             Some(session) if !talk.spent => session,
             _ => talk.open_session(&self.nodes, shard, self.shards, deadline)?,
@@ -182,10 +187,14 @@ impl Drop for Client {
 }
 
 impl Talk {
+    /// The service takes no further request before there is a reply to the first of these.
+    fn is_full(&self) -> bool {
+        self.open.keys().next().is_some_and(|first| self.last - first >= WINDOW - 2)
+    }
+
     /// The request `number` goes with the next flush.
     fn put(&mut self, session: Session, number: u64) {
         let below = self.open.keys().next().copied().unwrap_or(number);
-        let below = self.replies.keys().next().map_or(below, |&reply| below.min(reply));
         let (Some(line), Some((to, body))) = (&mut self.wire, self.open.get(&number)) else { return };
         let request = ToShard::Request { session, number, below, to: to.clone(), body: body.clone() };
         wire::put(&request, &mut line.going);

@@ -78,6 +78,11 @@ impl Doors {
         door
     }
 
+    /// Those that are live here.
+    pub fn live(&self) -> Vec<Shard> {
+        (0..self.shards()).map(Shard).filter(|&shard| self.of(shard).is_some()).collect()
+    }
+
     fn of(&self, shard: Shard) -> Option<Door> {
         self.slot(shard).clone().filter(Door::is_open)
     }

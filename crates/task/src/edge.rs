@@ -5,6 +5,7 @@
 
 use crate::id::{Answer, Session, Shard, TaskId};
 use crate::input::Payload;
+use crate::keys::Key;
 use crate::output::Said;
 use crate::shard::Place;
 use crate::state::State;
@@ -35,6 +36,19 @@ pub enum Event {
         to: TaskId,
         /// JSON.
         body: String,
+    },
+    /// A client asks under a key.
+    Keyed {
+        /// On this connection.
+        by: Caller,
+        /// The client's own number for it.
+        ticket: u64,
+        /// The key.
+        key: Key,
+        /// JSON.
+        body: String,
+        /// So long after the reply the key is known.
+        kept: Duration,
     },
     /// A client is done.
     Close {
@@ -99,6 +113,21 @@ pub trait Edge: Debug + Sized {
 
     /// To whoever has asked.
     fn tell(&mut self, caller: Caller, what: &FromShard);
+
+    /// A client waits for the reply to this request. Who counts that can stop reading from whom too much is owed.
+    fn owes(&mut self, by: Caller, session: Session, number: u64) {
+        let _ = (by, session, number);
+    }
+
+    /// The same for the request with a key that the shard numbers so, and the client calls `ticket`.
+    fn owes_keyed(&mut self, by: Caller, ticket: u64, number: u64) {
+        let _ = (by, ticket, number);
+    }
+
+    /// This session ends.
+    fn owes_no_more(&mut self, session: Session) {
+        let _ = session;
+    }
 
     /// The other shard will connect again and send from where it is held.
     fn refuse(&mut self, caller: Caller);

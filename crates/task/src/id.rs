@@ -55,6 +55,11 @@ impl fmt::Display for Shard {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub struct Session(pub u64);
 
+impl Session {
+    /// Of no client: requests that carry a key, whoever sends them.
+    pub const KEYED: Self = Self(0);
+}
+
 /// The reply that one request of one session waits for. It can be kept in a task's state and travel in messages; whoever holds it may reply, once.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub struct ReplyTo {

@@ -1,8 +1,10 @@
 //! Every kind of input that a shard's log can hold: the only ways in which the world reaches its tasks.
 
 use crate::id::{Answer, ReplyTo, Session, Shard, TaskId};
+use crate::keys::Key;
 use gapless_log::{Kind, Position};
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
 gapless_log::kinds! {
     /// A shard begins.
@@ -23,6 +25,8 @@ gapless_log::kinds! {
     CLOSE = 23 "session closed",
     /// Another shard has repeated what is held here and asks how far that goes.
     AGAIN = 24 "repeated",
+    /// A request with a key that is not known yet.
+    KEYED = 25 "request with a key",
 }
 
 /// What travels from shard to shard.
@@ -124,6 +128,17 @@ pub enum Input {
         /// Which.
         from: Shard,
     },
+    /// A request with a key that is not known yet.
+    Keyed {
+        /// Now.
+        time: u64,
+        /// The key; it says who is to read the request.
+        key: Key,
+        /// JSON.
+        body: String,
+        /// So long after the reply the key is known.
+        kept: Duration,
+    },
 }
 
 impl Input {
@@ -139,6 +154,7 @@ impl Input {
             Self::Held { .. } => HELD,
             Self::Close { .. } => CLOSE,
             Self::Again { .. } => AGAIN,
+            Self::Keyed { .. } => KEYED,
         }
     }
 
@@ -178,6 +194,7 @@ pub fn describe(kind: Kind, body: &[u8]) -> Option<String> {
         Input::Held { to, below } => format!("below {below} at shard {to}"),
         Input::Close { session } => format!("session {}", session.0),
         Input::Again { from } => format!("by shard {from}"),
+        Input::Keyed { key, body, .. } => format!("{:?} of {}: {body}", key.key, key.to),
     })
 }
 

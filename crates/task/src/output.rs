@@ -51,6 +51,13 @@ pub enum Said {
         /// JSON.
         request: String,
     },
+    /// A reply to whoever waits for a request with a key.
+    Keyed {
+        /// The shard's number of the request.
+        number: u64,
+        /// The reply.
+        answer: Answer,
+    },
 }
 
 /// All outputs of a shard keep their order.

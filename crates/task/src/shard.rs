@@ -7,10 +7,11 @@ use crate::door::Doors;
 use crate::edge::{Caller, Edge, Event};
 use crate::id::{Session, Shard, TaskId};
 use crate::input::{self, Input};
+use crate::keys::{Key, KeyVerdict};
 use crate::output::{CHANNEL, Said};
 use crate::state::{State, Verdict};
 use crate::task::Kinds;
-use crate::wire::{FromShard, MESSAGE_BYTES_MAX};
+use crate::wire::{FromShard, KeyedTold, MESSAGE_BYTES_MAX};
 use crate::world::World;
 use gapless_log::{
     Digest, Error, Identity, Level, Outbox, Output, Parts, Player, Position, Progress, Recorder, Replica, Result, Term,
@@ -114,10 +115,14 @@ impl<E: Edge> ShardReplica<E> {
         let time = self.now();
         match event {
             Event::Open { nonce } => self.take(Input::Open { time, nonce }, log),
-            Event::Close { session } => self.take(Input::Close { session }, log),
+            Event::Close { session } => {
+                self.live().1.owes_no_more(session);
+                self.take(Input::Close { session }, log);
+            }
             Event::Request { by, session, number, below, to, body } => {
                 self.request(by, Asked { session, number, below, to, body }, log);
             }
+            Event::Keyed { by, ticket, key, body, kept } => self.keyed(by, ticket, key, body, kept, log),
             Event::Payload { by, from, number, payload } => {
                 let (state, world) = self.live();
                 let expected = state.arrived_below(from);
@@ -146,14 +151,39 @@ impl<E: Edge> ShardReplica<E> {
             n => Verdict::Refuse(format!("a message of {n} bytes; {MESSAGE_BYTES_MAX} are allowed")),
         };
         match verdict {
-            Verdict::Take => self.take(Input::Request { time, session, number, below, to, body }, log),
+            Verdict::Take => {
+                world.owes(by, session, number);
+                self.take(Input::Request { time, session, number, below, to, body }, log);
+            }
             Verdict::Refuse(why) => world.tell(by, &FromShard::Refused { session, number, why }),
             Verdict::Repeated(Some(answer)) if !waits(log.out(), session, number) => {
                 world.tell(by, &FromShard::Reply { session, number, answer });
             }
             // It is told when it is known and committed.
-            Verdict::Repeated(_) => {}
+            Verdict::Repeated(_) => world.owes(by, session, number),
         }
+    }
+
+    fn keyed(&mut self, by: Caller, ticket: u64, key: Key, body: String, kept: Duration, log: &mut Recorder<'_>) {
+        let time = self.now();
+        let (state, world) = self.live();
+        let verdict = match body.len() {
+            0..=MESSAGE_BYTES_MAX => state.key_verdict(&key, &body),
+            n => KeyVerdict::Refuse(format!("a message of {n} bytes; {MESSAGE_BYTES_MAX} are allowed")),
+        };
+        let told = match verdict {
+            KeyVerdict::Take => {
+                world.owes_keyed(by, ticket, state.next_keyed());
+                return self.take(Input::Keyed { time, key, body, kept }, log);
+            }
+            KeyVerdict::Repeated(number, Some(answer)) if !waits_keyed(log.out(), number) => KeyedTold::Answer(answer),
+            // It is told when it is known and committed.
+            KeyVerdict::Repeated(number, _) => return world.owes_keyed(by, ticket, number),
+            KeyVerdict::OtherBody => KeyedTold::OtherBody,
+            KeyVerdict::Full(seconds) => KeyedTold::Full(seconds),
+            KeyVerdict::Refuse(why) => KeyedTold::Refused(why),
+        };
+        world.tell(by, &FromShard::Keyed { ticket, told });
     }
 
     fn timers(&mut self, log: &mut Recorder<'_>) {
@@ -191,6 +221,13 @@ fn waits(out: &Outbox, session: Session, number: u64) -> bool {
     out.waiting()
         .filter_map(|output| Said::decode(&output.bytes))
         .any(|said| matches!(said, Said::Reply { session: of, number: to, .. } if (of, to) == (session, number)))
+}
+
+/// The same of a request with a key.
+fn waits_keyed(out: &Outbox, number: u64) -> bool {
+    out.waiting()
+        .filter_map(|output| Said::decode(&output.bytes))
+        .any(|said| matches!(said, Said::Keyed { number: of, .. } if of == number))
 }
 
 fn speak(state: &mut State, out: &mut Outbox) {

@@ -5,8 +5,10 @@
 
 use crate::id::{Answer, ReplyTo, Session, Shard, TaskId};
 use crate::input::{Input, Payload};
+use crate::keys::{self, Key, KeyVerdict, Keys};
 use crate::output::Said;
 use crate::task::{AnyTask, Context, Effect, From, Kinds};
+use crate::wire::MESSAGE_BYTES_MAX;
 use gapless_log::{Digest, Parts, hash};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -110,6 +112,7 @@ struct Rest {
 pub struct State {
     kinds: Kinds,
     rest: Rest,
+    keys: Keys,
     rng: ChaCha8Rng,
     tasks: BTreeMap<TaskId, Held>,
     /// Sum of the hashes of all tasks.
@@ -154,14 +157,14 @@ impl State {
             next_question: 0,
             dead: VecDeque::new(),
         };
-        (shard.0 < shards).then(|| Self::new(kinds, rest))
+        (shard.0 < shards).then(|| Self::new(kinds, rest, Keys::default()))
     }
 
-    fn new(kinds: Kinds, rest: Rest) -> Self {
+    fn new(kinds: Kinds, rest: Rest, keys: Keys) -> Self {
         let mut rng = ChaCha8Rng::from_seed(rest.seed);
         rng.set_word_pos(rest.drawn);
         let (tasks, touched, heard_from) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
-        Self { kinds, rest, rng, tasks, tasks_hash: 0, touched, said: Vec::new(), heard_from }
+        Self { kinds, rest, keys, rng, tasks, tasks_hash: 0, touched, said: Vec::new(), heard_from }
     }
 
     /// Messages read: the shard's position.
@@ -214,9 +217,10 @@ impl State {
         !self.rest.queue.is_empty()
     }
 
-    /// When the next timer is due.
+    /// When the next timer is due, or the next key is forgotten.
     pub fn due(&self) -> Option<u64> {
-        self.rest.timers.keys().next().map(|&(at, _)| at)
+        let timer = self.rest.timers.keys().next().map(|&(at, _)| at);
+        timer.into_iter().chain(self.keys.due()).min()
     }
 
     /// At this time a session has been idle for too long. Looks at all of them.
@@ -256,10 +260,28 @@ impl State {
         if !to.is_sound() {
             return refuse("a task has a kind and a name of 1 to 256 bytes".to_owned());
         }
-        if to.shard(self.rest.shards) != self.rest.shard {
-            return refuse(format!("{to} lives in shard {}, this is {}", to.shard(self.rest.shards), self.rest.shard));
+        match self.misplaced(to) {
+            Some(why) => refuse(why),
+            None => Verdict::Take,
         }
-        Verdict::Take
+    }
+
+    fn misplaced(&self, to: &TaskId) -> Option<String> {
+        let (mine, there) = (self.rest.shard, to.shard(self.rest.shards));
+        (there != mine).then(|| format!("{to} lives in shard {there}, this is {mine}"))
+    }
+
+    /// What is to be done with a request that carries a key.
+    pub fn key_verdict(&self, key: &Key, body: &str) -> KeyVerdict {
+        match self.misplaced(&key.to) {
+            Some(why) => KeyVerdict::Refuse(why),
+            None => self.keys.verdict(key, body, self.rest.time),
+        }
+    }
+
+    /// The number of the next request with a new key.
+    pub fn next_keyed(&self) -> u64 {
+        self.keys.next()
     }
 
     /// The next number that is expected from a shard.
@@ -329,6 +351,7 @@ impl State {
                 self.advance(time);
                 self.ring();
                 self.expire();
+                self.keys.forget(self.rest.time);
             }
             Input::Done { time, number, answer } => {
                 let Some(question) = self.rest.questions.remove(&number) else { return false };
@@ -342,6 +365,16 @@ impl State {
                 outgoing.waiting.drain(..held);
             }
             Input::Again { from } => drop(self.heard_from.insert(from)),
+            Input::Keyed { time, key, body, kept } => {
+                if self.key_verdict(&key, &body) != KeyVerdict::Take {
+                    return false;
+                }
+                self.advance(time);
+                let to = key.to.clone();
+                let number = self.keys.insert(key, &body, kept);
+                let reply = ReplyTo { shard: self.rest.shard, session: Session::KEYED, number };
+                self.deliver(From::Client(reply), to, &body);
+            }
         }
         true
     }
@@ -454,11 +487,24 @@ impl State {
         self.said.push(Said::Send { to, number, payload });
     }
 
-    /// The first reply counts.
+    /// The first reply counts. One that no frame can carry is none.
     fn reply(&mut self, to: ReplyTo, answer: Answer) {
+        let answer = match answer {
+            Ok(words) | Err(words) if words.len() > MESSAGE_BYTES_MAX => Err(format!(
+                "the message was read, and the reply to it has {} bytes; {MESSAGE_BYTES_MAX} are allowed",
+                words.len()
+            )),
+            answer => answer,
+        };
         if to.shard != self.rest.shard {
             if to.shard.0 < self.rest.shards {
                 self.send(to.shard, Payload::Reply { to, answer });
+            }
+            return;
+        }
+        if to.session == Session::KEYED {
+            if self.keys.answer(to.number, &answer, self.rest.time) {
+                self.said.push(Said::Keyed { number: to.number, answer });
             }
             return;
         }
@@ -483,21 +529,26 @@ impl State {
             }
         }
         let rest = postcard::to_stdvec(&self.rest).expect("plain data encodes");
-        vec![("tasks".to_owned(), self.tasks_hash), ("sessions, channels and timers".to_owned(), hash(&rest))]
+        vec![
+            ("tasks".to_owned(), self.tasks_hash),
+            ("sessions, channels and timers".to_owned(), hash(&rest)),
+            ("requests with keys".to_owned(), self.keys.digest()),
+        ]
     }
 
     /// Everything, as bytes.
     pub fn save(&mut self) -> Vec<u8> {
         self.rest.drawn = self.rng.get_word_pos();
         let tasks: Vec<_> = self.tasks.iter().map(|(id, held)| (id, held.task.save(), &held.broken)).collect();
-        postcard::to_stdvec(&(&self.rest, tasks)).expect("plain data encodes")
+        postcard::to_stdvec(&(&self.rest, self.keys.save(), tasks)).expect("plain data encodes")
     }
 
     /// What [`State::save`] wrote. An error names what is wrong with it.
     pub fn load(kinds: Kinds, bytes: &[u8]) -> Result<Self, String> {
-        type Saved = (Rest, Vec<(TaskId, Vec<u8>, Option<String>)>);
-        let (rest, tasks): Saved = postcard::from_bytes(bytes).map_err(|_| "not the state of a shard".to_owned())?;
-        let mut state = Self::new(kinds, rest);
+        type Saved = (Rest, keys::Saved, Vec<(TaskId, Vec<u8>, Option<String>)>);
+        let (rest, keys, tasks): Saved =
+            postcard::from_bytes(bytes).map_err(|_| "not the state of a shard".to_owned())?;
+        let mut state = Self::new(kinds, rest, Keys::load(keys)?);
         for (id, bytes, broken) in tasks {
             let task = state.kinds.load(&id, &bytes).ok_or_else(|| format!("the state of {id} does not decode"))?;
             state.touched.insert(id.clone());

@@ -156,8 +156,7 @@ pub(crate) trait AnyTask: Send {
 
 impl<T: Task> AnyTask for T {
     fn receive(&mut self, ctx: &mut Context<'_>, from: &From, body: &str) -> Result<(), String> {
-        let message = serde_json::from_str(body).map_err(|e| format!("not a message for a {}: {e}", T::KIND))?;
-        Task::receive(self, ctx, from, message)
+        Task::receive(self, ctx, from, message::<T>(body)?)
     }
 
     fn save(&self) -> Vec<u8> {
@@ -165,15 +164,21 @@ impl<T: Task> AnyTask for T {
     }
 }
 
+fn message<T: Task>(body: &str) -> Result<T::Message, String> {
+    serde_json::from_str(body).map_err(|e| format!("not a message for a {}: {e}", T::KIND))
+}
+
 type Make = fn(&str) -> Box<dyn AnyTask>;
 type Load = fn(&[u8]) -> Option<Box<dyn AnyTask>>;
 type Perform = fn(&Io) -> Answer;
+type Check = fn(&str) -> Result<(), String>;
 
 #[derive(Clone, Copy)]
 struct Kind {
     make: Make,
     load: Load,
     perform: Perform,
+    check: Check,
 }
 
 /// The kinds of task that a service knows.
@@ -194,6 +199,7 @@ impl Kinds {
             make: |name| Box::new(T::new(name)),
             load: |bytes| postcard::from_bytes::<T>(bytes).ok().map(|task| Box::new(task) as _),
             perform: T::perform,
+            check: |body| message::<T>(body).map(drop),
         };
         kinds.insert(T::KIND, kind);
         Self(Arc::new(kinds))
@@ -202,6 +208,11 @@ impl Kinds {
     /// Their names.
     pub fn names(&self) -> impl Iterator<Item = &'static str> + '_ {
         self.0.keys().copied()
+    }
+
+    /// Can a task of this kind read it? `None` if there is no such kind.
+    pub fn check(&self, kind: &str, body: &str) -> Option<Result<(), String>> {
+        self.0.get(kind).map(|kind| (kind.check)(body))
     }
 
     pub(crate) fn make(&self, id: &TaskId) -> Option<Box<dyn AnyTask>> {

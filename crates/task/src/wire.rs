@@ -7,9 +7,11 @@
 
 use crate::id::{Answer, Session, Shard, TaskId};
 use crate::input::Payload;
+use crate::keys::Key;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::io::{self, Read, Write};
+use std::time::Duration;
 
 /// Spoken here.
 pub const VERSION: u16 = 1;
@@ -83,6 +85,17 @@ pub enum ToShard {
         /// What.
         payload: Payload,
     },
+    /// Asks something under a key; it takes no session. It can be asked again, on any connection, and is executed once.
+    Keyed {
+        /// The client's own number for it on this connection.
+        ticket: u64,
+        /// The key; it says who is to read it.
+        key: Key,
+        /// JSON.
+        body: String,
+        /// So long after the reply the key shall be known.
+        kept: Duration,
+    },
 }
 
 /// From a shard.
@@ -118,6 +131,26 @@ pub enum FromShard {
         /// The number.
         below: u64,
     },
+    /// What became of a request with a key.
+    Keyed {
+        /// As it was asked for.
+        ticket: u64,
+        /// What.
+        told: KeyedTold,
+    },
+}
+
+/// What becomes of a request with a key.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum KeyedTold {
+    /// The reply, to this request or to the first one with the key.
+    Answer(Answer),
+    /// Something else was asked with this key.
+    OtherBody,
+    /// No new key is taken for about so many seconds.
+    Full(u32),
+    /// Never.
+    Refused(String),
 }
 
 /// Appends a frame.

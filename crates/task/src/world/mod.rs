@@ -6,6 +6,7 @@ mod connection;
 mod epoll;
 mod link;
 mod outside;
+mod waiting;
 
 use crate::door::{Door, Visitor};
 use crate::edge::{Caller, Edge, Event};
@@ -14,7 +15,7 @@ use crate::output::Said;
 use crate::shard::Place;
 use crate::state::State;
 use crate::task::Io;
-use crate::wire::{FromShard, ToShard};
+use crate::wire::{FromShard, KeyedTold, ToShard};
 use connection::Connection;
 use epoll::{Epoll, Ready};
 use gapless_log::{Error, Result, Waker};
@@ -23,6 +24,8 @@ use outside::Outside;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use waiting::Waiting;
+pub use waiting::{CLIENT_REPLIES_MAX, SHARD_REPLIES_MAX};
 
 /// Who is at the other end.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -42,6 +45,8 @@ struct Guest {
     watched: (bool, bool),
     /// Something of it may be read.
     readable: bool,
+    /// It waits for so many replies that nothing of it is read.
+    full: bool,
     /// A repetition was noticed and answered.
     repeated: bool,
 }
@@ -58,6 +63,9 @@ pub struct World {
     next: u64,
     /// Guests with something to read or to be told.
     active: BTreeSet<Caller>,
+    /// Clients that are full.
+    full: BTreeSet<Caller>,
+    waiting: Waiting,
     /// Where a session was heard last.
     sessions: BTreeMap<Session, Caller>,
     /// Who waits for a session to be opened.
@@ -94,6 +102,8 @@ impl World {
             guests: BTreeMap::new(),
             next: FIRST_GUEST,
             active: BTreeSet::new(),
+            full: BTreeSet::new(),
+            waiting: Waiting::default(),
             sessions: BTreeMap::new(),
             nonces: BTreeMap::new(),
             peers: BTreeMap::new(),
@@ -134,6 +144,7 @@ impl World {
         while let Ok(visitor) = self.visitors.try_recv() {
             self.let_in(visitor, state);
         }
+        self.readmit();
         let active: Vec<Caller> = self.active.iter().copied().collect();
         active.into_iter().for_each(|caller| self.hear(caller));
         Ok(())
@@ -176,7 +187,7 @@ impl World {
         let connection = Connection::new(stream).ok()?;
         self.epoll.add(connection.stream(), caller.0).ok()?;
         self.next += 1;
-        let guest = Guest { who, connection, watched: (true, false), readable: true, repeated: false };
+        let guest = Guest { who, connection, watched: (true, false), readable: true, full: false, repeated: false };
         self.guests.insert(caller, guest);
         self.active.insert(caller);
         Some(caller)
@@ -184,6 +195,8 @@ impl World {
 
     fn dismiss(&mut self, caller: Caller) {
         self.active.remove(&caller);
+        self.full.remove(&caller);
+        self.waiting.gone(caller);
         let Some(guest) = self.guests.remove(&caller) else { return };
         match guest.who {
             Who::Client => {}
@@ -202,7 +215,14 @@ impl World {
         if std::mem::take(&mut guest.readable) && guest.connection.is_heard() {
             guest.connection.read();
         }
+        if guest.full {
+            return;
+        }
         match guest.who {
+            Who::Client if !self.waiting.has_room(caller) => {
+                guest.full = true;
+                self.full.insert(caller);
+            }
             Who::Client => {
                 while let Some(said) = guest.connection.next::<ToShard>() {
                     let event = match said {
@@ -213,6 +233,9 @@ impl World {
                         ToShard::Request { session, number, below, to, body } => {
                             self.sessions.insert(session, caller);
                             Event::Request { by: caller, session, number, below, to, body }
+                        }
+                        ToShard::Keyed { ticket, key, body, kept } => {
+                            Event::Keyed { by: caller, ticket, key, body, kept }
                         }
                         ToShard::Close { session } => Event::Close { session },
                         ToShard::Payload { .. } => {
@@ -244,6 +267,37 @@ impl World {
         }
     }
 
+    /// A client waits for the reply to this request.
+    pub(crate) fn owes(&mut self, by: Caller, session: Session, number: u64) {
+        if self.guests.contains_key(&by) {
+            self.waiting.request(by, session, number);
+        }
+    }
+
+    /// The same for the request that the shard numbers so, and the client calls `ticket`.
+    pub(crate) fn owes_keyed(&mut self, by: Caller, ticket: u64, number: u64) {
+        if self.guests.contains_key(&by) {
+            self.waiting.keyed(by, ticket, number);
+        }
+    }
+
+    /// This session ends.
+    pub(crate) fn owes_no_more(&mut self, session: Session) {
+        self.waiting.closed(session);
+        self.sessions.remove(&session);
+    }
+
+    /// Clients that were full and no longer are: what they have sent is read. True if there is one.
+    fn readmit(&mut self) -> bool {
+        let room: Vec<Caller> = self.full.iter().copied().filter(|&caller| self.waiting.has_room(caller)).collect();
+        for caller in &room {
+            self.full.remove(caller);
+            self.active.insert(*caller);
+            self.guests.get_mut(caller).expect("who is full is here").full = false;
+        }
+        !room.is_empty()
+    }
+
     /// What other shards hold, if it is time to log that.
     pub(crate) fn take_held(&mut self) -> Vec<(Shard, u64)> {
         self.links.take_held()
@@ -266,8 +320,15 @@ impl World {
                 }
             }
             Said::Reply { session, number, answer } => {
+                self.waiting.replied(session, number);
                 if let Some(&caller) = self.sessions.get(&session) {
                     self.tell(caller, &FromShard::Reply { session, number, answer });
+                }
+            }
+            Said::Keyed { number, answer } => {
+                for (caller, ticket) in self.waiting.replied_keyed(number) {
+                    let told = KeyedTold::Answer(answer.clone());
+                    self.tell(caller, &FromShard::Keyed { ticket, told });
                 }
             }
             Said::Held { from, below } => {
@@ -313,7 +374,7 @@ impl World {
                 self.dismiss(caller);
                 continue;
             }
-            let watch = (guest.connection.is_heard(), guest.connection.has_going());
+            let watch = (guest.connection.is_heard() && !guest.full, guest.connection.has_going());
             if watch != guest.watched
                 && self.epoll.change(guest.connection.stream(), caller.0, watch.0, watch.1).is_ok()
             {
@@ -329,6 +390,9 @@ impl World {
             self.host = Some(host.clone());
         }
         self.flush();
+        if self.readmit() {
+            return Ok(());
+        }
         self.poll(at_most)
     }
 
@@ -394,6 +458,18 @@ impl Edge for World {
 
     fn tell(&mut self, caller: Caller, what: &FromShard) {
         self.tell(caller, what);
+    }
+
+    fn owes(&mut self, by: Caller, session: Session, number: u64) {
+        World::owes(self, by, session, number);
+    }
+
+    fn owes_keyed(&mut self, by: Caller, ticket: u64, number: u64) {
+        World::owes_keyed(self, by, ticket, number);
+    }
+
+    fn owes_no_more(&mut self, session: Session) {
+        World::owes_no_more(self, session);
     }
 
     fn refuse(&mut self, caller: Caller) {
