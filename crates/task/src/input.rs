@@ -1,6 +1,6 @@
 //! Every kind of input that a shard's log can hold: the only ways in which the world reaches its tasks.
 
-use crate::id::{Answer, ReplyTo, Session, Shard, TaskId};
+use crate::id::{Answer, ReplyTo, Session, Shard, Stamp, TaskId};
 use gapless_log::{Kind, Position};
 use serde::{Deserialize, Serialize};
 
@@ -23,6 +23,8 @@ gapless_log::kinds! {
     CLOSE = 23 "session closed",
     /// Another shard has repeated what is held here and asks how far that goes.
     AGAIN = 24 "repeated",
+    /// Entries of this shard were lost, which a person has accepted.
+    LOST = 32 "entries lost",
 }
 
 /// What travels from shard to shard.
@@ -88,8 +90,8 @@ pub enum Input {
         time: u64,
         /// From there.
         from: Shard,
-        /// One more than that of the one before.
-        number: u64,
+        /// One more than that of the one before, or what follows on a loss.
+        stamp: Stamp,
         /// What.
         payload: Payload,
     },
@@ -111,8 +113,8 @@ pub enum Input {
     Held {
         /// There.
         to: Shard,
-        /// All below this number.
-        below: u64,
+        /// All below this.
+        below: Stamp,
     },
     /// A session ends.
     Close {
@@ -123,6 +125,11 @@ pub enum Input {
     Again {
         /// Which.
         from: Shard,
+    },
+    /// The log was gone on with although its end may be missing.
+    Lost {
+        /// How often that has happened in this history.
+        generation: u32,
     },
 }
 
@@ -139,6 +146,7 @@ impl Input {
             Self::Held { .. } => HELD,
             Self::Close { .. } => CLOSE,
             Self::Again { .. } => AGAIN,
+            Self::Lost { .. } => LOST,
         }
     }
 
@@ -167,17 +175,18 @@ pub fn describe(kind: Kind, body: &[u8]) -> Option<String> {
         Input::Begin { shard, shards, .. } => format!("shard {shard} of {shards}"),
         Input::Open { nonce, .. } => format!("for nonce {nonce:016x}"),
         Input::Request { session, number, to, body, .. } => format!("{number} of session {}: {to} {body}", session.0),
-        Input::Arrived { from, number, payload: Payload::Message { from: sender, to, body }, .. } => {
-            format!("{number} of shard {from}: {sender} to {to} {body}")
+        Input::Arrived { from, stamp, payload: Payload::Message { from: sender, to, body }, .. } => {
+            format!("{stamp} of shard {from}: {sender} to {to} {body}")
         }
-        Input::Arrived { from, number, payload: Payload::Reply { to, answer }, .. } => {
-            format!("{number} of shard {from}: reply to {} of session {}: {}", to.number, to.session.0, words(&answer))
+        Input::Arrived { from, stamp, payload: Payload::Reply { to, answer }, .. } => {
+            format!("{stamp} of shard {from}: reply to {} of session {}: {}", to.number, to.session.0, words(&answer))
         }
         Input::Time { time } => format!("{}.{:06} s", time / 1_000_000, time % 1_000_000),
         Input::Done { number, answer, .. } => format!("to question {number}: {}", words(&answer)),
         Input::Held { to, below } => format!("below {below} at shard {to}"),
         Input::Close { session } => format!("session {}", session.0),
         Input::Again { from } => format!("by shard {from}"),
+        Input::Lost { generation } => format!("generation {generation} begins"),
     })
 }
 
