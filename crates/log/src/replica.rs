@@ -84,6 +84,10 @@ pub trait Replica {
     /// The takeover does not take place: what was prepared is given back.
     fn unprepare(&mut self) {}
 
+    /// How often entries of this history were lost, which a person has accepted each time; said before [`Replica::go_live`]. Whoever numbers what it says
+    /// must not use numbers of a lower generation again.
+    fn losses(&mut self, _generation: u32) {}
+
     /// From here on the world is real. `log` takes what changes by that (clock offset, broken connections).
     fn go_live(&mut self, term: Term, log: &mut Recorder<'_>) -> Result<()>;
 

@@ -233,6 +233,7 @@ impl Talk {
                 Ok(session) => {
                     (self.session, self.last, self.spent) = (Some(session), 0, false);
                     self.replies.clear();
+                    self.open.clear();
                     return Ok(session);
                 }
                 Err(e) if Instant::now() > deadline => return Err(Refused::Silent(e.to_string())),
@@ -277,7 +278,7 @@ impl Talk {
                 // The numbers after it can never be taken: a new session begins with the next request.
                 self.open.remove(&number);
                 self.replies.insert(number, Err(why));
-                let lost = std::mem::take(&mut self.open);
+                let lost = self.open.split_off(&number);
                 let gone = |number| (number, Err("the request before it was refused".to_owned()));
                 self.replies.extend(lost.into_keys().map(gone));
                 self.spent = true;
@@ -340,5 +341,22 @@ fn find(nodes: &[String], shard: Shard, shards: u16, deadline: Instant) -> Resul
             return Err(Refused::Silent(why));
         }
         std::thread::sleep(routes::PAUSE);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refused_request_takes_only_those_behind_it_along() {
+        let session = Session(7);
+        let mut talk = Talk { session: Some(session), last: 3, ..Talk::default() };
+        talk.open = (1..=3).map(|n| (n, (TaskId::new("kind", "name"), n.to_string()))).collect();
+        talk.hear(FromShard::Refused { session, number: 2, why: "so".to_owned() });
+        assert_eq!(talk.replies.keys().copied().collect::<Vec<_>>(), [2, 3]);
+        talk.hear(FromShard::Reply { session, number: 1, answer: Ok("1".to_owned()) });
+        assert_eq!(talk.replies.remove(&1), Some(Ok("1".to_owned())), "it was taken, so its reply is what counts");
+        assert!(talk.open.is_empty() && talk.spent);
     }
 }

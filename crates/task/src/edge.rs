@@ -3,7 +3,7 @@
 //! What comes in is an [`Event`]; whether it becomes an input is the shard's affair. What goes out is committed, except what [`Edge::tell`] says: that
 //! was committed before.
 
-use crate::id::{Answer, Session, Shard, TaskId};
+use crate::id::{Answer, Session, Shard, Stamp, TaskId};
 use crate::input::Payload;
 use crate::keys::Key;
 use crate::output::Said;
@@ -61,8 +61,8 @@ pub enum Event {
         by: Caller,
         /// Who sends.
         from: Shard,
-        /// Counts what it sends here.
-        number: u64,
+        /// Its place in what it sends here.
+        stamp: Stamp,
         /// What.
         payload: Payload,
     },
@@ -103,7 +103,7 @@ pub trait Edge: Debug + Sized {
     fn next_event(&mut self) -> Option<Event>;
 
     /// What other shards hold, if it is time to log that.
-    fn take_held(&mut self) -> Vec<(Shard, u64)>;
+    fn take_held(&mut self) -> Vec<(Shard, Stamp)>;
 
     /// When [`Edge::take_held`] has something, at the latest.
     fn held_due(&self) -> Option<Duration>;
@@ -140,4 +140,13 @@ pub trait Edge: Debug + Sized {
 
     /// Waits until something happens, or `host` is woken.
     fn wait(&mut self, host: &Waker, at_most: Duration) -> Result<()>;
+}
+
+/// All below the answer may go to that shard: everything that was said and does not wait for commit (`waiting`).
+pub fn said_end(state: &State, to: Shard, waiting: &[Said]) -> Stamp {
+    let first_unsaid = waiting.iter().find_map(|said| match said {
+        Said::Send { to: there, stamp, .. } if *there == to => Some(*stamp),
+        _ => None,
+    });
+    first_unsaid.unwrap_or_else(|| state.outgoing_end(to))
 }

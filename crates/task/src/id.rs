@@ -51,6 +51,40 @@ impl fmt::Display for Shard {
     }
 }
 
+/// A place in the channel from one shard to another; later ones compare greater.
+///
+/// Numbers have no gaps. A sender that has lost entries of its log goes on from what is left: some numbers come again with other contents, under a higher
+/// generation.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug, Serialize, Deserialize)]
+pub struct Stamp {
+    /// How often the sender's pair had lost entries by then.
+    pub generation: u32,
+    /// Counts what was sent on this channel.
+    pub number: u64,
+}
+
+impl Stamp {
+    /// The place behind this one.
+    #[must_use]
+    pub fn next(self) -> Self {
+        Self { number: self.number + 1, ..self }
+    }
+}
+
+impl fmt::Display for Stamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.generation {
+            0 => self.number.fmt(f),
+            generation => write!(f, "{} (generation {generation})", self.number),
+        }
+    }
+}
+
+/// Sessions and questions of a generation have numbers from here on, so that none of them is given again after a loss.
+pub(crate) fn first_of(generation: u32) -> u64 {
+    u64::from(generation) << 32
+}
+
 /// A session of a client with one shard. Ids are never used again.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
 pub struct Session(pub u64);

@@ -1,6 +1,6 @@
 //! Every kind of input that a shard's log can hold: the only ways in which the world reaches its tasks.
 
-use crate::id::{Answer, ReplyTo, Session, Shard, TaskId};
+use crate::id::{Answer, ReplyTo, Session, Shard, Stamp, TaskId};
 use crate::keys::Key;
 use gapless_log::{Kind, Position};
 use serde::{Deserialize, Serialize};
@@ -27,6 +27,8 @@ gapless_log::kinds! {
     AGAIN = 24 "repeated",
     /// A request with a key that is not known yet.
     KEYED = 25 "request with a key",
+    /// Entries of this shard were lost, which a person has accepted.
+    LOST = 32 "entries lost",
 }
 
 /// What travels from shard to shard.
@@ -92,8 +94,8 @@ pub enum Input {
         time: u64,
         /// From there.
         from: Shard,
-        /// One more than that of the one before.
-        number: u64,
+        /// One more than that of the one before, or what follows on a loss.
+        stamp: Stamp,
         /// What.
         payload: Payload,
     },
@@ -115,8 +117,8 @@ pub enum Input {
     Held {
         /// There.
         to: Shard,
-        /// All below this number.
-        below: u64,
+        /// All below this.
+        below: Stamp,
     },
     /// A session ends.
     Close {
@@ -139,6 +141,11 @@ pub enum Input {
         /// So long after the reply the key is known.
         kept: Duration,
     },
+    /// The log was gone on with although its end may be missing.
+    Lost {
+        /// How often that has happened in this history.
+        generation: u32,
+    },
 }
 
 impl Input {
@@ -155,6 +162,7 @@ impl Input {
             Self::Close { .. } => CLOSE,
             Self::Again { .. } => AGAIN,
             Self::Keyed { .. } => KEYED,
+            Self::Lost { .. } => LOST,
         }
     }
 
@@ -183,11 +191,11 @@ pub fn describe(kind: Kind, body: &[u8]) -> Option<String> {
         Input::Begin { shard, shards, .. } => format!("shard {shard} of {shards}"),
         Input::Open { nonce, .. } => format!("for nonce {nonce:016x}"),
         Input::Request { session, number, to, body, .. } => format!("{number} of session {}: {to} {body}", session.0),
-        Input::Arrived { from, number, payload: Payload::Message { from: sender, to, body }, .. } => {
-            format!("{number} of shard {from}: {sender} to {to} {body}")
+        Input::Arrived { from, stamp, payload: Payload::Message { from: sender, to, body }, .. } => {
+            format!("{stamp} of shard {from}: {sender} to {to} {body}")
         }
-        Input::Arrived { from, number, payload: Payload::Reply { to, answer }, .. } => {
-            format!("{number} of shard {from}: reply to {} of session {}: {}", to.number, to.session.0, words(&answer))
+        Input::Arrived { from, stamp, payload: Payload::Reply { to, answer }, .. } => {
+            format!("{stamp} of shard {from}: reply to {} of session {}: {}", to.number, to.session.0, words(&answer))
         }
         Input::Time { time } => format!("{}.{:06} s", time / 1_000_000, time % 1_000_000),
         Input::Done { number, answer, .. } => format!("to question {number}: {}", words(&answer)),
@@ -195,6 +203,7 @@ pub fn describe(kind: Kind, body: &[u8]) -> Option<String> {
         Input::Close { session } => format!("session {}", session.0),
         Input::Again { from } => format!("by shard {from}"),
         Input::Keyed { key, body, .. } => format!("{:?} of {}: {body}", key.key, key.to),
+        Input::Lost { generation } => format!("generation {generation} begins"),
     })
 }
 

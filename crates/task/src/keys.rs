@@ -112,6 +112,11 @@ impl Keys {
         self.next
     }
 
+    /// Entries were lost: numbers from here on are of no key that may have been among them.
+    pub fn lost(&mut self, first: u64) {
+        self.next = self.next.max(first);
+    }
+
     /// A new key, whose reply is owed. Its number.
     pub fn insert(&mut self, key: Key, body: &str, kept: Duration) -> u64 {
         let number = self.next;

@@ -1,6 +1,6 @@
 //! What a shard says to the world, and on which channel.
 
-use crate::id::{Answer, Session, Shard, TaskId};
+use crate::id::{Answer, Session, Shard, Stamp, TaskId};
 use crate::input::Payload;
 use gapless_log::Channel;
 use serde::{Deserialize, Serialize};
@@ -28,17 +28,17 @@ pub enum Said {
     Send {
         /// There.
         to: Shard,
-        /// Counts what this shard sends to that one.
-        number: u64,
+        /// Its place in the channel.
+        stamp: Stamp,
         /// What.
         payload: Payload,
     },
-    /// All that came from another shard below a number is held here.
+    /// All that came from another shard below a place is held here.
     Held {
         /// From there.
         from: Shard,
-        /// The number.
-        below: u64,
+        /// The place.
+        below: Stamp,
     },
     /// A task asks something of the outside, which may hear it more than once.
     Ask {
@@ -64,11 +64,13 @@ pub enum Said {
 pub(crate) const CHANNEL: Channel = Channel(0);
 
 impl Said {
-    pub(crate) fn encode(&self) -> Vec<u8> {
+    /// Its bytes.
+    pub fn encode(&self) -> Vec<u8> {
         postcard::to_stdvec(self).expect("plain data encodes")
     }
 
-    pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
+    /// The output of these bytes.
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
         postcard::from_bytes(bytes).ok()
     }
 }

@@ -9,7 +9,7 @@ use crate::id::{Session, Shard, TaskId};
 use crate::input::{self, Input};
 use crate::keys::{Key, KeyVerdict};
 use crate::output::{CHANNEL, Said};
-use crate::state::{State, Verdict};
+use crate::state::{Arrival, State, Verdict, fitting};
 use crate::task::Kinds;
 use crate::wire::{FromShard, KeyedTold, MESSAGE_BYTES_MAX};
 use crate::world::World;
@@ -58,6 +58,8 @@ pub struct ShardReplica<E: Edge = World> {
     world: Option<E>,
     /// When sessions are looked at for idleness.
     expiry: u64,
+    /// How often entries were lost, as the arbiter knows.
+    losses: u32,
 }
 
 impl ShardReplica {
@@ -70,7 +72,7 @@ impl ShardReplica {
 impl<E: Edge> ShardReplica<E> {
     /// One that has executed nothing and finds its edge behind this door.
     pub fn with_edge(place: Place, door: E::Door) -> Self {
-        Self { place, state: None, door, world: None, expiry: 0 }
+        Self { place, state: None, door, world: None, expiry: 0, losses: 0 }
     }
 
     /// What is around it while it is live.
@@ -97,14 +99,23 @@ impl<E: Edge> ShardReplica<E> {
         let input = Input::Begin { seed, shard: self.place.shard, shards: self.place.shards, time: self.now() };
         self.state = State::begin(self.place.kinds.clone(), &input);
         log.input(Position(0), input.kind(), input.encode());
+        self.lose(log);
         Ok(())
+    }
+
+    /// Entries may have been lost that others have seen the effects of: numbers are given under a generation of their own from here on.
+    fn lose(&mut self, log: &mut Recorder<'_>) {
+        let generation = self.losses;
+        if self.state.as_ref().is_some_and(|state| state.generation() < generation) {
+            self.take(Input::Lost { generation }, log);
+        }
     }
 
     // ---- live ----
 
     /// Logs an input and gives it to the state.
     fn take(&mut self, input: Input, log: &mut Recorder<'_>) {
-        let (state, _) = self.live();
+        let state = self.state.as_mut().expect("begun");
         let at = Position(state.read());
         log.input(at, input.kind(), input.encode());
         assert!(state.apply(input), "only what fits becomes an input");
@@ -123,20 +134,18 @@ impl<E: Edge> ShardReplica<E> {
                 self.request(by, Asked { session, number, below, to, body }, log);
             }
             Event::Keyed { by, ticket, key, body, kept } => self.keyed(by, ticket, key, body, kept, log),
-            Event::Payload { by, from, number, payload } => {
+            Event::Payload { by, from, stamp, payload } => {
                 let (state, world) = self.live();
-                let expected = state.arrived_below(from);
-                if number == expected {
-                    self.take(Input::Arrived { time, from, number, payload }, log);
-                } else if number > expected {
-                    world.refuse(by);
-                } else if world.repeats(by) {
-                    self.take(Input::Again { from }, log);
+                match state.arrival(from, stamp) {
+                    Arrival::Next => self.take(Input::Arrived { time, from, stamp, payload }, log),
+                    Arrival::Gap => world.refuse(by),
+                    Arrival::Seen if world.repeats(by) => self.take(Input::Again { from }, log),
+                    Arrival::Seen => {}
                 }
             }
             Event::Done { number, answer } => {
                 if self.live().0.asks(number) {
-                    self.take(Input::Done { time, number, answer }, log);
+                    self.take(Input::Done { time, number, answer: fitting(answer) }, log);
                 }
             }
         }
@@ -147,7 +156,7 @@ impl<E: Edge> ShardReplica<E> {
         let Asked { session, number, below, to, body } = asked;
         let (state, world) = self.live();
         let verdict = match body.len() {
-            0..=MESSAGE_BYTES_MAX => state.verdict(session, number, &to),
+            0..=MESSAGE_BYTES_MAX => state.verdict(session, number, below, &to),
             n => Verdict::Refuse(format!("a message of {n} bytes; {MESSAGE_BYTES_MAX} are allowed")),
         };
         match verdict {
@@ -156,7 +165,7 @@ impl<E: Edge> ShardReplica<E> {
                 self.take(Input::Request { time, session, number, below, to, body }, log);
             }
             Verdict::Refuse(why) => world.tell(by, &FromShard::Refused { session, number, why }),
-            Verdict::Repeated(Some(answer)) if !waits(log.out(), session, number) => {
+            Verdict::Repeated(Some(answer)) if !waits(state, log.out(), session, number) => {
                 world.tell(by, &FromShard::Reply { session, number, answer });
             }
             // It is told when it is known and committed.
@@ -217,10 +226,11 @@ struct Asked {
 }
 
 /// The reply is not committed yet.
-fn waits(out: &Outbox, session: Session, number: u64) -> bool {
-    out.waiting()
-        .filter_map(|output| Said::decode(&output.bytes))
-        .any(|said| matches!(said, Said::Reply { session: of, number: to, .. } if (of, to) == (session, number)))
+fn waits(state: &State, out: &Outbox, session: Session, number: u64) -> bool {
+    let is_it =
+        |said: &Said| matches!(said, Said::Reply { session: of, number: to, .. } if (*of, *to) == (session, number));
+    state.unsaid().iter().any(is_it)
+        || out.waiting().filter_map(|output| Said::decode(&output.bytes)).any(|said| is_it(&said))
 }
 
 /// The same of a request with a key.
@@ -317,7 +327,12 @@ impl<E: Edge> Replica for ShardReplica<E> {
         self.world.as_mut().expect("live").wait(waker, at_most)
     }
 
+    fn losses(&mut self, generation: u32) {
+        self.losses = generation;
+    }
+
     fn go_live(&mut self, _term: Term, log: &mut Recorder<'_>) -> Result<()> {
+        self.lose(log);
         let mut world = E::open(&self.place, &mut self.door)?;
         if let Some(state) = &self.state {
             let waiting: Vec<Said> = log.out().waiting().filter_map(|output| Said::decode(&output.bytes)).collect();

@@ -3,7 +3,7 @@
 //! The rules it keeps: a message is read exactly once, whatever is repeated; what a shard sends to another one stays here until that one's pair holds it;
 //! messages to one task are read in the order in which they were sent to it. It touches nothing: what is to be said comes out of [`State::take_said`].
 
-use crate::id::{Answer, ReplyTo, Session, Shard, TaskId};
+use crate::id::{Answer, ReplyTo, Session, Shard, Stamp, TaskId, first_of};
 use crate::input::{Input, Payload};
 use crate::keys::{self, Key, KeyVerdict, Keys};
 use crate::output::Said;
@@ -52,13 +52,18 @@ struct Dialogue {
 struct Outgoing {
     /// Number of the next one.
     next: u64,
-    /// Not known to be held there.
-    waiting: VecDeque<Payload>,
+    /// Not known to be held there, each with its generation.
+    waiting: VecDeque<(u32, Payload)>,
 }
 
 impl Outgoing {
     fn first(&self) -> u64 {
         self.next - self.waiting.len() as u64
+    }
+
+    fn stamped(&self) -> impl Iterator<Item = (Stamp, &Payload)> {
+        let waiting = (self.first()..).zip(&self.waiting);
+        waiting.map(|(number, (generation, payload))| (Stamp { generation: *generation, number }, payload))
     }
 }
 
@@ -92,6 +97,8 @@ struct Rest {
     /// Where the random numbers stand.
     drawn: u128,
     time: u64,
+    /// How often entries were lost.
+    generation: u32,
     /// Messages read.
     read: u64,
     next_session: u64,
@@ -99,8 +106,10 @@ struct Rest {
     /// To be read, of this shard's own tasks.
     queue: VecDeque<(From, TaskId, String)>,
     outgoing: BTreeMap<Shard, Outgoing>,
-    /// The next number expected from each shard.
-    arrived: BTreeMap<Shard, u64>,
+    /// What is expected next from each shard.
+    arrived: BTreeMap<Shard, Stamp>,
+    /// Entries were lost since something last came from these: what they know to be held here may not be.
+    doubted: BTreeSet<Shard>,
     timers: BTreeMap<(u64, u64), (TaskId, String)>,
     next_timer: u64,
     questions: BTreeMap<u64, Question>,
@@ -124,6 +133,17 @@ pub struct State {
     heard_from: BTreeSet<Shard>,
 }
 
+/// What something from another shard is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Arrival {
+    /// The next one: it becomes an input.
+    Next,
+    /// It was here before, or belongs to what its sender has lost.
+    Seen,
+    /// Something before it is missing.
+    Gap,
+}
+
 /// What is to be done with a client's request.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Verdict {
@@ -145,12 +165,14 @@ impl State {
             seed,
             drawn: 0,
             time,
+            generation: 0,
             read: 0,
             next_session: 1,
             sessions: BTreeMap::new(),
             queue: VecDeque::new(),
             outgoing: BTreeMap::new(),
             arrived: BTreeMap::new(),
+            doubted: BTreeSet::new(),
             timers: BTreeMap::new(),
             next_timer: 0,
             questions: BTreeMap::new(),
@@ -225,7 +247,7 @@ impl State {
 
     /// At this time a session has been idle for too long. Looks at all of them.
     pub fn expires(&self, time: u64) -> bool {
-        self.rest.sessions.values().any(|dialogue| dialogue.heard + SESSION_IDLE_MICROS <= time)
+        self.rest.sessions.values().any(|dialogue| dialogue.heard.saturating_add(SESSION_IDLE_MICROS) <= time)
     }
 
     /// What was said since the last time.
@@ -240,7 +262,7 @@ impl State {
     // ---- what the edge asks before it makes an input ----
 
     /// What is to be done with a request.
-    pub fn verdict(&self, session: Session, number: u64, to: &TaskId) -> Verdict {
+    pub fn verdict(&self, session: Session, number: u64, below: u64, to: &TaskId) -> Verdict {
         let refuse = |why: String| Verdict::Refuse(why);
         let Some(dialogue) = self.rest.sessions.get(&session) else {
             return refuse(format!("session {} is not open: it never was, or has ended; open a new one", session.0));
@@ -254,7 +276,7 @@ impl State {
         if number != dialogue.last + 1 {
             return refuse(format!("request {number} came after {}: number requests without a gap", dialogue.last));
         }
-        if number - dialogue.below >= WINDOW {
+        if number - dialogue.below >= WINDOW && number - dialogue.confirmed(below, number) >= WINDOW {
             return refuse(format!("{WINDOW} requests wait for replies or for their confirmation; confirm some"));
         }
         if !to.is_sound() {
@@ -284,15 +306,45 @@ impl State {
         self.keys.next()
     }
 
-    /// The next number that is expected from a shard.
-    pub fn arrived_below(&self, from: Shard) -> u64 {
-        self.rest.arrived.get(&from).copied().unwrap_or(0)
+    /// What is expected next from a shard: all below is here.
+    pub fn arrived_below(&self, from: Shard) -> Stamp {
+        self.rest.arrived.get(&from).copied().unwrap_or_default()
     }
 
-    /// Not known to be held by that shard: the number of the first, and all.
-    pub fn outgoing(&self, to: Shard) -> (u64, impl Iterator<Item = &Payload>) {
-        let outgoing = self.rest.outgoing.get(&to);
-        (outgoing.map_or(0, Outgoing::first), outgoing.into_iter().flat_map(|o| &o.waiting))
+    /// What something from a shard is.
+    ///
+    /// Who sends keeps everything until it is held here, so something of a higher generation follows on what is here, even where its number was used before.
+    /// Only after a loss here may something be missing for good.
+    pub fn arrival(&self, from: Shard, stamp: Stamp) -> Arrival {
+        let expected = self.arrived_below(from);
+        if stamp < expected {
+            Arrival::Seen
+        } else if stamp.number <= expected.number || self.rest.doubted.contains(&from) {
+            Arrival::Next
+        } else {
+            Arrival::Gap
+        }
+    }
+
+    /// How often entries of this shard were lost.
+    pub fn generation(&self) -> u32 {
+        self.rest.generation
+    }
+
+    /// Not known to be held by that shard.
+    pub fn outgoing(&self, to: Shard) -> impl Iterator<Item = (Stamp, &Payload)> {
+        self.rest.outgoing.get(&to).into_iter().flat_map(Outgoing::stamped)
+    }
+
+    /// The place of what is sent next to that shard.
+    pub fn outgoing_end(&self, to: Shard) -> Stamp {
+        let number = self.rest.outgoing.get(&to).map_or(0, |outgoing| outgoing.next);
+        Stamp { generation: self.rest.generation, number }
+    }
+
+    /// What was said and not yet taken.
+    pub fn unsaid(&self) -> &[Said] {
+        &self.said
     }
 
     /// Shards for which something waits.
@@ -322,7 +374,7 @@ impl State {
             }
             Input::Close { session } => drop(self.rest.sessions.remove(&session)),
             Input::Request { time, session, number, below, to, body } => {
-                if self.verdict(session, number, &to) != Verdict::Take {
+                if self.verdict(session, number, below, &to) != Verdict::Take {
                     return false;
                 }
                 self.advance(time);
@@ -335,13 +387,15 @@ impl State {
                 let reply = ReplyTo { shard: self.rest.shard, session, number };
                 self.deliver(From::Client(reply), to, &body);
             }
-            Input::Arrived { time, from, number, payload } => {
-                if number != self.arrived_below(from) {
+            Input::Arrived { time, from, stamp, payload } => {
+                if self.arrival(from, stamp) != Arrival::Next {
                     return false;
                 }
                 self.advance(time);
-                self.rest.arrived.insert(from, number + 1);
+                self.note_gap(from, stamp);
+                self.rest.arrived.insert(from, stamp.next());
                 self.heard_from.insert(from);
+                self.rest.doubted.remove(&from);
                 match payload {
                     Payload::Message { from, to, body } => self.deliver(From::Task(from), to, &body),
                     Payload::Reply { to, answer } => self.reply(to, answer),
@@ -360,11 +414,13 @@ impl State {
                 self.deliver(From::Io(question.tag), question.task, &body);
             }
             Input::Held { to, below } => {
-                let Some(outgoing) = self.rest.outgoing.get_mut(&to).filter(|o| below <= o.next) else { return false };
-                let held = below.saturating_sub(outgoing.first()) as usize;
+                if below > self.outgoing_end(to) {
+                    return false;
+                }
+                let Some(outgoing) = self.rest.outgoing.get_mut(&to) else { return false };
+                let held = outgoing.stamped().take_while(|(stamp, _)| *stamp < below).count();
                 outgoing.waiting.drain(..held);
             }
-            Input::Again { from } => drop(self.heard_from.insert(from)),
             Input::Keyed { time, key, body, kept } => {
                 if self.key_verdict(&key, &body) != KeyVerdict::Take {
                     return false;
@@ -374,6 +430,21 @@ impl State {
                 let number = self.keys.insert(key, &body, kept);
                 let reply = ReplyTo { shard: self.rest.shard, session: Session::KEYED, number };
                 self.deliver(From::Client(reply), to, &body);
+            }
+            Input::Again { from } => {
+                self.heard_from.insert(from);
+                self.rest.doubted.remove(&from);
+            }
+            Input::Lost { generation } => {
+                if generation <= self.rest.generation {
+                    return false;
+                }
+                let Rest { shard, shards, .. } = self.rest;
+                self.rest.generation = generation;
+                self.rest.next_session = self.rest.next_session.max(first_of(generation));
+                self.rest.next_question = self.rest.next_question.max(first_of(generation));
+                self.keys.lost(first_of(generation));
+                self.rest.doubted = (0..shards).map(Shard).filter(|&other| other != shard).collect();
             }
         }
         true
@@ -398,9 +469,20 @@ impl State {
         }
     }
 
+    /// A person is told what was lost for good.
+    fn note_gap(&mut self, from: Shard, stamp: Stamp) {
+        let expected = self.arrived_below(from);
+        if stamp.number > expected.number {
+            let last = stamp.number - 1;
+            let why =
+                format!("{} to {last} of shard {from} were lost with the end of this shard's log", expected.number);
+            self.bury(None, TaskId::new("shard", self.rest.shard.to_string()), "", why);
+        }
+    }
+
     fn expire(&mut self) {
         let now = self.rest.time;
-        self.rest.sessions.retain(|_, dialogue| dialogue.heard + SESSION_IDLE_MICROS > now);
+        self.rest.sessions.retain(|_, dialogue| dialogue.heard.saturating_add(SESSION_IDLE_MICROS) > now);
     }
 
     /// A task reads a message.
@@ -409,9 +491,13 @@ impl State {
         let client = if let From::Client(reply) = &from { Some(*reply) } else { None };
         let held = match self.tasks.get_mut(&to) {
             Some(held) => held,
-            None => match self.kinds.make(&to) {
-                Some(task) => self.tasks.entry(to.clone()).or_insert(Held { task, broken: None, hash: 0 }),
-                None => return self.bury(client, to.clone(), body, format!("no kind {}", to.kind)),
+            None => match catch_unwind(AssertUnwindSafe(|| self.kinds.make(&to))) {
+                Ok(Some(task)) => self.tasks.entry(to.clone()).or_insert(Held { task, broken: None, hash: 0 }),
+                Ok(None) => return self.bury(client, to.clone(), body, format!("no kind {}", to.kind)),
+                Err(panic) => {
+                    let why = format!("{to} panicked before its first message: {}", panic_words(panic.as_ref()));
+                    return self.bury(client, to, body, why);
+                }
             },
         };
         if let Some(why) = &held.broken {
@@ -455,6 +541,13 @@ impl State {
 
     fn carry_out(&mut self, task: &TaskId, effect: Effect) {
         match effect {
+            Effect::Send { to, body } if !to.is_sound() || body.len() > MESSAGE_BYTES_MAX => {
+                let why = format!(
+                    "{task} sent {} bytes to {to}: {MESSAGE_BYTES_MAX} are allowed, to a sound name",
+                    body.len()
+                );
+                self.bury(None, to, &body, why);
+            }
             Effect::Send { to, body } => {
                 let there = to.shard(self.rest.shards);
                 if there == self.rest.shard {
@@ -481,21 +574,15 @@ impl State {
 
     fn send(&mut self, to: Shard, payload: Payload) {
         let outgoing = self.rest.outgoing.entry(to).or_default();
-        let number = outgoing.next;
+        let stamp = Stamp { generation: self.rest.generation, number: outgoing.next };
         outgoing.next += 1;
-        outgoing.waiting.push_back(payload.clone());
-        self.said.push(Said::Send { to, number, payload });
+        outgoing.waiting.push_back((stamp.generation, payload.clone()));
+        self.said.push(Said::Send { to, stamp, payload });
     }
 
     /// The first reply counts. One that no frame can carry is none.
     fn reply(&mut self, to: ReplyTo, answer: Answer) {
-        let answer = match answer {
-            Ok(words) | Err(words) if words.len() > MESSAGE_BYTES_MAX => Err(format!(
-                "the message was read, and the reply to it has {} bytes; {MESSAGE_BYTES_MAX} are allowed",
-                words.len()
-            )),
-            answer => answer,
-        };
+        let answer = fitting(answer);
         if to.shard != self.rest.shard {
             if to.shard.0 < self.rest.shards {
                 self.send(to.shard, Payload::Reply { to, answer });
@@ -548,6 +635,7 @@ impl State {
         type Saved = (Rest, keys::Saved, Vec<(TaskId, Vec<u8>, Option<String>)>);
         let (rest, keys, tasks): Saved =
             postcard::from_bytes(bytes).map_err(|_| "not the state of a shard".to_owned())?;
+        rest.is_sound().then_some(()).ok_or("the state of a shard contradicts itself")?;
         let mut state = Self::new(kinds, rest, Keys::load(keys)?);
         for (id, bytes, broken) in tasks {
             let task = state.kinds.load(&id, &bytes).ok_or_else(|| format!("the state of {id} does not decode"))?;
@@ -558,7 +646,33 @@ impl State {
     }
 }
 
+/// An answer that has room in a frame and in an entry.
+pub(crate) fn fitting(answer: Answer) -> Answer {
+    let (Ok(words) | Err(words)) = &answer;
+    match words.len() {
+        0..=MESSAGE_BYTES_MAX => answer,
+        n => Err(format!("an answer of {n} bytes; {MESSAGE_BYTES_MAX} are allowed")),
+    }
+}
+
+impl Rest {
+    /// What the arithmetic on it relies upon.
+    fn is_sound(&self) -> bool {
+        let outgoing = |o: &Outgoing| o.waiting.len() as u64 <= o.next && o.next < u64::MAX;
+        let dialogue = |d: &Dialogue| d.below <= d.last + 1 && d.replies.keys().all(|&n| n <= d.last);
+        self.shard.0 < self.shards
+            && self.outgoing.values().all(outgoing)
+            && self.sessions.values().all(|d| d.last < u64::MAX && dialogue(d))
+    }
+}
+
 impl Dialogue {
+    /// Where `below` would be if the client had the replies to all requests below this one.
+    fn confirmed(&self, below: u64, next: u64) -> u64 {
+        let kept = self.replies.iter().find(|(number, reply)| **number >= below || reply.is_none());
+        kept.map_or(next, |(&number, _)| number)
+    }
+
     /// The client has the replies to all requests below this one.
     fn confirm(&mut self, below: u64) {
         while let Some(entry) = self.replies.first_entry().filter(|entry| *entry.key() < below && entry.get().is_some())

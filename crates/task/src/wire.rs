@@ -5,7 +5,7 @@
 //! ```
 //! A connection begins with [`Hello`] and its [`Welcome`]; after that it belongs to one shard.
 
-use crate::id::{Answer, Session, Shard, TaskId};
+use crate::id::{Answer, Session, Shard, Stamp, TaskId};
 use crate::input::Payload;
 use crate::keys::Key;
 use serde::de::DeserializeOwned;
@@ -81,7 +81,7 @@ pub enum ToShard {
     /// From a shard.
     Payload {
         /// Without a gap.
-        number: u64,
+        stamp: Stamp,
         /// What.
         payload: Payload,
     },
@@ -126,10 +126,10 @@ pub enum FromShard {
         /// Why.
         why: String,
     },
-    /// To a shard: all below this number is safe.
+    /// To a shard: all below this place is safe.
     Held {
-        /// The number.
-        below: u64,
+        /// The place.
+        below: Stamp,
     },
     /// What became of a request with a key.
     Keyed {

@@ -188,6 +188,7 @@ impl<'a, R: Replica> Runner<'a, R> {
             return;
         }
         self.open.clear();
+        self.host.replica_mut().losses(live.generation);
         if let Err(e) = self.host.go_live(live.term, live.next, live.chain) {
             self.broken = true;
             return self.tell(failure(e));

@@ -2,7 +2,7 @@
 
 use crate::door::{Door, Visitor};
 use crate::edge::Caller;
-use crate::id::Shard;
+use crate::id::{Shard, Stamp};
 use crate::routes;
 use crate::shard::Place;
 use std::collections::BTreeMap;
@@ -15,16 +15,16 @@ const HELD_MIN: u64 = 256;
 
 #[derive(Debug, Default)]
 struct Link {
-    /// All below this number may be sent.
-    said: u64,
+    /// All below this may be sent.
+    said: Stamp,
     /// The connection, if there is one.
     caller: Option<Caller>,
     /// A thread is making one.
     dialling: bool,
     /// Heard: all below is held there.
-    held: u64,
+    held: Stamp,
     /// Of that, logged.
-    logged: u64,
+    logged: Stamp,
 }
 
 #[derive(Debug)]
@@ -42,16 +42,16 @@ impl Links {
     }
 
     /// All below `next` may be sent; the connection for it, if there is one.
-    pub fn said(&mut self, to: Shard, next: u64) -> Option<Caller> {
+    pub fn said(&mut self, to: Shard, next: Stamp) -> Option<Caller> {
         let link = self.links.entry(to).or_default();
         link.said = link.said.max(next);
-        if link.caller.is_none() && !std::mem::replace(&mut link.dialling, true) {
+        if link.caller.is_none() && !link.dialling {
             self.dial(to);
         }
         self.links[&to].caller
     }
 
-    fn dial(&self, to: Shard) {
+    fn dial(&mut self, to: Shard) {
         let (place, door) = (self.place.clone(), self.door.clone());
         let work = move || {
             while door.is_open() {
@@ -62,11 +62,12 @@ impl Links {
             }
         };
         // Without a thread it is tried again when there is more to say.
-        let _ = std::thread::Builder::new().name("task-link".into()).spawn(work);
+        let started = std::thread::Builder::new().name("task-link".into()).spawn(work).is_ok();
+        self.links.entry(to).or_default().dialling = started;
     }
 
     /// A connection is made; all below the answer is to be sent on it.
-    pub fn up(&mut self, to: Shard, caller: Caller) -> u64 {
+    pub fn up(&mut self, to: Shard, caller: Caller) -> Stamp {
         let link = self.links.entry(to).or_default();
         (link.caller, link.dialling) = (Some(caller), false);
         link.said
@@ -75,12 +76,17 @@ impl Links {
     /// It broke. What was sent on it and is not known to be held goes again.
     pub fn down(&mut self, to: Shard, caller: Caller) {
         if let Some(link) = self.links.get_mut(&to).filter(|link| link.caller == Some(caller)) {
-            (link.caller, link.dialling) = (None, true);
+            link.caller = None;
             self.dial(to);
         }
     }
 
-    pub fn held(&mut self, to: Shard, below: u64) {
+    /// A connection was made and is of no use.
+    pub fn failed(&mut self, to: Shard) {
+        self.dial(to);
+    }
+
+    pub fn held(&mut self, to: Shard, below: Stamp) {
         let link = self.links.entry(to).or_default();
         // Nobody can hold what was not sent.
         if below > link.held && below <= link.said {
@@ -93,9 +99,9 @@ impl Links {
         self.since.map(|since| HELD_AFTER.saturating_sub(since.elapsed()))
     }
 
-    pub fn take_held(&mut self) -> Vec<(Shard, u64)> {
+    pub fn take_held(&mut self) -> Vec<(Shard, Stamp)> {
         let Some(since) = self.since else { return Vec::new() };
-        let much = self.links.values().any(|link| link.held - link.logged >= HELD_MIN);
+        let much = self.links.values().any(|link| link.held.number.saturating_sub(link.logged.number) >= HELD_MIN);
         if !much && since.elapsed() < HELD_AFTER {
             return Vec::new();
         }

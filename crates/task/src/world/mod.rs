@@ -9,8 +9,8 @@ mod outside;
 mod waiting;
 
 use crate::door::{Door, Visitor};
-use crate::edge::{Caller, Edge, Event};
-use crate::id::{Session, Shard, TaskId};
+use crate::edge::{Caller, Edge, Event, said_end};
+use crate::id::{Session, Shard, Stamp, TaskId};
 use crate::output::Said;
 use crate::shard::Place;
 use crate::state::State;
@@ -116,11 +116,7 @@ impl World {
     /// What the state has on its way, except what waits for commit (`waiting`) and will be said then.
     pub(crate) fn resume(&mut self, state: &State, waiting: &[Said]) {
         for to in state.destinations() {
-            let (first, payloads) = state.outgoing(to);
-            let unsaid =
-                waiting.iter().filter(|said| matches!(said, Said::Send { to: there, .. } if *there == to)).count();
-            let next = first + payloads.count() as u64;
-            self.links.said(to, next - unsaid as u64);
+            self.links.said(to, said_end(state, to, waiting));
         }
         let unsaid: BTreeSet<u64> = waiting
             .iter()
@@ -167,12 +163,13 @@ impl World {
             }
             Visitor::Link(to, stream) => {
                 if let Some(caller) = self.admit(stream, Who::To(to)) {
-                    let (first, payloads) = state.outgoing(to);
                     let said = self.links.up(to, caller);
                     let connection = &mut self.guests.get_mut(&caller).expect("just admitted").connection;
-                    for (number, payload) in (first..said).zip(payloads) {
-                        connection.say(&ToShard::Payload { number, payload: payload.clone() });
+                    for (stamp, payload) in state.outgoing(to).take_while(|(stamp, _)| *stamp < said) {
+                        connection.say(&ToShard::Payload { stamp, payload: payload.clone() });
                     }
+                } else {
+                    self.links.failed(to);
                 }
             }
             Visitor::Done(number, answer) => {
@@ -248,11 +245,11 @@ impl World {
             }
             Who::From(from) => {
                 while let Some(said) = guest.connection.next::<ToShard>() {
-                    let ToShard::Payload { number, payload } = said else {
+                    let ToShard::Payload { stamp, payload } = said else {
                         guest.connection.end();
                         break;
                     };
-                    self.events.push_back(Event::Payload { by: caller, from, number, payload });
+                    self.events.push_back(Event::Payload { by: caller, from, stamp, payload });
                 }
             }
             Who::To(to) => {
@@ -299,7 +296,7 @@ impl World {
     }
 
     /// What other shards hold, if it is time to log that.
-    pub(crate) fn take_held(&mut self) -> Vec<(Shard, u64)> {
+    pub(crate) fn take_held(&mut self) -> Vec<(Shard, Stamp)> {
         self.links.take_held()
     }
 
@@ -336,9 +333,9 @@ impl World {
                     self.tell(caller, &FromShard::Held { below });
                 }
             }
-            Said::Send { to, number, payload } => {
-                if let Some(caller) = self.links.said(to, number + 1) {
-                    self.tell(caller, &ToShard::Payload { number, payload });
+            Said::Send { to, stamp, payload } => {
+                if let Some(caller) = self.links.said(to, stamp.next()) {
+                    self.tell(caller, &ToShard::Payload { stamp, payload });
                 }
             }
             Said::Ask { number, task, tag, request } => self.ask(state, number, task, tag, request),
@@ -444,7 +441,7 @@ impl Edge for World {
         self.next_event()
     }
 
-    fn take_held(&mut self) -> Vec<(Shard, u64)> {
+    fn take_held(&mut self) -> Vec<(Shard, Stamp)> {
         self.take_held()
     }
 
