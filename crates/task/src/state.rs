@@ -298,11 +298,16 @@ impl State {
         let expected = self.arrived_below(from);
         if stamp < expected {
             Arrival::Seen
-        } else if stamp.number <= expected.number || self.rest.doubted.contains(&from) {
+        } else if stamp.number <= expected.number || self.doubts(from) {
             Arrival::Next
         } else {
             Arrival::Gap
         }
+    }
+
+    /// Entries were lost here since something last came from that shard: it is not known yet what of it is missing.
+    pub fn doubts(&self, from: Shard) -> bool {
+        self.rest.doubted.contains(&from)
     }
 
     /// How often entries of this shard were lost.
@@ -317,7 +322,11 @@ impl State {
 
     /// The place of what is sent next to that shard.
     pub fn outgoing_end(&self, to: Shard) -> Stamp {
-        let number = self.rest.outgoing.get(&to).map_or(0, |outgoing| outgoing.next);
+        self.bound(self.rest.outgoing.get(&to).map_or(0, |outgoing| outgoing.next))
+    }
+
+    /// Above everything with a lower number, of the history that was lost too: a receiver may hold more of that than is left here.
+    pub fn bound(&self, number: u64) -> Stamp {
         Stamp { generation: self.rest.generation, number }
     }
 
