@@ -1,7 +1,7 @@
 //! Every kind of input that a shard's log can hold: the only ways in which the world reaches its tasks.
 
 use crate::id::{Answer, ReplyTo, Session, Shard, Stamp, TaskId};
-use gapless_log::{Kind, Position};
+use gapless_log::{Digest, Kind, Position};
 use serde::{Deserialize, Serialize};
 
 gapless_log::kinds! {
@@ -25,6 +25,8 @@ gapless_log::kinds! {
     AGAIN = 24 "repeated",
     /// Entries of this shard were lost, which a person has accepted.
     LOST = 32 "entries lost",
+    /// A message is not read, because it ends whoever reads it.
+    CONDEMNED = 33 "condemned",
 }
 
 /// What travels from shard to shard.
@@ -131,6 +133,11 @@ pub enum Input {
         /// How often that has happened in this history.
         generation: u32,
     },
+    /// A message has ended the process of one side more than once: the next one like it is a dead letter.
+    Condemned {
+        /// Hash of the message, of who sends it and of who is to read it.
+        message: Digest,
+    },
 }
 
 impl Input {
@@ -147,6 +154,7 @@ impl Input {
             Self::Close { .. } => CLOSE,
             Self::Again { .. } => AGAIN,
             Self::Lost { .. } => LOST,
+            Self::Condemned { .. } => CONDEMNED,
         }
     }
 
@@ -187,6 +195,7 @@ pub fn describe(kind: Kind, body: &[u8]) -> Option<String> {
         Input::Close { session } => format!("session {}", session.0),
         Input::Again { from } => format!("by shard {from}"),
         Input::Lost { generation } => format!("generation {generation} begins"),
+        Input::Condemned { message } => format!("message {message:032x}"),
     })
 }
 

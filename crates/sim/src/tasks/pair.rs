@@ -60,6 +60,7 @@ impl Pair {
             code: "simulated".to_owned(),
             doors: Doors::new(shards),
             nodes: Vec::new(),
+            black_box: None,
         };
         let (sides, wire) = (<[Side; 2]>::default(), VecDeque::new());
         let (term, generation, life, losses) = (0, 0, 0, 0);
