@@ -200,6 +200,7 @@ pub fn serve(service: Service) -> Result<Serving> {
             code: code.clone(),
             doors: doors.clone(),
             nodes: service.nodes.clone(),
+            black_box: Some(service.shard_dir(shard).with_extension("reading")),
         };
         let control = Arc::<Mutex<Option<Control>>>::default();
         let (service, theirs, stopped) = (service.clone(), control.clone(), stop.clone());

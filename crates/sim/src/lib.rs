@@ -17,11 +17,13 @@ mod node;
 mod plan;
 mod rng;
 mod sim;
+mod tasks;
 mod trace;
 
 pub use check::Checker;
 pub use coverage::{Coverage, Met};
 pub use gapless_pair::Mutant;
+pub use tasks::{TaskMet, TaskMutant, TaskOutcome, run_tasks};
 
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};

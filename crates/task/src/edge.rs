@@ -145,7 +145,7 @@ pub trait Edge: Debug + Sized {
 /// All below the answer may go to that shard: everything that was said and does not wait for commit (`waiting`).
 pub fn said_end(state: &State, to: Shard, waiting: &[Said]) -> Stamp {
     let first_unsaid = waiting.iter().find_map(|said| match said {
-        Said::Send { to: there, stamp, .. } if *there == to => Some(*stamp),
+        Said::Send { to: there, stamp, .. } if *there == to => Some(state.bound(stamp.number)),
         _ => None,
     });
     first_unsaid.unwrap_or_else(|| state.outgoing_end(to))

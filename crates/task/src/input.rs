@@ -2,7 +2,7 @@
 
 use crate::id::{Answer, ReplyTo, Session, Shard, Stamp, TaskId};
 use crate::keys::Key;
-use gapless_log::{Kind, Position};
+use gapless_log::{Digest, Kind, Position};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -29,6 +29,8 @@ gapless_log::kinds! {
     KEYED = 25 "request with a key",
     /// Entries of this shard were lost, which a person has accepted.
     LOST = 32 "entries lost",
+    /// A message is not read, because it ends whoever reads it.
+    CONDEMNED = 33 "condemned",
 }
 
 /// What travels from shard to shard.
@@ -146,6 +148,11 @@ pub enum Input {
         /// How often that has happened in this history.
         generation: u32,
     },
+    /// A message has ended the process of one side more than once: the next one like it is a dead letter.
+    Condemned {
+        /// Hash of the message, of who sends it and of who is to read it.
+        message: Digest,
+    },
 }
 
 impl Input {
@@ -163,6 +170,7 @@ impl Input {
             Self::Again { .. } => AGAIN,
             Self::Keyed { .. } => KEYED,
             Self::Lost { .. } => LOST,
+            Self::Condemned { .. } => CONDEMNED,
         }
     }
 
@@ -204,6 +212,7 @@ pub fn describe(kind: Kind, body: &[u8]) -> Option<String> {
         Input::Again { from } => format!("by shard {from}"),
         Input::Keyed { key, body, .. } => format!("{:?} of {}: {body}", key.key, key.to),
         Input::Lost { generation } => format!("generation {generation} begins"),
+        Input::Condemned { message } => format!("message {message:032x}"),
     })
 }
 

@@ -7,6 +7,7 @@
 //! - [`ShardReplica`] is the shard as a replica; `edge.rs` is the line between it and the outside while it is live, `world/` the real outside, `door.rs` how connections reach it;
 //! - [`Client`] asks tasks from outside, through sessions, so that a request that is repeated is not executed twice; `wire.rs` is what it speaks.
 
+mod blackbox;
 mod client;
 mod door;
 pub mod edge;
@@ -22,6 +23,7 @@ mod task;
 pub mod wire;
 mod world;
 
+pub use blackbox::DEATHS_MAX;
 pub use client::{Client, Refused};
 pub use door::{Doors, Gatekeeper};
 pub use id::{Answer, NAME_BYTES_MAX, ReplyTo, SHARDS_MAX, Session, Shard, Stamp, TaskId};

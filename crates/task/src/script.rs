@@ -48,8 +48,9 @@ pub struct Desk {
 pub struct Script(Rc<RefCell<Desk>>);
 
 impl Desk {
-    /// What a new connection to another shard begins with.
-    pub fn resend(&self, state: &State, to: Shard) -> Vec<(Stamp, Payload)> {
+    /// What a new connection to another shard begins with. What was heard on the one before is forgotten.
+    pub fn resend(&mut self, state: &State, to: Shard) -> Vec<(Stamp, Payload)> {
+        self.held.retain(|&(other, _)| other != to);
         let said = self.said.get(&to).copied().unwrap_or_default();
         let again = state.outgoing(to).take_while(|(stamp, _)| *stamp < said);
         again.map(|(stamp, payload)| (stamp, payload.clone())).collect()
@@ -90,18 +91,22 @@ impl Edge for Script {
     }
 
     fn take_held(&mut self) -> Vec<(Shard, Stamp)> {
-        std::mem::take(&mut self.0.borrow_mut().held)
+        let desk = &mut *self.0.borrow_mut();
+        let said = |to| desk.said.get(&to).copied().unwrap_or_default();
+        // Nobody can hold what was not sent.
+        desk.held.retain(|&(to, below)| below <= said(to));
+        std::mem::take(&mut desk.held)
     }
 
     fn held_due(&self) -> Option<Duration> {
         None
     }
 
-    fn emit(&mut self, said: Said, _: &State) {
+    fn emit(&mut self, said: Said, state: &State) {
         let mut desk = self.0.borrow_mut();
         match said {
             Said::Send { to, stamp, payload } => {
-                desk.said.insert(to, stamp.next());
+                desk.said.insert(to, state.bound(stamp.number + 1));
                 desk.sent.push((to, stamp, payload));
             }
             Said::Ask { number, .. } => desk.asked.push(number),

@@ -3,6 +3,7 @@
 //! One step takes what has come, each thing logged before a task reads it, and then the messages between its own tasks, up to a limit; so a step's inputs
 //! all stand before the messages that it reads by itself, and a replay needs only the position of the mark to stop where the primary did.
 
+use crate::blackbox::BlackBox;
 use crate::door::Doors;
 use crate::edge::{Caller, Edge, Event};
 use crate::id::{Session, Shard, TaskId};
@@ -18,6 +19,7 @@ use gapless_log::{
     Waker, combine,
 };
 use std::io::{Read, Write};
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// Inputs of one step.
@@ -47,6 +49,8 @@ pub struct Place {
     pub doors: Doors,
     /// Where the nodes of the service listen, the two of a pair together.
     pub nodes: Vec<String>,
+    /// A file of this node, outside the log, that tells what it was reading when it died; without one a message that ends the process is never given up.
+    pub black_box: Option<PathBuf>,
 }
 
 /// A shard, replicated. Its edge is the real world unless it is tested.
@@ -100,6 +104,17 @@ impl<E: Edge> ShardReplica<E> {
         self.state = State::begin(self.place.kinds.clone(), &input);
         log.input(Position(0), input.kind(), input.encode());
         self.lose(log);
+        self.look_back(log)
+    }
+
+    /// What this node has died of more than once is not read again.
+    fn look_back(&mut self, log: &mut Recorder<'_>) -> Result<()> {
+        let Some(path) = &self.place.black_box else { return Ok(()) };
+        let (watch, verdict) = BlackBox::open(path)?;
+        if let Some(message) = verdict {
+            self.take(Input::Condemned { message }, log);
+        }
+        self.state.as_mut().expect("begun").watch(watch);
         Ok(())
     }
 
@@ -333,6 +348,9 @@ impl<E: Edge> Replica for ShardReplica<E> {
 
     fn go_live(&mut self, _term: Term, log: &mut Recorder<'_>) -> Result<()> {
         self.lose(log);
+        if self.state.is_some() {
+            self.look_back(log)?;
+        }
         let mut world = E::open(&self.place, &mut self.door)?;
         if let Some(state) = &self.state {
             let waiting: Vec<Said> = log.out().waiting().filter_map(|output| Said::decode(&output.bytes)).collect();

@@ -3,13 +3,14 @@
 //! The rules it keeps: a message is read exactly once, whatever is repeated; what a shard sends to another one stays here until that one's pair holds it;
 //! messages to one task are read in the order in which they were sent to it. It touches nothing: what is to be said comes out of [`State::take_said`].
 
+use crate::blackbox::{BlackBox, DEATHS_MAX};
 use crate::id::{Answer, ReplyTo, Session, Shard, Stamp, TaskId, first_of};
 use crate::input::{Input, Payload};
 use crate::keys::{self, Key, KeyVerdict, Keys};
 use crate::output::Said;
 use crate::task::{AnyTask, Context, Effect, From, Kinds};
 use crate::wire::MESSAGE_BYTES_MAX;
-use gapless_log::{Digest, Parts, hash};
+use gapless_log::{Digest, Parts, chain, hash};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use serde::{Deserialize, Serialize};
@@ -115,6 +116,8 @@ struct Rest {
     questions: BTreeMap<u64, Question>,
     next_question: u64,
     dead: VecDeque<DeadLetter>,
+    /// Messages that are not read when they come.
+    condemned: BTreeSet<Digest>,
 }
 
 /// A shard.
@@ -131,6 +134,8 @@ pub struct State {
     said: Vec<Said>,
     /// Shards from which something has come since this was last said.
     heard_from: BTreeSet<Shard>,
+    /// Knows what is being read, while live.
+    watch: Option<BlackBox>,
 }
 
 /// What something from another shard is.
@@ -178,6 +183,7 @@ impl State {
             questions: BTreeMap::new(),
             next_question: 0,
             dead: VecDeque::new(),
+            condemned: BTreeSet::new(),
         };
         (shard.0 < shards).then(|| Self::new(kinds, rest, Keys::default()))
     }
@@ -186,7 +192,7 @@ impl State {
         let mut rng = ChaCha8Rng::from_seed(rest.seed);
         rng.set_word_pos(rest.drawn);
         let (tasks, touched, heard_from) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
-        Self { kinds, rest, keys, rng, tasks, tasks_hash: 0, touched, said: Vec::new(), heard_from }
+        Self { kinds, rest, keys, rng, tasks, tasks_hash: 0, touched, said: Vec::new(), heard_from, watch: None }
     }
 
     /// Messages read: the shard's position.
@@ -319,11 +325,19 @@ impl State {
         let expected = self.arrived_below(from);
         if stamp < expected {
             Arrival::Seen
-        } else if stamp.number <= expected.number || self.rest.doubted.contains(&from) {
+        } else if stamp.number == u64::MAX {
+            // Nobody counts so far, and nothing could follow.
+            Arrival::Gap
+        } else if stamp.number <= expected.number || self.doubts(from) {
             Arrival::Next
         } else {
             Arrival::Gap
         }
+    }
+
+    /// Entries were lost here since something last came from that shard: it is not known yet what of it is missing.
+    pub fn doubts(&self, from: Shard) -> bool {
+        self.rest.doubted.contains(&from)
     }
 
     /// How often entries of this shard were lost.
@@ -338,7 +352,11 @@ impl State {
 
     /// The place of what is sent next to that shard.
     pub fn outgoing_end(&self, to: Shard) -> Stamp {
-        let number = self.rest.outgoing.get(&to).map_or(0, |outgoing| outgoing.next);
+        self.bound(self.rest.outgoing.get(&to).map_or(0, |outgoing| outgoing.next))
+    }
+
+    /// Above everything with a lower number, of the history that was lost too: a receiver may hold more of that than is left here.
+    pub fn bound(&self, number: u64) -> Stamp {
         Stamp { generation: self.rest.generation, number }
     }
 
@@ -435,6 +453,7 @@ impl State {
                 self.heard_from.insert(from);
                 self.rest.doubted.remove(&from);
             }
+            Input::Condemned { message } => drop(self.rest.condemned.insert(message)),
             Input::Lost { generation } => {
                 if generation <= self.rest.generation {
                     return false;
@@ -485,9 +504,31 @@ impl State {
         self.rest.sessions.retain(|_, dialogue| dialogue.heard.saturating_add(SESSION_IDLE_MICROS) > now);
     }
 
-    /// A task reads a message.
+    /// From here on, what is read is written down in this box.
+    pub(crate) fn watch(&mut self, watch: BlackBox) {
+        self.watch = Some(watch);
+    }
+
+    /// A task reads a message, unless that is condemned.
     fn deliver(&mut self, from: From, to: TaskId, body: &str) {
         self.rest.read += 1;
+        if self.watch.is_none() && self.rest.condemned.is_empty() {
+            return self.receive(from, to, body);
+        }
+        let sender = postcard::to_stdvec(&from).expect("plain data encodes");
+        let message = chain(0, &[&sender, to.kind.as_bytes(), to.name.as_bytes(), body.as_bytes()]);
+        if self.rest.condemned.remove(&message) {
+            let client = if let From::Client(reply) = from { Some(reply) } else { None };
+            self.bury(client, to, body, format!("it ended the process that read it {DEATHS_MAX} times"));
+            self.watch.iter_mut().for_each(|watch| watch.buried(message));
+            return;
+        }
+        self.watch.iter_mut().for_each(|watch| watch.begin(message));
+        self.receive(from, to, body);
+        self.watch.iter_mut().for_each(BlackBox::end);
+    }
+
+    fn receive(&mut self, from: From, to: TaskId, body: &str) {
         let client = if let From::Client(reply) = &from { Some(*reply) } else { None };
         let held = match self.tasks.get_mut(&to) {
             Some(held) => held,

@@ -70,6 +70,8 @@ impl Links {
     pub fn up(&mut self, to: Shard, caller: Caller) -> Stamp {
         let link = self.links.entry(to).or_default();
         (link.caller, link.dialling) = (Some(caller), false);
+        // It was told by a life that may be over and have lost it. Who still holds it says so again.
+        link.held = link.logged;
         link.said
     }
 

@@ -334,7 +334,7 @@ impl World {
                 }
             }
             Said::Send { to, stamp, payload } => {
-                if let Some(caller) = self.links.said(to, stamp.next()) {
+                if let Some(caller) = self.links.said(to, state.bound(stamp.number + 1)) {
                     self.tell(caller, &ToShard::Payload { stamp, payload });
                 }
             }

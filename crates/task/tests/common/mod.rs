@@ -1,6 +1,8 @@
 //! A task that writes down what it reads, and a shard around it.
 #![allow(dead_code, reason = "each test file uses some of it")]
 
+pub mod fuzz;
+
 use gapless_task::edge::{Caller, Event};
 use gapless_task::script::{Desk, Script};
 use gapless_task::{Context, Doors, From, Kinds, Place, ReplyTo, Session, Shard, ShardReplica, Stamp, Task, TaskId};
@@ -21,6 +23,7 @@ pub enum Do {
     Draw(u64),
     Refuse(u64),
     Boom(u64),
+    Abort(u64),
     Tell,
 }
 
@@ -54,6 +57,7 @@ impl Task for Diary {
         match &message {
             Do::Refuse(n) => return Err(format!("no to {n}")),
             Do::Boom(n) => panic!("told to, by {n}"),
+            Do::Abort(_) => std::process::abort(),
             Do::Tell => ctx.reply(&self.read),
             Do::Pass { to, n } => ctx.send::<Self>(to, &serde_json::to_value(Do::Note(*n)).unwrap()),
             Do::Later { ms, n } => ctx.timer(Duration::from_millis(*ms), &Do::Note(*n)),
@@ -98,6 +102,7 @@ pub fn shard(shard: u16, shards: u16) -> (ShardReplica<Script>, Rc<RefCell<Desk>
         code: "test".to_owned(),
         doors: Doors::new(shards),
         nodes: Vec::new(),
+        black_box: std::env::var_os("GAPLESS_TASK_BOX").map(Into::into),
     };
     (ShardReplica::with_edge(place, desk.clone()), desk)
 }
