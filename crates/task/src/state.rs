@@ -237,6 +237,11 @@ impl State {
         std::mem::take(&mut self.said)
     }
 
+    /// What was said and not yet taken.
+    pub fn unsaid(&self) -> &[Said] {
+        &self.said
+    }
+
     // ---- what the edge asks before it makes an input ----
 
     /// What is to be done with a request.
@@ -540,7 +545,7 @@ impl State {
     pub fn save(&mut self) -> Vec<u8> {
         self.rest.drawn = self.rng.get_word_pos();
         let tasks: Vec<_> = self.tasks.iter().map(|(id, held)| (id, held.task.save(), &held.broken)).collect();
-        postcard::to_stdvec(&(&self.rest, self.keys.save(), tasks)).expect("plain data encodes")
+        postcard::to_stdvec(&(&self.rest, self.keys.saved(), tasks)).expect("plain data encodes")
     }
 
     /// What [`State::save`] wrote. An error names what is wrong with it.
