@@ -26,19 +26,24 @@
 //! # Ok::<(), gapless::task::Error>(())
 //! ```
 
+mod http;
+
 pub use gapless_log::Error;
 pub use gapless_pair::Commit;
 pub use gapless_task::{
-    Answer, Client, Context, DeadLetter, From, Io, Kinds, Refused, ReplyTo, SHARDS_MAX, Shard, Task, TaskId,
+    Answer, CLIENT_REPLIES_MAX, Client, Context, DeadLetter, From, Io, KEY_KEPT, Kinds, Refused, ReplyTo, SHARDS_MAX,
+    Shard, Task, TaskId,
 };
+pub use http::{REQUESTS_MAX as HTTP_REQUESTS_MAX, SHARD_REQUESTS_MAX as HTTP_SHARD_REQUESTS_MAX};
 
 use gapless_log::{Meta, Result};
 use gapless_pair::driver::{Control, Node, NodeConfig, Notice};
 use gapless_pair::{Halt, Start, arbiter, status::Snapshot};
 use gapless_task::{Doors, Gatekeeper, Place, ShardReplica, pair};
+use http::Ingress;
 use std::fs::File;
 use std::io;
-use std::net::{TcpListener, ToSocketAddrs};
+use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -76,6 +81,10 @@ pub struct Service {
     pub detect: Duration,
     /// Outputs leave before the first backup has joined.
     pub unprotected_start: bool,
+    /// Where this node listens for HTTP: `POST /task/{kind}/{name}/{message}`. Whoever reaches it may ask everything.
+    pub http: Option<String>,
+    /// An `Idempotency-Key` is known so long after the reply, at most a week.
+    pub http_keys_kept: Duration,
     /// What a person should know.
     pub tell: Arc<dyn Fn(&str) + Send + Sync>,
 }
@@ -99,6 +108,8 @@ impl Service {
             commit: Commit::Received,
             detect: Duration::from_millis(200),
             unprotected_start: false,
+            http: None,
+            http_keys_kept: KEY_KEPT,
             tell: Arc::new(|what| eprintln!("gapless: {what}")),
         }
     }
@@ -173,6 +184,7 @@ pub struct Serving {
     shards: Vec<Running>,
     stop: Arc<AtomicBool>,
     _gate: Gatekeeper,
+    http: Option<Ingress>,
 }
 
 struct Running {
@@ -189,6 +201,7 @@ pub fn serve(service: Service) -> Result<Serving> {
     let doors = Doors::new(service.shards);
     let map = service.clone();
     let gate = Gatekeeper::start(listener, doors.clone(), move |shard| Some(map.elsewhere(shard))).map_err(failed)?;
+    let http = service.http.as_deref().map(|at| Ingress::start(at, &service, doors.clone())).transpose()?;
     let code = own_code()?;
     let stop = Arc::new(AtomicBool::new(false));
     let mut shards = Vec::new();
@@ -210,7 +223,7 @@ pub fn serve(service: Service) -> Result<Serving> {
             .map_err(|e| Error::io("starting a thread for", format!("shard {shard}"), e))?;
         shards.push(Running { control, thread: Some(thread) });
     }
-    Ok(Serving { shards, stop, _gate: gate })
+    Ok(Serving { shards, stop, _gate: gate, http })
 }
 
 /// One life after the other, until the node is stopped.
@@ -261,6 +274,11 @@ fn life(service: &Service, place: &Place, control: &Mutex<Option<Control>>, stop
 }
 
 impl Serving {
+    /// Where it listens for HTTP, if it does.
+    pub fn http(&self) -> Option<SocketAddr> {
+        self.http.as_ref().map(Ingress::address)
+    }
+
     /// What each shard's node is doing; `None` between two lives.
     pub fn status(&self) -> Vec<Option<Snapshot>> {
         let status = |running: &Running| {
@@ -306,7 +324,7 @@ fn own_code() -> Result<String> {
 
 fn host_of(address: &str) -> String {
     match address.to_socket_addrs().ok().and_then(|mut all| all.next()) {
-        Some(std::net::SocketAddr::V6(v6)) => format!("[{}]", v6.ip()),
+        Some(SocketAddr::V6(v6)) => format!("[{}]", v6.ip()),
         Some(v4) => v4.ip().to_string(),
         None => "127.0.0.1".to_owned(),
     }

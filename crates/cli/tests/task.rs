@@ -5,122 +5,22 @@
 #[allow(dead_code, reason = "its main is for those who run the example")]
 #[path = "../examples/bank.rs"]
 mod bank;
+#[path = "support/nodes_of_tasks.rs"]
+mod nodes_of_tasks;
 
 use bank::{Account, Message};
-use gapless::task::{Client, Kinds, Service, TaskId, serve};
-use std::net::TcpListener;
-use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use gapless::task::{Kinds, TaskId};
+use nodes_of_tasks::{Nodes, PATIENCE};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-const PATIENCE: Duration = Duration::from_secs(60);
 const DEPOSIT: i64 = 1000;
 
 /// What a child of this test is: a node.
 #[test]
 fn child_process() {
-    let Ok(args) = std::env::var("GAPLESS_TASK_NODE") else { return };
-    let args: Vec<&str> = args.split(' ').collect();
-    let kinds = Kinds::new().with::<Account>();
-    let mut service = Service::new(kinds, args[0].split(','), args[1].parse().unwrap(), args[2], args[3]);
-    service.shards = args[4].parse().unwrap();
-    // Other tests run beside this one.
-    service.detect = Duration::from_millis(1000);
-    serve(service).unwrap().wait();
-}
-
-/// Two nodes of one service.
-struct Nodes {
-    home: tempfile::TempDir,
-    addresses: Vec<String>,
-    shards: u16,
-    children: [Option<Child>; 2],
-    started: u32,
-}
-
-impl Nodes {
-    fn start(shards: u16) -> Self {
-        let home = tempfile::tempdir().unwrap();
-        let free = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-        let addresses = free.iter().map(|l| l.local_addr().unwrap().to_string()).collect();
-        drop(free);
-        let mut nodes = Self { home, addresses, shards, children: [None, None], started: 0 };
-        nodes.spawn(0, "a");
-        nodes.spawn(1, "b");
-        nodes
-    }
-
-    fn dir(&self, name: &str) -> PathBuf {
-        self.home.path().join(name)
-    }
-
-    fn spawn(&mut self, node: usize, dir: &str) {
-        let args = [
-            self.addresses.join(","),
-            node.to_string(),
-            format!("file:{}", self.dir("register").display()),
-            self.dir(dir).display().to_string(),
-            self.shards.to_string(),
-        ];
-        self.started += 1;
-        let log = std::fs::File::create(self.dir(&format!("node-{}.err", self.started))).unwrap();
-        let mut command = Command::new(std::env::current_exe().unwrap());
-        command.args(["child_process", "--exact", "--nocapture"]).env("GAPLESS_TASK_NODE", args.join(" "));
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
-        let dies_with_us = || {
-            // SAFETY: a plain system call between fork and exec.
-            unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
-            Ok(())
-        };
-        // SAFETY: see above.
-        unsafe { std::os::unix::process::CommandExt::pre_exec(&mut command, dies_with_us) };
-        self.children[node] = Some(command.spawn().unwrap());
-    }
-
-    fn kill(&mut self, node: usize) {
-        if let Some(mut child) = self.children[node].take() {
-            child.kill().unwrap();
-            child.wait().unwrap();
-        }
-    }
-
-    fn client(&self) -> Client {
-        Client::connect(self.addresses.clone()).unwrap().with_patience(PATIENCE)
-    }
-
-    /// Waits until every shard has a live side and a backup that may take over.
-    fn await_protected(&self, dirs: [&str; 2]) {
-        let since = Instant::now();
-        for shard in 0..self.shards {
-            loop {
-                let modes = dirs.map(|dir| {
-                    let dir = self.dir(dir).join(format!("shard-{shard:03}"));
-                    gapless_pair::status::query(&dir).map(|s| s.mode).unwrap_or_default()
-                });
-                if modes.iter().any(|mode| mode == "protected") {
-                    break;
-                }
-                assert!(since.elapsed() < PATIENCE, "shard {shard} is not protected: {modes:?}\n{}", self.words());
-                std::thread::sleep(Duration::from_millis(5));
-            }
-        }
-    }
-
-    fn words(&self) -> String {
-        let words = |n| std::fs::read_to_string(self.dir(&format!("node-{n}.err"))).unwrap_or_default();
-        (1..=self.started).map(|n| format!("node {n}:\n{}", words(n))).collect()
-    }
-}
-
-impl Drop for Nodes {
-    fn drop(&mut self) {
-        (0..2).for_each(|node| self.kill(node));
-        if std::thread::panicking() {
-            eprintln!("{}", self.words());
-        }
-    }
+    nodes_of_tasks::child(Kinds::new().with::<Account>());
 }
 
 fn account(n: usize) -> String {

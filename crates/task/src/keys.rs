@@ -48,7 +48,7 @@ impl Key {
 
 /// What is known of a request.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-struct Keyed {
+pub(crate) struct Keyed {
     /// Hash of what was asked.
     asked: Digest,
     /// So many microseconds after the reply it is forgotten.
@@ -85,8 +85,7 @@ pub(crate) struct Keys {
 }
 
 /// As it is saved: the next number, and all entries.
-pub(crate) type Saved = (u64, Vec<(u64, Key, SavedKeyed)>);
-type SavedKeyed = (Digest, u64, Option<(Answer, u64)>);
+pub(crate) type Saved = (u64, Vec<(u64, Key, Keyed)>);
 
 impl Keys {
     /// What is to be done with a request of this body.
@@ -178,20 +177,18 @@ impl Keys {
         self.sum.wrapping_add(hash(&next.to_le_bytes()))
     }
 
-    pub fn save(&self) -> Saved {
-        let saved = |(number, (key, keyed)): (&u64, &(Arc<Key>, Keyed))| {
-            (*number, Key::clone(key), (keyed.asked, keyed.kept, keyed.reply.clone()))
-        };
-        (self.next, self.entries.iter().map(saved).collect())
+    /// Encodes as [`Saved`] does.
+    pub fn saved(&self) -> (u64, Vec<(u64, &Key, &Keyed)>) {
+        (self.next, self.entries.iter().map(|(&number, (key, keyed))| (number, &**key, keyed)).collect())
     }
 
     pub fn load((next, saved): Saved) -> Result<Self, String> {
         let mut keys = Self { next, ..Self::default() };
-        for (number, key, (asked, kept, reply)) in saved {
+        for (number, key, keyed) in saved {
             if number >= next || keys.entries.contains_key(&number) || keys.numbers.contains_key(&key) {
                 return Err(format!("request {number} with a key is there twice"));
             }
-            keys.put(number, key, Keyed { asked, kept, reply });
+            keys.put(number, key, keyed);
         }
         Ok(keys)
     }
@@ -269,9 +266,11 @@ mod tests {
                 keys.answer(number, &Err("no".into()), n as u64);
             }
         }
-        let loaded = Keys::load(keys.save()).unwrap();
+        let bytes = postcard::to_stdvec(&keys.saved()).unwrap();
+        let saved = || postcard::from_bytes::<Saved>(&bytes).unwrap();
+        let loaded = Keys::load(saved()).unwrap();
         assert_eq!((loaded.digest(), loaded.bytes, loaded.due()), (keys.digest(), keys.bytes, keys.due()));
-        let (next, mut saved) = keys.save();
+        let (next, mut saved) = saved();
         saved.push(saved[0].clone());
         assert!(Keys::load((next, saved)).is_err());
     }

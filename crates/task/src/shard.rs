@@ -169,6 +169,7 @@ impl<E: Edge> ShardReplica<E> {
     fn request(&mut self, by: Caller, asked: Asked, log: &mut Recorder<'_>) {
         let time = self.now();
         let Asked { session, number, below, to, body } = asked;
+        let reply = |said: &Said| matches!(said, Said::Reply { session: of, number: to, .. } if (*of, *to) == (session, number));
         let (state, world) = self.live();
         let verdict = match body.len() {
             0..=MESSAGE_BYTES_MAX => state.verdict(session, number, below, &to),
@@ -180,7 +181,7 @@ impl<E: Edge> ShardReplica<E> {
                 self.take(Input::Request { time, session, number, below, to, body }, log);
             }
             Verdict::Refuse(why) => world.tell(by, &FromShard::Refused { session, number, why }),
-            Verdict::Repeated(Some(answer)) if !waits(state, log.out(), session, number) => {
+            Verdict::Repeated(Some(answer)) if !waits(state, log.out(), reply) => {
                 world.tell(by, &FromShard::Reply { session, number, answer });
             }
             // It is told when it is known and committed.
@@ -195,12 +196,15 @@ impl<E: Edge> ShardReplica<E> {
             0..=MESSAGE_BYTES_MAX => state.key_verdict(&key, &body),
             n => KeyVerdict::Refuse(format!("a message of {n} bytes; {MESSAGE_BYTES_MAX} are allowed")),
         };
+        let reply = |number: u64| move |said: &Said| matches!(said, Said::Keyed { number: of, .. } if *of == number);
         let told = match verdict {
             KeyVerdict::Take => {
                 world.owes_keyed(by, ticket, state.next_keyed());
                 return self.take(Input::Keyed { time, key, body, kept }, log);
             }
-            KeyVerdict::Repeated(number, Some(answer)) if !waits_keyed(log.out(), number) => KeyedTold::Answer(answer),
+            KeyVerdict::Repeated(number, Some(answer)) if !waits(state, log.out(), reply(number)) => {
+                KeyedTold::Answer(answer)
+            }
             // It is told when it is known and committed.
             KeyVerdict::Repeated(number, _) => return world.owes_keyed(by, ticket, number),
             KeyVerdict::OtherBody => KeyedTold::OtherBody,
@@ -240,19 +244,10 @@ struct Asked {
     body: String,
 }
 
-/// The reply is not committed yet.
-fn waits(state: &State, out: &Outbox, session: Session, number: u64) -> bool {
-    let is_it =
-        |said: &Said| matches!(said, Said::Reply { session: of, number: to, .. } if (*of, *to) == (session, number));
-    state.unsaid().iter().any(is_it)
-        || out.waiting().filter_map(|output| Said::decode(&output.bytes)).any(|said| is_it(&said))
-}
-
-/// The same of a request with a key.
-fn waits_keyed(out: &Outbox, number: u64) -> bool {
-    out.waiting()
-        .filter_map(|output| Said::decode(&output.bytes))
-        .any(|said| matches!(said, Said::Keyed { number: of, .. } if of == number))
+/// Is this said and not yet committed? It may have been said in this very step.
+fn waits(state: &State, out: &Outbox, is: impl Fn(&Said) -> bool) -> bool {
+    state.unsaid().iter().any(&is)
+        || out.waiting().filter_map(|output| Said::decode(&output.bytes)).any(|said| is(&said))
 }
 
 fn speak(state: &mut State, out: &mut Outbox) {

@@ -265,6 +265,11 @@ impl State {
         std::mem::take(&mut self.said)
     }
 
+    /// What was said and not yet taken.
+    pub fn unsaid(&self) -> &[Said] {
+        &self.said
+    }
+
     // ---- what the edge asks before it makes an input ----
 
     /// What is to be done with a request.
@@ -358,11 +363,6 @@ impl State {
     /// Above everything with a lower number, of the history that was lost too: a receiver may hold more of that than is left here.
     pub fn bound(&self, number: u64) -> Stamp {
         Stamp { generation: self.rest.generation, number }
-    }
-
-    /// What was said and not yet taken.
-    pub fn unsaid(&self) -> &[Said] {
-        &self.said
     }
 
     /// Shards for which something waits.
@@ -668,7 +668,7 @@ impl State {
     pub fn save(&mut self) -> Vec<u8> {
         self.rest.drawn = self.rng.get_word_pos();
         let tasks: Vec<_> = self.tasks.iter().map(|(id, held)| (id, held.task.save(), &held.broken)).collect();
-        postcard::to_stdvec(&(&self.rest, self.keys.save(), tasks)).expect("plain data encodes")
+        postcard::to_stdvec(&(&self.rest, self.keys.saved(), tasks)).expect("plain data encodes")
     }
 
     /// What [`State::save`] wrote. An error names what is wrong with it.

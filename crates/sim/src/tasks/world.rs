@@ -183,7 +183,8 @@ impl World {
                         conn.back.push_back(below);
                     }
                 }
-                Said::Send { .. } | Said::Ask { .. } => {}
+                // The clients of the simulation number their requests and use no keys.
+                Said::Send { .. } | Said::Ask { .. } | Said::Keyed { .. } => {}
             }
         }
         for (_, said) in told {
