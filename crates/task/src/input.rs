@@ -23,6 +23,10 @@ gapless_log::kinds! {
     CLOSE = 23 "session closed",
     /// Another shard has repeated what is held here and asks how far that goes.
     AGAIN = 24 "repeated",
+    /// The message that is read next could not be read on the live side.
+    VERDICT = 25 "verdict",
+    /// A person looks at the tasks.
+    LOOK = 26 "look",
 }
 
 /// What travels from shard to shard.
@@ -124,6 +128,16 @@ pub enum Input {
         /// Which.
         from: Shard,
     },
+    /// What runs the task failed twice at the message that is read next. It is not tried by whoever reads this.
+    Verdict {
+        /// How it failed.
+        why: String,
+    },
+    /// A person looks. It is an input so that the answer leaves when all that it shows is committed.
+    Look {
+        /// The client's own word for it.
+        nonce: u64,
+    },
 }
 
 impl Input {
@@ -139,6 +153,8 @@ impl Input {
             Self::Held { .. } => HELD,
             Self::Close { .. } => CLOSE,
             Self::Again { .. } => AGAIN,
+            Self::Verdict { .. } => VERDICT,
+            Self::Look { .. } => LOOK,
         }
     }
 
@@ -178,6 +194,8 @@ pub fn describe(kind: Kind, body: &[u8]) -> Option<String> {
         Input::Held { to, below } => format!("below {below} at shard {to}"),
         Input::Close { session } => format!("session {}", session.0),
         Input::Again { from } => format!("by shard {from}"),
+        Input::Verdict { why } => format!("the next message is not read: {why}"),
+        Input::Look { nonce } => format!("for nonce {nonce:016x}"),
     })
 }
 

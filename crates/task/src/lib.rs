@@ -4,6 +4,7 @@
 //!
 //! - a [`Task`] is state that one message after the other changes; a [`Context`] is all that it may ask for;
 //! - [`State`] is a shard, which is many tasks and what is on its way between them: a function of its inputs (`input.rs`) that says things (`output.rs`);
+//! - a [`Program`] in any language can run tasks instead: `worker/`;
 //! - [`ShardReplica`] is the shard as a replica; `world/` is the outside while it is live, `door.rs` how connections reach it;
 //! - [`Client`] asks tasks from outside, through sessions, so that a request that is repeated is not executed twice; `wire.rs` is what it speaks.
 
@@ -11,18 +12,22 @@ mod client;
 mod door;
 mod id;
 pub mod input;
+mod look;
 mod output;
 mod routes;
 mod shard;
 mod state;
 mod task;
 pub mod wire;
+mod worker;
 mod world;
 
 pub use client::{Client, Refused};
 pub use door::{Doors, Gatekeeper};
 pub use id::{Answer, NAME_BYTES_MAX, ReplyTo, SHARDS_MAX, Session, Shard, TaskId};
+pub use look::{Look, Shown, TaskShown};
 pub use output::Said;
 pub use shard::{LEVEL, Place, ShardReplica};
-pub use state::{DEAD_LETTERS_MAX, DeadLetter, SESSION_IDLE_MAX, State, Verdict, WINDOW};
+pub use state::{DEAD_LETTERS_MAX, DeadLetter, Failure, SESSION_IDLE_MAX, State, Verdict, WINDOW};
 pub use task::{Context, From, Io, Kinds, Task};
+pub use worker::Program;

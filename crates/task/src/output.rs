@@ -51,6 +51,11 @@ pub enum Said {
         /// JSON.
         request: String,
     },
+    /// All that a person was to be shown is committed.
+    Looked {
+        /// The client's own word for it.
+        nonce: u64,
+    },
 }
 
 /// All outputs of a shard keep their order.

@@ -1,13 +1,15 @@
 //! A shard as a replica: how it records, replays and goes live.
 //!
-//! One step takes what has come, each thing logged before a task reads it, and then the messages between its own tasks, up to a limit; so a step's inputs
-//! all stand before the messages that it reads by itself, and a replay needs only the position of the mark to stop where the primary did.
+//! One step takes what has come, each thing logged in the step in which a task reads it, and then the messages between its own tasks, up to a limit; so
+//! a step's inputs all stand before the messages that it reads by itself, and a replay needs only the position of the mark to stop where the primary did.
+//! The one exception is a verdict on a message: it stands where that message is read, before it.
 
 use crate::door::Doors;
 use crate::id::{Session, Shard, TaskId};
 use crate::input::{self, Input};
+use crate::look::Shown;
 use crate::output::{CHANNEL, Said};
-use crate::state::{State, Verdict};
+use crate::state::{Failure, State, Verdict};
 use crate::task::Kinds;
 use crate::wire::{FromShard, MESSAGE_BYTES_MAX};
 use crate::world::{Caller, Event, World};
@@ -21,7 +23,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 /// Inputs of one step.
 const INPUTS_MAX: usize = 512;
 /// Messages between its own tasks that a step reads.
-const OWN_MAX: u64 = 512;
+const OWN_MAX: usize = 512;
 /// Longest idle time.
 const IDLE_MAX: Duration = Duration::from_secs(1);
 /// Sessions are looked at for idleness this often.
@@ -88,42 +90,80 @@ impl ShardReplica {
     // ---- live ----
 
     /// Logs an input and gives it to the state.
-    fn take(&mut self, input: Input, log: &mut Recorder<'_>) {
+    fn take(&mut self, input: Input, log: &mut Recorder<'_>) -> Result<()> {
         let (state, _) = self.live();
         let at = Position(state.read());
-        log.input(at, input.kind(), input.encode());
+        let (kind, body) = (input.kind(), input.encode());
         assert!(state.apply(input), "only what fits becomes an input");
+        self.judge(at, log)?;
+        log.input(at, kind, body);
+        Ok(())
+    }
+
+    /// A message at `at` that could not be read here is one that cannot be read: the other side hears so before it comes to it. Until the step's mark
+    /// is committed nobody has seen what that led to.
+    fn judge(&mut self, at: Position, log: &mut Recorder<'_>) -> Result<()> {
+        match self.live().0.take_failure() {
+            None => Ok(()),
+            Some(Failure::Message(why)) => {
+                let verdict = Input::Verdict { why };
+                log.input(at, verdict.kind(), verdict.encode());
+                Ok(())
+            }
+            Some(Failure::Side(why)) => Err(Error::Level(why)),
+        }
+    }
+
+    /// Messages between its own tasks.
+    fn read_own(&mut self, log: &mut Recorder<'_>) -> Result<()> {
+        for _ in 0..OWN_MAX {
+            let (state, _) = self.live();
+            let at = Position(state.read());
+            if !state.step() {
+                break;
+            }
+            self.judge(at, log)?;
+        }
+        Ok(())
     }
 
     /// What has happened becomes an input if it fits.
-    fn happen(&mut self, event: Event, log: &mut Recorder<'_>) {
+    fn happen(&mut self, event: Event, log: &mut Recorder<'_>) -> Result<()> {
         let time = self.now();
         match event {
             Event::Open { nonce } => self.take(Input::Open { time, nonce }, log),
             Event::Close { session } => self.take(Input::Close { session }, log),
             Event::Request { by, session, number, below, to, body } => {
-                self.request(by, Asked { session, number, below, to, body }, log);
+                self.request(by, Asked { session, number, below, to, body }, log)
             }
             Event::Payload { by, from, number, payload } => {
                 let (state, world) = self.live();
                 let expected = state.arrived_below(from);
                 if number == expected {
-                    self.take(Input::Arrived { time, from, number, payload }, log);
-                } else if number > expected {
+                    return self.take(Input::Arrived { time, from, number, payload }, log);
+                }
+                if number > expected {
                     world.refuse(by);
                 } else if world.repeats(by) {
-                    self.take(Input::Again { from }, log);
+                    return self.take(Input::Again { from }, log);
                 }
+                Ok(())
             }
-            Event::Done { number, answer } => {
-                if self.live().0.asks(number) {
-                    self.take(Input::Done { time, number, answer }, log);
+            Event::Done { number, answer } => match self.live().0.asks(number) {
+                true => self.take(Input::Done { time, number, answer }, log),
+                false => Ok(()),
+            },
+            Event::Look { by, nonce, what } => {
+                let (state, world) = self.live();
+                match world.will_show(by, nonce, Shown::of(state, &what)) {
+                    true => self.take(Input::Look { nonce }, log),
+                    false => Ok(()),
                 }
             }
         }
     }
 
-    fn request(&mut self, by: Caller, asked: Asked, log: &mut Recorder<'_>) {
+    fn request(&mut self, by: Caller, asked: Asked, log: &mut Recorder<'_>) -> Result<()> {
         let time = self.now();
         let Asked { session, number, below, to, body } = asked;
         let (state, world) = self.live();
@@ -132,7 +172,7 @@ impl ShardReplica {
             n => Verdict::Refuse(format!("a message of {n} bytes; {MESSAGE_BYTES_MAX} are allowed")),
         };
         match verdict {
-            Verdict::Take => self.take(Input::Request { time, session, number, below, to, body }, log),
+            Verdict::Take => return self.take(Input::Request { time, session, number, below, to, body }, log),
             Verdict::Refuse(why) => world.tell(by, &FromShard::Refused { session, number, why }),
             Verdict::Repeated(Some(answer)) if !waits(log.out(), session, number) => {
                 world.tell(by, &FromShard::Reply { session, number, answer });
@@ -140,9 +180,10 @@ impl ShardReplica {
             // It is told when it is known and committed.
             Verdict::Repeated(_) => {}
         }
+        Ok(())
     }
 
-    fn timers(&mut self, log: &mut Recorder<'_>) {
+    fn timers(&mut self, log: &mut Recorder<'_>) -> Result<()> {
         let time = self.now();
         let state = self.state.as_ref().expect("begun");
         let mut due = state.due().is_some_and(|at| at <= time);
@@ -150,9 +191,18 @@ impl ShardReplica {
             self.expiry = Instant::now();
             due = state.expires(time);
         }
-        if due {
-            self.take(Input::Time { time }, log);
-        }
+        if due { self.take(Input::Time { time }, log) } else { Ok(()) }
+    }
+
+    /// A message that the live side has read must be read here too; what could not be read there has its verdict in the log.
+    fn replayed(&mut self) -> Result<()> {
+        let failure = self.state.as_mut().and_then(State::take_failure);
+        failure.map_or(Ok(()), |(Failure::Message(why) | Failure::Side(why))| {
+            Err(Error::Level(format!(
+                "position {}: this side cannot read a message that the other side has read: {why}; look at what its worker says on stderr",
+                self.position()
+            )))
+        })
     }
 
     fn idle(&mut self) -> Progress {
@@ -187,7 +237,7 @@ fn speak(state: &mut State, out: &mut Outbox) {
 
 impl Replica for ShardReplica {
     fn identity(&self) -> Identity {
-        let kinds = self.place.kinds.names().collect::<Vec<_>>().join(" ");
+        let kinds = self.place.kinds.code();
         let Place { shard, shards, code, .. } = &self.place;
         let build = concat!("gapless-task ", env!("CARGO_PKG_VERSION"), " build ", env!("GAPLESS_BUILD"));
         let code = format!("{build}, shard {shard} of {shards}, tasks {kinds} of {code}");
@@ -211,19 +261,18 @@ impl Replica for ShardReplica {
         world.look(state)?;
         let mut inputs = 0;
         while let Some(event) = self.live().1.next_event() {
-            self.happen(event, log);
+            self.happen(event, log)?;
             inputs += 1;
             if inputs == INPUTS_MAX {
                 break;
             }
         }
         for (to, below) in self.live().1.take_held() {
-            self.take(Input::Held { to, below }, log);
+            self.take(Input::Held { to, below }, log)?;
         }
-        self.timers(log);
+        self.timers(log)?;
+        self.read_own(log)?;
         let (state, world) = self.live();
-        let limit = state.read() + OWN_MAX;
-        while state.read() < limit && state.step() {}
         speak(state, log.out());
         world.flush();
         if inputs == INPUTS_MAX || state.has_queued() { Ok(Progress::Ran) } else { Ok(self.idle()) }
@@ -231,6 +280,10 @@ impl Replica for ShardReplica {
 
     fn replay(&mut self, log: &mut Player<'_>) -> Result<Progress> {
         while let Some((kind, at)) = log.peek().map(|entry| (entry.kind, entry.at)) {
+            // A verdict stands among the messages between its own tasks.
+            while self.position() < at && self.state.as_mut().is_some_and(State::step) {
+                self.replayed()?;
+            }
             let body = log.input(self.position(), kind)?;
             let input = Input::decode(kind, &body).ok_or_else(|| input::bad(at, kind))?;
             let fits = match &mut self.state {
@@ -245,10 +298,12 @@ impl Replica for ShardReplica {
             if !fits {
                 return Err(log.diverged(at, "an input that fits", format!("{} does not", input::name(kind))));
             }
+            self.replayed()?;
         }
-        let limit = log.limit();
+        while self.position() < log.limit() && self.state.as_mut().is_some_and(State::step) {
+            self.replayed()?;
+        }
         if let Some(state) = &mut self.state {
-            while Position(state.read()) < limit && state.step() {}
             speak(state, log.out());
         }
         Ok(Progress::Ran)

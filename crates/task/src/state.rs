@@ -6,12 +6,13 @@
 use crate::id::{Answer, ReplyTo, Session, Shard, TaskId};
 use crate::input::{Input, Payload};
 use crate::output::Said;
-use crate::task::{AnyTask, Context, Effect, From, Kinds};
+use crate::task::{AnyTask, Context, Effect, From, Kinds, Unread};
 use gapless_log::{Digest, Parts, hash};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
@@ -119,6 +120,19 @@ pub struct State {
     said: Vec<Said>,
     /// Shards from which something has come since this was last said.
     heard_from: BTreeSet<Shard>,
+    /// The verdict on the message that is read next.
+    condemned: Option<String>,
+    /// The message that was read last could not be read here.
+    failure: Option<Failure>,
+}
+
+/// A message could not be read here, which says nothing about the other side.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Failure {
+    /// What runs its task failed at it, and failed again. It is a dead letter; the other side must be told by [`Input::Verdict`] before it reads it.
+    Message(String),
+    /// Tasks cannot be run here. What this state became by that means nothing.
+    Side(String),
 }
 
 /// What is to be done with a client's request.
@@ -161,7 +175,8 @@ impl State {
         let mut rng = ChaCha8Rng::from_seed(rest.seed);
         rng.set_word_pos(rest.drawn);
         let (tasks, touched, heard_from) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
-        Self { kinds, rest, rng, tasks, tasks_hash: 0, touched, said: Vec::new(), heard_from }
+        let (kinds, said) = (kinds.of_shard(), Vec::new());
+        Self { kinds, rest, rng, tasks, tasks_hash: 0, touched, said, heard_from, condemned: None, failure: None }
     }
 
     /// Messages read: the shard's position.
@@ -194,9 +209,9 @@ impl State {
         self.tasks.len()
     }
 
-    /// The tasks, and why those that are broken are.
-    pub fn task_list(&self) -> impl Iterator<Item = (&TaskId, Option<&str>)> {
-        self.tasks.iter().map(|(id, held)| (id, held.broken.as_deref()))
+    /// The tasks from there on, and why those that are broken are.
+    pub fn task_list(&self, start: Bound<&TaskId>) -> impl Iterator<Item = (&TaskId, Option<&str>)> {
+        self.tasks.range((start, Bound::Unbounded)).map(|(id, held)| (id, held.broken.as_deref()))
     }
 
     /// Open sessions.
@@ -231,6 +246,11 @@ impl State {
             self.said.push(Said::Held { from, below });
         }
         std::mem::take(&mut self.said)
+    }
+
+    /// Whether the message that was read last could not be read here.
+    pub fn take_failure(&mut self) -> Option<Failure> {
+        self.failure.take()
     }
 
     // ---- what the edge asks before it makes an input ----
@@ -342,6 +362,8 @@ impl State {
                 outgoing.waiting.drain(..held);
             }
             Input::Again { from } => drop(self.heard_from.insert(from)),
+            Input::Verdict { why } => return self.condemned.replace(why).is_none(),
+            Input::Look { nonce } => self.said.push(Said::Looked { nonce }),
         }
         true
     }
@@ -373,6 +395,7 @@ impl State {
     /// A task reads a message.
     fn deliver(&mut self, from: From, to: TaskId, body: &str) {
         self.rest.read += 1;
+        let condemned = self.condemned.take();
         let client = if let From::Client(reply) = &from { Some(*reply) } else { None };
         let held = match self.tasks.get_mut(&to) {
             Some(held) => held,
@@ -385,6 +408,10 @@ impl State {
             let why = format!("{to} is broken: {why}");
             return self.bury(client, to, body, why);
         }
+        if let Some(why) = condemned {
+            return self.bury(client, to, body, why);
+        }
+        let drawn = self.rng.get_word_pos();
         let mut ctx = Context { id: &to, time: self.rest.time, rng: &mut self.rng, owed: client, effects: Vec::new() };
         // A panic is as much a function of state and message as a result is: both sides have the same one.
         let read = catch_unwind(AssertUnwindSafe(|| held.task.receive(&mut ctx, &from, body)));
@@ -397,10 +424,17 @@ impl State {
                     self.reply(reply, Ok("null".to_owned()));
                 }
             }
-            Ok(Err(why)) => match client {
+            Ok(Err(Unread::Refused(why))) => match client {
                 Some(reply) => self.reply(reply, Err(why)),
                 None => self.bury(None, to, body, why),
             },
+            Ok(Err(Unread::Failed(why))) => {
+                // As if it had been condemned: then it draws no random number.
+                self.rng.set_word_pos(drawn);
+                self.bury(client, to, body, why.clone());
+                self.failure = Some(Failure::Message(why));
+            }
+            Ok(Err(Unread::Stuck(why))) => self.failure = Some(Failure::Side(why)),
             Err(panic) => {
                 let why = format!("it panicked: {}", panic_words(panic.as_ref()));
                 self.tasks.get_mut(&to).expect("it has just read").broken = Some(why.clone());

@@ -7,6 +7,7 @@
 
 use crate::id::{Answer, Session, Shard, TaskId};
 use crate::input::Payload;
+use crate::look::{Look, Shown};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::io::{self, Read, Write};
@@ -83,6 +84,13 @@ pub enum ToShard {
         /// What.
         payload: Payload,
     },
+    /// A person wants to see something of its state.
+    Look {
+        /// The client's own word for it.
+        nonce: u64,
+        /// What.
+        what: Look,
+    },
 }
 
 /// From a shard.
@@ -117,6 +125,13 @@ pub enum FromShard {
     Held {
         /// The number.
         below: u64,
+    },
+    /// What was to be looked at.
+    Shown {
+        /// As it was asked for.
+        nonce: u64,
+        /// What there is.
+        shown: Shown,
     },
 }
 

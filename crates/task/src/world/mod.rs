@@ -10,6 +10,7 @@ mod outside;
 use crate::door::{Door, Visitor};
 use crate::id::{Answer, Session, Shard, TaskId};
 use crate::input::Payload;
+use crate::look::{Look, Shown};
 use crate::output::Said;
 use crate::shard::Place;
 use crate::state::State;
@@ -37,6 +38,8 @@ pub(crate) enum Event {
     Payload { by: Caller, from: Shard, number: u64, payload: Payload },
     /// The outside has answered.
     Done { number: u64, answer: Answer },
+    /// A person wants to see something.
+    Look { by: Caller, nonce: u64, what: Look },
 }
 
 /// The connection on which something came.
@@ -81,6 +84,8 @@ pub(crate) struct World {
     sessions: BTreeMap<Session, Caller>,
     /// Who waits for a session to be opened.
     nonces: BTreeMap<u64, Caller>,
+    /// What is shown to whom once it is committed, by nonce.
+    looks: BTreeMap<u64, (Caller, Shown)>,
     /// Where other shards' messages come in.
     peers: BTreeMap<Shard, Caller>,
     links: Links,
@@ -89,6 +94,9 @@ pub(crate) struct World {
     host: Option<Waker>,
     ready: Vec<Ready>,
 }
+
+/// Looks that wait for commit.
+const LOOKS_MAX: usize = 16;
 
 /// Keys of epoll that are not guests.
 const BELL: u64 = 0;
@@ -115,6 +123,7 @@ impl World {
             active: BTreeSet::new(),
             sessions: BTreeMap::new(),
             nonces: BTreeMap::new(),
+            looks: BTreeMap::new(),
             peers: BTreeMap::new(),
             events: VecDeque::new(),
             host: None,
@@ -234,6 +243,7 @@ impl World {
                             Event::Request { by: caller, session, number, below, to, body }
                         }
                         ToShard::Close { session } => Event::Close { session },
+                        ToShard::Look { nonce, what } => Event::Look { by: caller, nonce, what },
                         ToShard::Payload { .. } => {
                             guest.connection.end();
                             break;
@@ -300,7 +310,21 @@ impl World {
                 }
             }
             Said::Ask { number, task, tag, request } => self.ask(state, number, task, tag, request),
+            Said::Looked { nonce } => {
+                if let Some((caller, shown)) = self.looks.remove(&nonce) {
+                    self.tell(caller, &FromShard::Shown { nonce, shown });
+                }
+            }
         }
+    }
+
+    /// This is shown when [`Said::Looked`] is committed; false if too many wait for that.
+    pub(crate) fn will_show(&mut self, to: Caller, nonce: u64, shown: Shown) -> bool {
+        if self.looks.len() == LOOKS_MAX {
+            self.refuse(to);
+            return false;
+        }
+        self.looks.insert(nonce, (to, shown)).is_none()
     }
 
     /// To whoever has asked.
