@@ -4,6 +4,7 @@
 //! thread; requests can be under way together: [`Client::submit`] them and [`Client::wait`] for each.
 
 use crate::id::{Answer, Session, Shard, TaskId};
+use crate::look::{self, Look, Shown};
 use crate::routes::{self, Asked};
 use crate::state::WINDOW;
 use crate::task::Task;
@@ -115,6 +116,16 @@ impl Client {
         self
     }
 
+    /// How many shards the service has.
+    pub fn shards(&self) -> u16 {
+        self.shards
+    }
+
+    /// Looks at a shard where it is live; all that is shown is committed.
+    pub fn look(&self, shard: Shard, what: &Look) -> Result<Shown, Refused> {
+        look::ask(&self.nodes, shard, self.shards, what, self.patience)
+    }
+
     /// Asks a task and waits for the reply.
     pub fn call<T: Task, R: DeserializeOwned>(&mut self, name: &str, message: &T::Message) -> Result<R, Refused> {
         let body = serde_json::to_string(message).map_err(|e| Refused::Unexpected(e.to_string()))?;
@@ -216,7 +227,7 @@ impl Talk {
         let nonce = gapless_log::random_u128().map_err(|e| Refused::Silent(e.to_string()))? as u64;
         loop {
             if self.wire.is_none() {
-                self.wire = Some(find(nodes, shard, shards, deadline)?);
+                self.wire = Some(Line::find(nodes, shard, shards, deadline)?);
             }
             let line = self.wire.as_mut().expect("just found");
             wire::put(&ToShard::Open { nonce }, &mut line.going);
@@ -246,7 +257,7 @@ impl Talk {
     fn attend(&mut self, nodes: &[String], shard: Shard, shards: u16, deadline: Instant) -> Result<(), Refused> {
         let Some(session) = self.session else { return Ok(()) };
         if self.wire.is_none() {
-            self.wire = Some(find(nodes, shard, shards, deadline)?);
+            self.wire = Some(Line::find(nodes, shard, shards, deadline)?);
             let open: Vec<u64> = self.open.keys().copied().collect();
             open.into_iter().for_each(|number| self.put(session, number));
             self.flush();
@@ -289,6 +300,12 @@ impl Talk {
 }
 
 impl Line {
+    fn find(nodes: &[String], shard: Shard, shards: u16, deadline: Instant) -> Result<Self, Refused> {
+        let stream = find(nodes, shard, shards, deadline)?;
+        stream.set_read_timeout(Some(SILENCE_MAX)).map_err(|e| Refused::Silent(e.to_string()))?;
+        Ok(Self { stream, come: Vec::new(), going: Vec::new() })
+    }
+
     fn flush(&mut self) -> io::Result<()> {
         let sent = self.stream.write_all(&self.going);
         self.going.clear();
@@ -317,7 +334,7 @@ impl Line {
 }
 
 /// A connection to wherever the shard is live.
-fn find(nodes: &[String], shard: Shard, shards: u16, deadline: Instant) -> Result<Line, Refused> {
+pub(crate) fn find(nodes: &[String], shard: Shard, shards: u16, deadline: Instant) -> Result<TcpStream, Refused> {
     loop {
         let mut why = format!("shard {shard} is live nowhere");
         // Who has it, if these are all the nodes; the others know better if not.
@@ -326,11 +343,7 @@ fn find(nodes: &[String], shard: Shard, shards: u16, deadline: Instant) -> Resul
         let mut at = 0;
         while at < asked.len() && at < 2 * nodes.len() + 2 {
             match routes::ask(&asked[at], shard, shards, None) {
-                Ok(Asked::Here(stream, _)) => {
-                    let line = Line { stream, come: Vec::new(), going: Vec::new() };
-                    line.stream.set_read_timeout(Some(SILENCE_MAX)).map_err(|e| Refused::Silent(e.to_string()))?;
-                    return Ok(line);
-                }
+                Ok(Asked::Here(stream, _)) => return Ok(stream),
                 Ok(Asked::Elsewhere(_, Some(hint))) if !asked.contains(&hint) => asked.push(hint),
                 Ok(Asked::Elsewhere(..)) => {}
                 Err(e) => why = format!("{}: {e}", asked[at]),

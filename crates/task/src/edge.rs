@@ -6,6 +6,7 @@
 use crate::id::{Answer, Session, Shard, Stamp, TaskId};
 use crate::input::Payload;
 use crate::keys::Key;
+use crate::look::{Look, Shown};
 use crate::output::Said;
 use crate::shard::Place;
 use crate::state::State;
@@ -65,6 +66,15 @@ pub enum Event {
         stamp: Stamp,
         /// What.
         payload: Payload,
+    },
+    /// A person wants to see something.
+    Look {
+        /// On this connection.
+        by: Caller,
+        /// The client's own word for it.
+        nonce: u64,
+        /// What.
+        what: Look,
     },
     /// The outside has answered.
     Done {
@@ -127,6 +137,12 @@ pub trait Edge: Debug + Sized {
     /// This session ends.
     fn owes_no_more(&mut self, session: Session) {
         let _ = session;
+    }
+
+    /// A person is to be shown this when [`Said::Looked`] comes; false if nobody is there.
+    fn will_show(&mut self, by: Caller, nonce: u64, shown: Shown) -> bool {
+        let _ = (by, nonce, shown);
+        false
     }
 
     /// The other shard will connect again and send from where it is held.

@@ -27,6 +27,10 @@ gapless_log::kinds! {
     AGAIN = 24 "repeated",
     /// A request with a key that is not known yet.
     KEYED = 25 "request with a key",
+    /// The message that is read next could not be read on the live side.
+    VERDICT = 26 "verdict",
+    /// A person looks at the tasks.
+    LOOK = 27 "look",
     /// Entries of this shard were lost, which a person has accepted.
     LOST = 32 "entries lost",
     /// A message is not read, because it ends whoever reads it.
@@ -153,6 +157,16 @@ pub enum Input {
         /// Hash of the message, of who sends it and of who is to read it.
         message: Digest,
     },
+    /// What runs the task failed twice at the message that is read next. It is not tried by whoever reads this.
+    Verdict {
+        /// How it failed.
+        why: String,
+    },
+    /// A person looks. It is an input so that the answer leaves when all that it shows is committed.
+    Look {
+        /// The client's own word for it.
+        nonce: u64,
+    },
 }
 
 impl Input {
@@ -171,6 +185,8 @@ impl Input {
             Self::Keyed { .. } => KEYED,
             Self::Lost { .. } => LOST,
             Self::Condemned { .. } => CONDEMNED,
+            Self::Verdict { .. } => VERDICT,
+            Self::Look { .. } => LOOK,
         }
     }
 
@@ -213,6 +229,8 @@ pub fn describe(kind: Kind, body: &[u8]) -> Option<String> {
         Input::Keyed { key, body, .. } => format!("{:?} of {}: {body}", key.key, key.to),
         Input::Lost { generation } => format!("generation {generation} begins"),
         Input::Condemned { message } => format!("message {message:032x}"),
+        Input::Verdict { why } => format!("the next message is not read: {why}"),
+        Input::Look { nonce } => format!("for nonce {nonce:016x}"),
     })
 }
 

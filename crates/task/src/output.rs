@@ -58,6 +58,11 @@ pub enum Said {
         /// The reply.
         answer: Answer,
     },
+    /// All that a person was to be shown is committed.
+    Looked {
+        /// The client's own word for it.
+        nonce: u64,
+    },
 }
 
 /// All outputs of a shard keep their order.

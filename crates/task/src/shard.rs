@@ -1,7 +1,8 @@
 //! A shard as a replica: how it records, replays and goes live.
 //!
-//! One step takes what has come, each thing logged before a task reads it, and then the messages between its own tasks, up to a limit; so a step's inputs
-//! all stand before the messages that it reads by itself, and a replay needs only the position of the mark to stop where the primary did.
+//! One step takes what has come, each thing logged in the step in which a task reads it, and then the messages between its own tasks, up to a limit; so
+//! a step's inputs all stand before the messages that it reads by itself, and a replay needs only the position of the mark to stop where the primary did.
+//! The one exception is a verdict on a message: it stands where that message is read, before it.
 
 use crate::blackbox::BlackBox;
 use crate::door::Doors;
@@ -9,8 +10,9 @@ use crate::edge::{Caller, Edge, Event};
 use crate::id::{Session, Shard, TaskId};
 use crate::input::{self, Input};
 use crate::keys::{Key, KeyVerdict};
+use crate::look::Shown;
 use crate::output::{CHANNEL, Said};
-use crate::state::{Arrival, State, Verdict, fitting};
+use crate::state::{Arrival, Failure, State, Verdict, fitting};
 use crate::task::Kinds;
 use crate::wire::{FromShard, KeyedTold, MESSAGE_BYTES_MAX};
 use crate::world::World;
@@ -25,7 +27,7 @@ use std::time::Duration;
 /// Inputs of one step.
 const INPUTS_MAX: usize = 512;
 /// Messages between its own tasks that a step reads.
-const OWN_MAX: u64 = 512;
+const OWN_MAX: usize = 512;
 /// Longest idle time.
 const IDLE_MAX: Duration = Duration::from_secs(1);
 /// Sessions are looked at for idleness this often.
@@ -103,7 +105,7 @@ impl<E: Edge> ShardReplica<E> {
         let input = Input::Begin { seed, shard: self.place.shard, shards: self.place.shards, time: self.now() };
         self.state = State::begin(self.place.kinds.clone(), &input);
         log.input(Position(0), input.kind(), input.encode());
-        self.lose(log);
+        self.lose(log)?;
         self.look_back(log)
     }
 
@@ -112,61 +114,99 @@ impl<E: Edge> ShardReplica<E> {
         let Some(path) = &self.place.black_box else { return Ok(()) };
         let (watch, verdict) = BlackBox::open(path)?;
         if let Some(message) = verdict {
-            self.take(Input::Condemned { message }, log);
+            self.take(Input::Condemned { message }, log)?;
         }
         self.state.as_mut().expect("begun").watch(watch);
         Ok(())
     }
 
     /// Entries may have been lost that others have seen the effects of: numbers are given under a generation of their own from here on.
-    fn lose(&mut self, log: &mut Recorder<'_>) {
+    fn lose(&mut self, log: &mut Recorder<'_>) -> Result<()> {
         let generation = self.losses;
-        if self.state.as_ref().is_some_and(|state| state.generation() < generation) {
-            self.take(Input::Lost { generation }, log);
+        match self.state.as_ref().is_some_and(|state| state.generation() < generation) {
+            true => self.take(Input::Lost { generation }, log),
+            false => Ok(()),
         }
     }
 
     // ---- live ----
 
     /// Logs an input and gives it to the state.
-    fn take(&mut self, input: Input, log: &mut Recorder<'_>) {
+    fn take(&mut self, input: Input, log: &mut Recorder<'_>) -> Result<()> {
         let state = self.state.as_mut().expect("begun");
         let at = Position(state.read());
-        log.input(at, input.kind(), input.encode());
+        let (kind, body) = (input.kind(), input.encode());
         assert!(state.apply(input), "only what fits becomes an input");
+        self.judge(at, log)?;
+        log.input(at, kind, body);
+        Ok(())
+    }
+
+    /// A message at `at` that could not be read here is one that cannot be read: the other side hears so before it comes to it. Until the step's mark
+    /// is committed nobody has seen what that led to.
+    fn judge(&mut self, at: Position, log: &mut Recorder<'_>) -> Result<()> {
+        match self.state.as_mut().and_then(State::take_failure) {
+            None => Ok(()),
+            Some(Failure::Message(why)) => {
+                let verdict = Input::Verdict { why };
+                log.input(at, verdict.kind(), verdict.encode());
+                Ok(())
+            }
+            Some(Failure::Side(why)) => Err(Error::Level(why)),
+        }
+    }
+
+    /// Messages between its own tasks.
+    fn read_own(&mut self, log: &mut Recorder<'_>) -> Result<()> {
+        for _ in 0..OWN_MAX {
+            let (state, _) = self.live();
+            let at = Position(state.read());
+            if !state.step() {
+                break;
+            }
+            self.judge(at, log)?;
+        }
+        Ok(())
     }
 
     /// What has happened becomes an input if it fits.
-    fn happen(&mut self, event: Event, log: &mut Recorder<'_>) {
+    fn happen(&mut self, event: Event, log: &mut Recorder<'_>) -> Result<()> {
         let time = self.now();
         match event {
             Event::Open { nonce } => self.take(Input::Open { time, nonce }, log),
             Event::Close { session } => {
                 self.live().1.owes_no_more(session);
-                self.take(Input::Close { session }, log);
+                self.take(Input::Close { session }, log)
             }
             Event::Request { by, session, number, below, to, body } => {
-                self.request(by, Asked { session, number, below, to, body }, log);
+                self.request(by, Asked { session, number, below, to, body }, log)
             }
             Event::Keyed { by, ticket, key, body, kept } => self.keyed(by, ticket, key, body, kept, log),
             Event::Payload { by, from, stamp, payload } => {
                 let (state, world) = self.live();
                 match state.arrival(from, stamp) {
-                    Arrival::Next => self.take(Input::Arrived { time, from, stamp, payload }, log),
+                    Arrival::Next => return self.take(Input::Arrived { time, from, stamp, payload }, log),
                     Arrival::Gap => world.refuse(by),
-                    Arrival::Seen if world.repeats(by) => self.take(Input::Again { from }, log),
+                    Arrival::Seen if world.repeats(by) => return self.take(Input::Again { from }, log),
                     Arrival::Seen => {}
                 }
+                Ok(())
             }
-            Event::Done { number, answer } => {
-                if self.live().0.asks(number) {
-                    self.take(Input::Done { time, number, answer: fitting(answer) }, log);
+            Event::Done { number, answer } => match self.live().0.asks(number) {
+                true => self.take(Input::Done { time, number, answer: fitting(answer) }, log),
+                false => Ok(()),
+            },
+            Event::Look { by, nonce, what } => {
+                let (state, world) = self.live();
+                match world.will_show(by, nonce, Shown::of(state, &what)) {
+                    true => self.take(Input::Look { nonce }, log),
+                    false => Ok(()),
                 }
             }
         }
     }
 
-    fn request(&mut self, by: Caller, asked: Asked, log: &mut Recorder<'_>) {
+    fn request(&mut self, by: Caller, asked: Asked, log: &mut Recorder<'_>) -> Result<()> {
         let time = self.now();
         let Asked { session, number, below, to, body } = asked;
         let reply = |said: &Said| matches!(said, Said::Reply { session: of, number: to, .. } if (*of, *to) == (session, number));
@@ -178,7 +218,7 @@ impl<E: Edge> ShardReplica<E> {
         match verdict {
             Verdict::Take => {
                 world.owes(by, session, number);
-                self.take(Input::Request { time, session, number, below, to, body }, log);
+                return self.take(Input::Request { time, session, number, below, to, body }, log);
             }
             Verdict::Refuse(why) => world.tell(by, &FromShard::Refused { session, number, why }),
             Verdict::Repeated(Some(answer)) if !waits(state, log.out(), reply) => {
@@ -187,9 +227,18 @@ impl<E: Edge> ShardReplica<E> {
             // It is told when it is known and committed.
             Verdict::Repeated(_) => world.owes(by, session, number),
         }
+        Ok(())
     }
 
-    fn keyed(&mut self, by: Caller, ticket: u64, key: Key, body: String, kept: Duration, log: &mut Recorder<'_>) {
+    fn keyed(
+        &mut self,
+        by: Caller,
+        ticket: u64,
+        key: Key,
+        body: String,
+        kept: Duration,
+        log: &mut Recorder<'_>,
+    ) -> Result<()> {
         let time = self.now();
         let (state, world) = self.live();
         let verdict = match body.len() {
@@ -206,15 +255,19 @@ impl<E: Edge> ShardReplica<E> {
                 KeyedTold::Answer(answer)
             }
             // It is told when it is known and committed.
-            KeyVerdict::Repeated(number, _) => return world.owes_keyed(by, ticket, number),
+            KeyVerdict::Repeated(number, _) => {
+                world.owes_keyed(by, ticket, number);
+                return Ok(());
+            }
             KeyVerdict::OtherBody => KeyedTold::OtherBody,
             KeyVerdict::Full(seconds) => KeyedTold::Full(seconds),
             KeyVerdict::Refuse(why) => KeyedTold::Refused(why),
         };
         world.tell(by, &FromShard::Keyed { ticket, told });
+        Ok(())
     }
 
-    fn timers(&mut self, log: &mut Recorder<'_>) {
+    fn timers(&mut self, log: &mut Recorder<'_>) -> Result<()> {
         let time = self.now();
         let state = self.state.as_ref().expect("begun");
         let mut due = state.due().is_some_and(|at| at <= time);
@@ -222,9 +275,18 @@ impl<E: Edge> ShardReplica<E> {
             self.expiry = time.saturating_add(EXPIRY_EVERY.as_micros() as u64);
             due = state.expires(time);
         }
-        if due {
-            self.take(Input::Time { time }, log);
-        }
+        if due { self.take(Input::Time { time }, log) } else { Ok(()) }
+    }
+
+    /// A message that the live side has read must be read here too; what could not be read there has its verdict in the log.
+    fn replayed(&mut self) -> Result<()> {
+        let failure = self.state.as_mut().and_then(State::take_failure);
+        failure.map_or(Ok(()), |(Failure::Message(why) | Failure::Side(why))| {
+            Err(Error::Level(format!(
+                "position {}: this side cannot read a message that the other side has read: {why}; look at what its worker says on stderr",
+                self.position()
+            )))
+        })
     }
 
     fn idle(&mut self) -> Progress {
@@ -258,7 +320,7 @@ fn speak(state: &mut State, out: &mut Outbox) {
 
 impl<E: Edge> Replica for ShardReplica<E> {
     fn identity(&self) -> Identity {
-        let kinds = self.place.kinds.names().collect::<Vec<_>>().join(" ");
+        let kinds = self.place.kinds.code();
         let Place { shard, shards, code, .. } = &self.place;
         let build = concat!("gapless-task ", env!("CARGO_PKG_VERSION"), " build ", env!("GAPLESS_BUILD"));
         let code = format!("{build}, shard {shard} of {shards}, tasks {kinds} of {code}");
@@ -282,19 +344,18 @@ impl<E: Edge> Replica for ShardReplica<E> {
         world.look(state)?;
         let mut inputs = 0;
         while let Some(event) = self.live().1.next_event() {
-            self.happen(event, log);
+            self.happen(event, log)?;
             inputs += 1;
             if inputs == INPUTS_MAX {
                 break;
             }
         }
         for (to, below) in self.live().1.take_held() {
-            self.take(Input::Held { to, below }, log);
+            self.take(Input::Held { to, below }, log)?;
         }
-        self.timers(log);
+        self.timers(log)?;
+        self.read_own(log)?;
         let (state, world) = self.live();
-        let limit = state.read() + OWN_MAX;
-        while state.read() < limit && state.step() {}
         speak(state, log.out());
         world.flush();
         if inputs == INPUTS_MAX || state.has_queued() { Ok(Progress::Ran) } else { Ok(self.idle()) }
@@ -302,6 +363,10 @@ impl<E: Edge> Replica for ShardReplica<E> {
 
     fn replay(&mut self, log: &mut Player<'_>) -> Result<Progress> {
         while let Some((kind, at)) = log.peek().map(|entry| (entry.kind, entry.at)) {
+            // A verdict stands among the messages between its own tasks.
+            while self.position() < at && self.state.as_mut().is_some_and(State::step) {
+                self.replayed()?;
+            }
             let body = log.input(self.position(), kind)?;
             let input = Input::decode(kind, &body).ok_or_else(|| input::bad(at, kind))?;
             let fits = match &mut self.state {
@@ -316,10 +381,12 @@ impl<E: Edge> Replica for ShardReplica<E> {
             if !fits {
                 return Err(log.diverged(at, "an input that fits", format!("{} does not", input::name(kind))));
             }
+            self.replayed()?;
         }
-        let limit = log.limit();
+        while self.position() < log.limit() && self.state.as_mut().is_some_and(State::step) {
+            self.replayed()?;
+        }
         if let Some(state) = &mut self.state {
-            while Position(state.read()) < limit && state.step() {}
             speak(state, log.out());
         }
         Ok(Progress::Ran)
@@ -342,7 +409,7 @@ impl<E: Edge> Replica for ShardReplica<E> {
     }
 
     fn go_live(&mut self, _term: Term, log: &mut Recorder<'_>) -> Result<()> {
-        self.lose(log);
+        self.lose(log)?;
         if self.state.is_some() {
             self.look_back(log)?;
         }

@@ -8,13 +8,14 @@ use crate::id::{Answer, ReplyTo, Session, Shard, Stamp, TaskId, first_of};
 use crate::input::{Input, Payload};
 use crate::keys::{self, Key, KeyVerdict, Keys};
 use crate::output::Said;
-use crate::task::{AnyTask, Context, Effect, From, Kinds};
+use crate::task::{AnyTask, Context, Effect, From, Kinds, Unread};
 use crate::wire::MESSAGE_BYTES_MAX;
 use gapless_log::{Digest, Parts, chain, hash};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
@@ -136,6 +137,10 @@ pub struct State {
     heard_from: BTreeSet<Shard>,
     /// Knows what is being read, while live.
     watch: Option<BlackBox>,
+    /// The verdict on the message that is read next.
+    verdict: Option<String>,
+    /// The message that was read last could not be read here.
+    failure: Option<Failure>,
 }
 
 /// What something from another shard is.
@@ -147,6 +152,15 @@ pub enum Arrival {
     Seen,
     /// Something before it is missing.
     Gap,
+}
+
+/// A message could not be read here, which says nothing about the other side.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Failure {
+    /// What runs its task failed at it, and failed again. It is a dead letter; the other side must be told by [`Input::Verdict`] before it reads it.
+    Message(String),
+    /// Tasks cannot be run here. What this state became by that means nothing.
+    Side(String),
 }
 
 /// What is to be done with a client's request.
@@ -192,7 +206,9 @@ impl State {
         let mut rng = ChaCha8Rng::from_seed(rest.seed);
         rng.set_word_pos(rest.drawn);
         let (tasks, touched, heard_from) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
-        Self { kinds, rest, keys, rng, tasks, tasks_hash: 0, touched, said: Vec::new(), heard_from, watch: None }
+        let (kinds, said) = (kinds.of_shard(), Vec::new());
+        let (watch, verdict, failure) = (None, None, None);
+        Self { kinds, rest, keys, rng, tasks, tasks_hash: 0, touched, said, heard_from, watch, verdict, failure }
     }
 
     /// Messages read: the shard's position.
@@ -225,9 +241,9 @@ impl State {
         self.tasks.len()
     }
 
-    /// The tasks, and why those that are broken are.
-    pub fn task_list(&self) -> impl Iterator<Item = (&TaskId, Option<&str>)> {
-        self.tasks.iter().map(|(id, held)| (id, held.broken.as_deref()))
+    /// The tasks from there on, and why those that are broken are.
+    pub fn task_list(&self, start: Bound<&TaskId>) -> impl Iterator<Item = (&TaskId, Option<&str>)> {
+        self.tasks.range((start, Bound::Unbounded)).map(|(id, held)| (id, held.broken.as_deref()))
     }
 
     /// Open sessions.
@@ -268,6 +284,11 @@ impl State {
     /// What was said and not yet taken.
     pub fn unsaid(&self) -> &[Said] {
         &self.said
+    }
+
+    /// Whether the message that was read last could not be read here.
+    pub fn take_failure(&mut self) -> Option<Failure> {
+        self.failure.take()
     }
 
     // ---- what the edge asks before it makes an input ----
@@ -465,6 +486,8 @@ impl State {
                 self.keys.lost(first_of(generation));
                 self.rest.doubted = (0..shards).map(Shard).filter(|&other| other != shard).collect();
             }
+            Input::Verdict { why } => return self.verdict.replace(why).is_none(),
+            Input::Look { nonce } => self.said.push(Said::Looked { nonce }),
         }
         true
     }
@@ -512,8 +535,9 @@ impl State {
     /// A task reads a message, unless that is condemned.
     fn deliver(&mut self, from: From, to: TaskId, body: &str) {
         self.rest.read += 1;
+        let verdict = self.verdict.take();
         if self.watch.is_none() && self.rest.condemned.is_empty() {
-            return self.receive(from, to, body);
+            return self.receive(from, to, body, verdict);
         }
         let sender = postcard::to_stdvec(&from).expect("plain data encodes");
         let message = chain(0, &[&sender, to.kind.as_bytes(), to.name.as_bytes(), body.as_bytes()]);
@@ -524,11 +548,11 @@ impl State {
             return;
         }
         self.watch.iter_mut().for_each(|watch| watch.begin(message));
-        self.receive(from, to, body);
+        self.receive(from, to, body, verdict);
         self.watch.iter_mut().for_each(BlackBox::end);
     }
 
-    fn receive(&mut self, from: From, to: TaskId, body: &str) {
+    fn receive(&mut self, from: From, to: TaskId, body: &str, verdict: Option<String>) {
         let client = if let From::Client(reply) = &from { Some(*reply) } else { None };
         let held = match self.tasks.get_mut(&to) {
             Some(held) => held,
@@ -545,6 +569,10 @@ impl State {
             let why = format!("{to} is broken: {why}");
             return self.bury(client, to, body, why);
         }
+        if let Some(why) = verdict {
+            return self.bury(client, to, body, why);
+        }
+        let drawn = self.rng.get_word_pos();
         let mut ctx = Context { id: &to, time: self.rest.time, rng: &mut self.rng, owed: client, effects: Vec::new() };
         // A panic is as much a function of state and message as a result is: both sides have the same one.
         let read = catch_unwind(AssertUnwindSafe(|| held.task.receive(&mut ctx, &from, body)));
@@ -557,10 +585,17 @@ impl State {
                     self.reply(reply, Ok("null".to_owned()));
                 }
             }
-            Ok(Err(why)) => match client {
+            Ok(Err(Unread::Refused(why))) => match client {
                 Some(reply) => self.reply(reply, Err(why)),
                 None => self.bury(None, to, body, why),
             },
+            Ok(Err(Unread::Failed(why))) => {
+                // As if it had been condemned: then it draws no random number.
+                self.rng.set_word_pos(drawn);
+                self.bury(client, to, body, why.clone());
+                self.failure = Some(Failure::Message(why));
+            }
+            Ok(Err(Unread::Stuck(why))) => self.failure = Some(Failure::Side(why)),
             Err(panic) => {
                 let why = format!("it panicked: {}", panic_words(panic.as_ref()));
                 self.tasks.get_mut(&to).expect("it has just read").broken = Some(why.clone());

@@ -1,11 +1,13 @@
 //! What a task is, and what it may do while it reads a message.
 
 use crate::id::{Answer, ReplyTo, TaskId};
+use crate::worker::{Outsourced, Program};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::RngCore;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,6 +36,7 @@ pub trait Task: Serialize + DeserializeOwned + Send + Sized + 'static {
 
 /// Where a message comes from.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum From {
     /// A client, who waits for a reply.
     Client(ReplyTo),
@@ -148,15 +151,28 @@ fn json(value: &impl Serialize) -> String {
     serde_json::to_string(value).expect("a message becomes JSON")
 }
 
+/// Why a message was not read.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) enum Unread {
+    /// The task refuses it, as it does on both sides.
+    Refused(String),
+    /// What runs the task failed at it, and failed again. The other side may fare otherwise, so the live side's verdict is an input.
+    Failed(String),
+    /// Nothing runs tasks here, whatever the message is: this side's own failure.
+    Stuck(String),
+}
+
 /// A task of any kind.
 pub(crate) trait AnyTask: Send {
-    fn receive(&mut self, ctx: &mut Context<'_>, from: &From, body: &str) -> Result<(), String>;
+    /// Unless it is read, nothing has changed.
+    fn receive(&mut self, ctx: &mut Context<'_>, from: &From, body: &str) -> Result<(), Unread>;
     fn save(&self) -> Vec<u8>;
 }
 
 impl<T: Task> AnyTask for T {
-    fn receive(&mut self, ctx: &mut Context<'_>, from: &From, body: &str) -> Result<(), String> {
-        Task::receive(self, ctx, from, message::<T>(body)?)
+    fn receive(&mut self, ctx: &mut Context<'_>, from: &From, body: &str) -> Result<(), Unread> {
+        let message = message::<T>(body).map_err(Unread::Refused)?;
+        Task::receive(self, ctx, from, message).map_err(Unread::Refused)
     }
 
     fn save(&self) -> Vec<u8> {
@@ -168,22 +184,53 @@ fn message<T: Task>(body: &str) -> Result<T::Message, String> {
     serde_json::from_str(body).map_err(|e| format!("not a message for a {}: {e}", T::KIND))
 }
 
-type Make = fn(&str) -> Box<dyn AnyTask>;
-type Load = fn(&[u8]) -> Option<Box<dyn AnyTask>>;
-type Perform = fn(&Io) -> Answer;
-type Check = fn(&str) -> Result<(), String>;
+/// What makes tasks of one kind.
+pub(crate) trait Kind: Send + Sync {
+    fn make(&self, name: &str) -> Box<dyn AnyTask>;
+    fn load(&self, bytes: &[u8]) -> Option<Box<dyn AnyTask>>;
+    fn perform(&self, io: &Io) -> Answer;
 
-#[derive(Clone, Copy)]
-struct Kind {
-    make: Make,
-    load: Load,
-    perform: Perform,
-    check: Check,
+    /// Can a task of this kind read it? Who cannot tell without reading it says yes.
+    fn check(&self, body: &str) -> Result<(), String> {
+        let _ = body;
+        Ok(())
+    }
+
+    /// What both sides must have in common, beside this program.
+    fn code(&self) -> &str {
+        ""
+    }
+
+    /// The same for one life of one shard, if that has something of its own.
+    fn of_shard(&self) -> Option<Arc<dyn Kind>> {
+        None
+    }
+}
+
+/// A kind that is written in Rust.
+struct Native<T>(PhantomData<fn() -> T>);
+
+impl<T: Task> Kind for Native<T> {
+    fn make(&self, name: &str) -> Box<dyn AnyTask> {
+        Box::new(T::new(name))
+    }
+
+    fn load(&self, bytes: &[u8]) -> Option<Box<dyn AnyTask>> {
+        postcard::from_bytes::<T>(bytes).ok().map(|task| Box::new(task) as _)
+    }
+
+    fn perform(&self, io: &Io) -> Answer {
+        T::perform(io)
+    }
+
+    fn check(&self, body: &str) -> Result<(), String> {
+        message::<T>(body).map(drop)
+    }
 }
 
 /// The kinds of task that a service knows.
 #[derive(Clone, Default)]
-pub struct Kinds(Arc<BTreeMap<&'static str, Kind>>);
+pub struct Kinds(Arc<BTreeMap<String, Arc<dyn Kind>>>);
 
 impl Kinds {
     /// None yet.
@@ -194,38 +241,58 @@ impl Kinds {
     /// These and one more.
     #[must_use]
     pub fn with<T: Task>(self) -> Self {
+        self.and(T::KIND, Arc::new(Native::<T>(PhantomData)))
+    }
+
+    /// These and one whose tasks this program runs, outside.
+    #[must_use]
+    pub fn with_program(self, kind: &str, program: &Arc<Program>) -> Self {
+        self.and(kind, Arc::new(Outsourced::new(program.clone())))
+    }
+
+    pub(crate) fn and(self, name: &str, kind: Arc<dyn Kind>) -> Self {
         let mut kinds = Arc::unwrap_or_clone(self.0);
-        let kind = Kind {
-            make: |name| Box::new(T::new(name)),
-            load: |bytes| postcard::from_bytes::<T>(bytes).ok().map(|task| Box::new(task) as _),
-            perform: T::perform,
-            check: |body| message::<T>(body).map(drop),
-        };
-        kinds.insert(T::KIND, kind);
+        kinds.insert(name.to_owned(), kind);
         Self(Arc::new(kinds))
     }
 
     /// Their names.
-    pub fn names(&self) -> impl Iterator<Item = &'static str> + '_ {
-        self.0.keys().copied()
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
+    /// What both sides must have in common.
+    pub(crate) fn code(&self) -> String {
+        let words = self.0.iter().map(|(name, kind)| match kind.code() {
+            "" => name.clone(),
+            code => format!("{name} by {code}"),
+        });
+        words.collect::<Vec<_>>().join(", ")
+    }
+
+    /// For one life of one shard.
+    pub(crate) fn of_shard(&self) -> Self {
+        let own =
+            |(name, kind): (&String, &Arc<dyn Kind>)| (name.clone(), kind.of_shard().unwrap_or_else(|| kind.clone()));
+        Self(Arc::new(self.0.iter().map(own).collect()))
     }
 
     /// Can a task of this kind read it? `None` if there is no such kind.
     pub fn check(&self, kind: &str, body: &str) -> Option<Result<(), String>> {
-        self.0.get(kind).map(|kind| (kind.check)(body))
+        self.0.get(kind).map(|kind| kind.check(body))
     }
 
     pub(crate) fn make(&self, id: &TaskId) -> Option<Box<dyn AnyTask>> {
-        self.0.get(id.kind.as_str()).map(|kind| (kind.make)(&id.name))
+        self.0.get(&id.kind).map(|kind| kind.make(&id.name))
     }
 
     pub(crate) fn load(&self, id: &TaskId, bytes: &[u8]) -> Option<Box<dyn AnyTask>> {
-        self.0.get(id.kind.as_str()).and_then(|kind| (kind.load)(bytes))
+        self.0.get(&id.kind).and_then(|kind| kind.load(bytes))
     }
 
     pub(crate) fn perform(&self, io: &Io) -> Answer {
-        match self.0.get(io.task.kind.as_str()) {
-            Some(kind) => (kind.perform)(io),
+        match self.0.get(&io.task.kind) {
+            Some(kind) => kind.perform(io),
             None => Err(format!("no kind {}", io.task.kind)),
         }
     }

@@ -8,6 +8,7 @@
 use crate::id::{Answer, Session, Shard, Stamp, TaskId};
 use crate::input::Payload;
 use crate::keys::Key;
+use crate::look::{Look, Shown};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::io::{self, Read, Write};
@@ -96,6 +97,13 @@ pub enum ToShard {
         /// So long after the reply the key shall be known.
         kept: Duration,
     },
+    /// A person wants to see something of its state.
+    Look {
+        /// The client's own word for it.
+        nonce: u64,
+        /// What.
+        what: Look,
+    },
 }
 
 /// From a shard.
@@ -137,6 +145,13 @@ pub enum FromShard {
         ticket: u64,
         /// What.
         told: KeyedTold,
+    },
+    /// What was to be looked at.
+    Shown {
+        /// As it was asked for.
+        nonce: u64,
+        /// What there is.
+        shown: Shown,
     },
 }
 

@@ -173,5 +173,8 @@ fn no_client_has_the_session_of_the_keyed() {
     let mut state = begin();
     assert!(state.apply(Input::Open { time: 0, nonce: 1 }));
     assert!(matches!(&state.take_said()[..], [Said::Opened { session, .. }] if *session != Session::KEYED));
-    assert!(matches!(state.verdict(Session::KEYED, 1, 1, &TaskId::new("slow", "one")), gapless_task::Verdict::Refuse(_)));
+    assert!(matches!(
+        state.verdict(Session::KEYED, 1, 1, &TaskId::new("slow", "one")),
+        gapless_task::Verdict::Refuse(_)
+    ));
 }

@@ -11,6 +11,7 @@ mod waiting;
 use crate::door::{Door, Visitor};
 use crate::edge::{Caller, Edge, Event, said_end};
 use crate::id::{Session, Shard, Stamp, TaskId};
+use crate::look::Shown;
 use crate::output::Said;
 use crate::shard::Place;
 use crate::state::State;
@@ -70,6 +71,8 @@ pub struct World {
     sessions: BTreeMap<Session, Caller>,
     /// Who waits for a session to be opened.
     nonces: BTreeMap<u64, Caller>,
+    /// What is shown to whom once it is committed, by nonce.
+    looks: BTreeMap<u64, (Caller, Shown)>,
     /// Where other shards' messages come in.
     peers: BTreeMap<Shard, Caller>,
     links: Links,
@@ -78,6 +81,9 @@ pub struct World {
     host: Option<Waker>,
     ready: Vec<Ready>,
 }
+
+/// Looks that wait for commit.
+const LOOKS_MAX: usize = 16;
 
 /// Keys of epoll that are not guests.
 const BELL: u64 = 0;
@@ -106,6 +112,7 @@ impl World {
             waiting: Waiting::default(),
             sessions: BTreeMap::new(),
             nonces: BTreeMap::new(),
+            looks: BTreeMap::new(),
             peers: BTreeMap::new(),
             events: VecDeque::new(),
             host: None,
@@ -235,6 +242,7 @@ impl World {
                             Event::Keyed { by: caller, ticket, key, body, kept }
                         }
                         ToShard::Close { session } => Event::Close { session },
+                        ToShard::Look { nonce, what } => Event::Look { by: caller, nonce, what },
                         ToShard::Payload { .. } => {
                             guest.connection.end();
                             break;
@@ -339,7 +347,21 @@ impl World {
                 }
             }
             Said::Ask { number, task, tag, request } => self.ask(state, number, task, tag, request),
+            Said::Looked { nonce } => {
+                if let Some((caller, shown)) = self.looks.remove(&nonce) {
+                    self.tell(caller, &FromShard::Shown { nonce, shown });
+                }
+            }
         }
+    }
+
+    /// This is shown when [`Said::Looked`] is committed; false if too many wait for that.
+    pub(crate) fn will_show(&mut self, to: Caller, nonce: u64, shown: Shown) -> bool {
+        if self.looks.len() == LOOKS_MAX {
+            self.refuse(to);
+            return false;
+        }
+        self.looks.insert(nonce, (to, shown)).is_none()
     }
 
     /// To whoever has asked.
@@ -467,6 +489,10 @@ impl Edge for World {
 
     fn owes_no_more(&mut self, session: Session) {
         World::owes_no_more(self, session);
+    }
+
+    fn will_show(&mut self, by: Caller, nonce: u64, shown: Shown) -> bool {
+        World::will_show(self, by, nonce, shown)
     }
 
     fn refuse(&mut self, caller: Caller) {

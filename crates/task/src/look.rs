@@ -1,0 +1,123 @@
+//! Looking at the tasks of a live shard, a page at a time, without changing anything.
+//!
+//! What is shown is committed: the look itself is an input, and its answer an output of a kind.
+
+use crate::client::{Refused, find};
+use crate::id::{Shard, TaskId};
+use crate::state::{DeadLetter, State};
+use crate::wire::{self, FromShard, ToShard};
+use serde::{Deserialize, Serialize};
+use std::ops::Bound;
+use std::time::{Duration, Instant};
+
+/// Tasks of one page.
+const TASKS_MAX: usize = 1000;
+/// A page of letters ends with the one that makes it so long; with that one it fits a frame.
+const LETTERS_BYTES_MAX: usize = 256 << 10;
+/// So much is shown of why something is not read.
+const WHY_CHARS_MAX: usize = 200;
+
+/// What to show.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Look {
+    /// Tasks, in order, the first one after this.
+    Tasks {
+        /// None: from the beginning.
+        after: Option<TaskId>,
+    },
+    /// Messages that were not read, the oldest first.
+    DeadLetters {
+        /// Without so many of the oldest.
+        skip: u32,
+    },
+}
+
+/// A page of what there is.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub enum Shown {
+    /// Tasks.
+    Tasks {
+        /// Some.
+        tasks: Vec<TaskShown>,
+        /// There are more after these.
+        more: bool,
+    },
+    /// Messages that were not read.
+    DeadLetters {
+        /// Some.
+        letters: Vec<DeadLetter>,
+        /// There are more after these.
+        more: bool,
+    },
+}
+
+/// A task as it is shown.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct TaskShown {
+    /// Which one.
+    pub id: TaskId,
+    /// Why it reads no more messages, if it does not.
+    pub broken: Option<String>,
+}
+
+impl Shown {
+    pub(crate) fn of(state: &State, what: &Look) -> Self {
+        match what {
+            Look::Tasks { after } => {
+                let start = after.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
+                let mut rest = state.task_list(start);
+                let show = |(id, broken): (&TaskId, Option<&str>)| TaskShown {
+                    id: id.clone(),
+                    broken: broken.map(|why| why.chars().take(WHY_CHARS_MAX).collect()),
+                };
+                let tasks = rest.by_ref().take(TASKS_MAX).map(show).collect();
+                Self::Tasks { tasks, more: rest.next().is_some() }
+            }
+            Look::DeadLetters { skip } => {
+                let mut rest = state.dead_letters().skip(*skip as usize).peekable();
+                let (mut letters, mut bytes) = (Vec::new(), 0);
+                while let Some(letter) = rest.next_if(|_| bytes < LETTERS_BYTES_MAX) {
+                    let why: String = letter.why.chars().take(WHY_CHARS_MAX).collect();
+                    // The first may be as long as a message is; no other one makes the page longer than a frame.
+                    bytes += letter.body.len() + why.len();
+                    if bytes > wire::MESSAGE_BYTES_MAX && !letters.is_empty() {
+                        return Self::DeadLetters { letters, more: true };
+                    }
+                    letters.push(DeadLetter { why, ..letter.clone() });
+                }
+                Self::DeadLetters { letters, more: rest.peek().is_some() }
+            }
+        }
+    }
+}
+
+/// Asks the live side of one shard, wherever that is.
+pub(crate) fn ask(
+    nodes: &[String],
+    shard: Shard,
+    shards: u16,
+    what: &Look,
+    patience: Duration,
+) -> Result<Shown, Refused> {
+    let silent = |e: std::io::Error| Refused::Silent(e.to_string());
+    let nonce = gapless_log::random_u128().map_err(|e| Refused::Silent(e.to_string()))? as u64;
+    let deadline = Instant::now() + patience;
+    loop {
+        let stream = find(nodes, shard, shards, deadline)?;
+        stream.set_read_timeout(Some(patience)).map_err(silent)?;
+        let asked = wire::send(&ToShard::Look { nonce, what: what.clone() }, &stream).and_then(|()| {
+            loop {
+                match wire::receive(&stream)? {
+                    FromShard::Shown { nonce: mine, shown } if mine == nonce => return Ok(shown),
+                    _ => {}
+                }
+            }
+        });
+        match asked {
+            Ok(shown) => return Ok(shown),
+            Err(e) if Instant::now() > deadline => return Err(silent(e)),
+            // It has moved.
+            Err(_) => {}
+        }
+    }
+}
