@@ -42,7 +42,8 @@ impl Live {
         let doors = Doors::new(1);
         let gate = Gatekeeper::start(listener, doors.clone(), |_| None).unwrap();
         let kinds = Kinds::new().with::<Counter>();
-        let place = Place { shard: Shard(0), shards: 1, kinds, code: "test".into(), doors, nodes: Vec::new() };
+        let place =
+            Place { shard: Shard(0), shards: 1, kinds, code: "test".into(), doors, nodes: Vec::new(), black_box: None };
         let mut host = Host::new(ShardReplica::new(place), Options::default());
         host.go_live(Term(1), Seq(0), 0).unwrap();
         host.record_step().unwrap();

@@ -252,7 +252,7 @@ fn make(state: &mut State, model: &mut Model, step: &Step) -> Vec<Said> {
             }
             Said::Held { from, below } => assert_eq!(Some(below), model.arrived.get(&from.0).or(Some(&stamp(0, 0)))),
             Said::Ask { number, .. } => model.asked.push(*number),
-            Said::Keyed { .. } => panic!("nobody asked under a key"),
+            Said::Keyed { .. } | Said::Looked { .. } => panic!("nobody asked under a key, or looked"),
         }
     }
     said

@@ -184,7 +184,7 @@ impl World {
                     }
                 }
                 // The clients of the simulation number their requests and use no keys.
-                Said::Send { .. } | Said::Ask { .. } | Said::Keyed { .. } => {}
+                Said::Send { .. } | Said::Ask { .. } | Said::Keyed { .. } | Said::Looked { .. } => {}
             }
         }
         for (_, said) in told {

@@ -282,7 +282,7 @@ impl Lane {
                     });
                 }
             }
-            FromShard::Opened { .. } | FromShard::Held { .. } => {}
+            FromShard::Opened { .. } | FromShard::Held { .. } | FromShard::Shown { .. } => {}
         }
     }
 
