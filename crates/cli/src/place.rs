@@ -12,6 +12,7 @@ use tempfile::TempDir;
 
 /// A new log may be made in `dir`.
 pub fn fresh(dir: &Path) -> Result<(), String> {
+    merged(dir)?;
     DirLock::check_fresh(dir, &[STORE_NAMES.as_slice(), &[CONTROL_NAME, gapless_machine::FILES]].concat())
         .map_err(text)?;
     match foreign(dir) {
@@ -28,8 +29,20 @@ pub fn fresh_or_log(dir: &Path) -> Result<(), String> {
     }
 }
 
-/// `dir` holds a log.
+/// No merge of a machine's disks stands still half-way.
+fn merged(dir: &Path) -> Result<(), String> {
+    match gapless_machine::disk::commit_is_interrupted(&gapless_machine::files(dir)) {
+        false => Ok(()),
+        true => Err(format!(
+            "merging the disks of {0} was interrupted; `gapless machine image commit {0}` ends it first",
+            dir.display()
+        )),
+    }
+}
+
+/// `dir` holds a log whose machine, if it is one, can be executed.
 pub fn log(dir: &Path) -> Result<(), String> {
+    merged(dir)?;
     Meta::require(dir).map(|_| ()).map_err(text)
 }
 

@@ -98,16 +98,15 @@ impl Image {
         Ok(Box::new(overlay.map_err(|e| Error::io("making a disk's overlay", &path, e))?))
     }
 
-    /// Copies it, and what the guest has written over it, to a new file; what is zero becomes a hole.
-    fn export(&self, disk: &mut dyn Storage, to: &Path) -> Result<()> {
+    /// Copies it, and what the guest has written over it, to an empty file; what is zero becomes a hole.
+    fn export(&self, disk: &mut dyn Storage, out: &File, to: &Path) -> Result<()> {
         let mut write = || {
-            let out = File::create_new(to)?;
             out.set_len(self.base.bytes())?;
             self.chunks(|at, chunk| if is_zero(chunk) { Ok(()) } else { out.write_all_at(chunk, at) })?;
             disk.save(&mut |block, bytes| out.write_all_at(bytes, block * BLOCK_BYTES))?;
             out.sync_all()
         };
-        write().map_err(|e| Error::io("writing a disk to", to, e))
+        write().map_err(|e| Error::io("writing a disk for", to, e))
     }
 }
 
@@ -129,7 +128,8 @@ impl Computer {
         disks
             .map(|(n, (disk, image))| {
                 let path = to.join(format!("disk{n}.img"));
-                image.export(disk.as_mut(), &path).map(|()| path)
+                let out = File::create_new(&path).map_err(|e| Error::io("making", &path, e))?;
+                image.export(disk.as_mut(), &out, &path).map(|()| path)
             })
             .collect()
     }
@@ -145,7 +145,10 @@ impl Computer {
                     "disk {n} cannot be merged into the image that it began with: {why}; `gapless export DIR --to OUT` writes the disk"
                 )));
             }
-            image.export(storage.as_mut(), &commit.place(&disk.path).map_err(failed)?)?;
+            // Whatever is at its place by now: what is replaced is the image, not a link to it.
+            let path = disk.path.canonicalize().map_err(failed)?;
+            let new = commit.place(&path).map_err(failed)?;
+            image.export(storage.as_mut(), &new, &path)?;
         }
         let dir = files(dir);
         std::fs::create_dir_all(&dir).map_err(|e| Error::io("making", &dir, e))?;

@@ -144,8 +144,8 @@ impl Machine {
         self.computer.as_mut().map_or(Ok(false), |computer| computer.save(true, to).map(|()| true))
     }
 
-    /// Puts what the disks hold by now in the place of the images that they began with, and returns their names. The log in `dir` cannot be replayed after
-    /// that.
+    /// Puts what the disks hold by now in the place of the images that they began with, and returns their names. A log that names
+    /// these images cannot be replayed after that.
     pub fn commit_disks(&mut self, dir: &Path) -> Result<Vec<PathBuf>> {
         let nothing = || Error::Refused("the log holds no machine: it was never switched on".into());
         self.computer.as_mut().ok_or_else(nothing)?.commit_disks(dir)

@@ -128,8 +128,10 @@ fn partition(forth: bool, back: bool) {
     if alone == 0 {
         // The backup was not the one that the register names: it comes back.
         primary.wait_mode("protected");
+        assert!(!backup.is_prepared(&plan), "what was prepared was given back");
         primary.kill();
         wait_role(&backup, "primary");
+        assert!(backup.is_prepared(&plan));
     } else {
         let end = primary.end().unwrap();
         assert!(end.contains("Deposed"), "{end}");

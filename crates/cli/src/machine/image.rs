@@ -15,7 +15,7 @@ use crate::args::ImageBuildArgs;
 use crate::out::{self, talk};
 use crate::program::{self, Executed};
 use crate::{Outcome, interrupt};
-use gapless_log::DirLock;
+use gapless_log::{DirLock, Meta};
 use gapless_pair::driver::alone::Extent;
 use host::Host;
 use std::ffi::OsString;
@@ -161,9 +161,8 @@ pub fn hostname(text: &str) -> Result<String, String> {
 
 /// `gapless machine image commit`: the log tells what is on the disks, however the machine ended.
 pub fn commit(dir: &Path) -> Outcome {
-    crate::place::log(dir)?;
     // Nothing may go on in the log whose disks are merged.
-    let _lock = DirLock::take(dir).map_err(crate::text)?;
+    let _lock = Meta::require(dir).and_then(|_| DirLock::take(dir)).map_err(crate::text)?;
     let done = match gapless_machine::disk::finish_commit(&gapless_machine::files(dir)).map_err(crate::text)? {
         Some(interrupted) => interrupted,
         None => match program::execute(dir, Extent::default(), |replica, _| replica.machine()?.commit_disks(dir))? {
@@ -172,7 +171,10 @@ pub fn commit(dir: &Path) -> Outcome {
         },
     };
     for path in &done {
-        talk!("gapless: {} holds what the machine has written; its log cannot be replayed any more", path.display());
+        talk!(
+            "gapless: {} holds what the machine has written; a log that names this image cannot be replayed any more",
+            path.display()
+        );
     }
     if done.is_empty() {
         talk!("gapless: the machine has no disk that it may write to");

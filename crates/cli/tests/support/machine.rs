@@ -146,8 +146,12 @@ impl<'s> Machines<'s> {
 
     /// Kills both sides; the owner's directory goes on, and a fresh backup joins.
     pub fn kill_both_and_resume(&mut self) {
-        self.primary.process.destroy();
         let mut backup = self.backup.take().expect("there is a backup");
+        // The backup first, and both at once: it takes over within milliseconds.
+        for pid in [backup.process.pid(), self.primary.process.pid()] {
+            super::process::kill(pid, libc::SIGKILL);
+        }
+        self.primary.process.destroy();
         backup.process.destroy();
         std::fs::remove_dir_all(&backup.log).expect("its directory");
         let log = self.primary.log.clone();

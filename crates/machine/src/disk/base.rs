@@ -63,7 +63,7 @@ impl Base {
         }
         let path = self.path.display();
         Err(io::Error::other(format!(
-            "{path} was changed while a machine uses it (hash {found:032x}, not {:032x})",
+            "{path} was changed while a machine uses it (hash {found:032x}, not {:032x}); put it back as it was, and start the machine again",
             self.hash
         )))
     }

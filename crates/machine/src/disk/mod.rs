@@ -12,7 +12,7 @@ mod ram;
 
 pub use base::Base;
 pub(crate) use commit::Commit;
-pub use commit::finish as finish_commit;
+pub use commit::{finish as finish_commit, is_interrupted as commit_is_interrupted};
 pub use overlay::{BLOCK_BYTES, Overlay};
 
 #[cfg(any(test, feature = "fuzz"))]

@@ -47,10 +47,17 @@ pub struct Counter {
     halted: bool,
     flaw: Flaw,
     trigger: PathBuf,
+    /// Is there while a takeover is prepared.
+    prepared: PathBuf,
     /// The next step is taken then.
     due: Instant,
     /// Saves itself, with so many bytes of ballast.
     ballast: Option<usize>,
+}
+
+/// Name of the file beside the world that shows that this process has prepared a takeover.
+pub fn prepared_name(pid: u32) -> String {
+    format!("prepared-{pid}")
 }
 
 /// What is wrong with a replica that executes a log.
@@ -74,7 +81,8 @@ impl Counter {
     }
 
     pub fn new(world: Option<&Path>, steps_max: u64, burst: u64, pause: Duration) -> Self {
-        let trigger = world.map(|w| w.with_file_name("trigger")).unwrap_or_default();
+        let beside = |name: &str| world.map(|w| w.with_file_name(name)).unwrap_or_default();
+        let (trigger, prepared) = (beside("trigger"), beside(&prepared_name(std::process::id())));
         let world = world.map(|w| File::options().append(true).create(true).open(w).unwrap());
         Self {
             world,
@@ -89,6 +97,7 @@ impl Counter {
             halted: false,
             flaw: Flaw::None,
             trigger,
+            prepared,
             due: Instant::now(),
             ballast: None,
         }
@@ -190,8 +199,18 @@ impl Replica for Counter {
                 *times -= 1;
                 Err(gapless_log::Error::Refused("the port is busy".into()))
             }
-            _ => Ok(()),
+            _ => {
+                // What others can see of it, as they can see a port that is bound.
+                if self.world.is_some() {
+                    std::fs::write(&self.prepared, "").unwrap();
+                }
+                Ok(())
+            }
         }
+    }
+
+    fn unprepare(&mut self) {
+        let _ = std::fs::remove_file(&self.prepared);
     }
 
     fn go_live(&mut self, term: Term, log: &mut Recorder<'_>) -> Result<()> {
@@ -518,6 +537,11 @@ impl Proc {
     /// Open descriptors.
     pub fn descriptors(&self) -> usize {
         std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count()
+    }
+
+    /// It has prepared a takeover, and has neither taken over nor given up.
+    pub fn is_prepared(&self, plan: &Plan) -> bool {
+        plan.world.with_file_name(prepared_name(self.child.id())).exists()
     }
 
     pub fn has_ended(&mut self) -> bool {
