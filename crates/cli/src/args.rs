@@ -32,7 +32,7 @@ fn address(text: &str, any_port: bool) -> Result<String, String> {
     }
 }
 
-fn dialled(text: &str) -> Result<String, String> {
+pub fn dialled(text: &str) -> Result<String, String> {
     address(text, false)
 }
 
@@ -103,7 +103,7 @@ Examples:
   gapless status DIR
   gapless status DIR --json")]
     Status(StatusArgs),
-    /// Hand the program over to the backup, as planned and without loss
+    /// Hand the program over to the backup, as planned and without loss; of a node of tasks, all shards that are live there
     #[command(after_help = "\
 Example: on the primary's log directory
   gapless handover DIR")]
@@ -130,6 +130,12 @@ On the terminal, Ctrl-] and then . ends it; a protected one has its console at `
 Example: Ctrl-] and then . leaves it
   gapless console DIR")]
     Console(ConsoleArgs),
+    /// Run a service of tasks, in any language, on two nodes; ask its tasks and look at them
+    #[command(
+        override_usage = "gapless task [OPTIONS] --kind <KIND> --listen <ADDR> --peer <ADDR> --arbiter <ARBITER> --log <DIR> -- <PROGRAM> [ARGS]...\n       gapless task <COMMAND>",
+        after_help = crate::service::EXAMPLES
+    )]
+    Task(Box<crate::service::TaskArgs>),
     /// Tell what this host offers and how to fix each lack
     #[command(after_help = "\
 Examples:

@@ -28,6 +28,12 @@ impl Any {
     /// Executes the log in `dir`, with files of its own below `files`, and touches nothing else.
     pub fn backup(dir: &Path, files: &Path) -> Result<Self> {
         Ok(match Meta::require(dir)?.level {
+            Level::Task => {
+                return Err(Error::Refused(format!(
+                    "{} is the log of a shard of tasks, which only its own service executes; look into it with `gapless log cat`",
+                    dir.display()
+                )));
+            }
             Level::Machine => Self::Machine(Box::new(Machine::backup(files, Local::default()))),
             _ => Self::Process(Box::new(ProcessGroup::backup(files)?)),
         })

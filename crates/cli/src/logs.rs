@@ -22,6 +22,7 @@ impl Render for Entries {
     fn kind(&self, kind: Kind) -> Option<&str> {
         let name = match self.0 {
             Level::Machine => gapless_machine::event::name(kind),
+            Level::Task => gapless_task::input::name(kind),
             _ => gapless_process::kernel::input::name(kind),
         };
         Some(name).filter(|&n| n != "unknown")
@@ -30,6 +31,7 @@ impl Render for Entries {
     fn body(&self, entry: &Entry) -> Option<String> {
         match self.0 {
             Level::Machine => gapless_machine::event::describe(entry.kind, &entry.body),
+            Level::Task => gapless_task::input::describe(entry.kind, &entry.body),
             _ => gapless_process::describe(entry),
         }
     }

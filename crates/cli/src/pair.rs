@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 /// Longest wait for a planned takeover.
-const HANDOVER_MAX: Duration = Duration::from_secs(60);
+pub const HANDOVER_MAX: Duration = Duration::from_secs(60);
 
 /// A backup this close behind is in sync; one further behind slows the primary down. A group of processes has some ten thousand entries a second, so a
 /// takeover has no more than some tenths of a second left to execute.
@@ -326,9 +326,9 @@ pub fn status(args: &StatusArgs) -> Outcome {
     Ok(0)
 }
 
-/// `gapless handover`.
-pub fn handover(args: &DirArgs) -> Outcome {
-    control::handover(&args.dir, HANDOVER_MAX).map_err(text)?;
+/// `gapless handover`, of one log.
+pub fn handover(dir: &Path) -> Outcome {
+    control::handover(dir, HANDOVER_MAX).map_err(text)?;
     talk!("gapless: handed over");
     Ok(0)
 }

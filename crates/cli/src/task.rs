@@ -29,13 +29,15 @@
 pub use gapless_log::Error;
 pub use gapless_pair::Commit;
 pub use gapless_task::{
-    Answer, Client, Context, DeadLetter, From, Io, Kinds, Refused, ReplyTo, SHARDS_MAX, Shard, Task, TaskId,
+    Answer, Client, Context, DeadLetter, From, Io, Kinds, Look, Program, Refused, ReplyTo, SHARDS_MAX, Shard, Shown,
+    Task, TaskId, TaskShown,
 };
 
 use gapless_log::{Meta, Result};
 use gapless_pair::driver::{Control, Node, NodeConfig, Notice};
 use gapless_pair::{Halt, Start, arbiter, status::Snapshot};
 use gapless_task::{Doors, Gatekeeper, Place, ShardReplica};
+use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io;
 use std::net::{TcpListener, ToSocketAddrs};
@@ -118,7 +120,32 @@ impl Service {
     }
 
     fn shard_dir(&self, shard: Shard) -> PathBuf {
-        self.dir.join(format!("shard-{:03}", shard.0))
+        shard_dir(&self.dir, shard)
+    }
+
+    /// The directory is one of this service's, and says so from now on.
+    fn settle(&self) -> Result<()> {
+        let dir = &self.dir;
+        std::fs::create_dir_all(dir).map_err(|e| Error::io("making", dir, e))?;
+        match Site::of(dir)? {
+            Some(site) if site.shards != self.shards => {
+                return Err(Error::Refused(format!(
+                    "{} belongs to a service of {} shards, not {}; a service keeps its shards for life",
+                    dir.display(),
+                    site.shards,
+                    self.shards
+                )));
+            }
+            Some(_) => {}
+            None if std::fs::read_dir(dir).map_err(|e| Error::io("reading", dir, e))?.next().is_some() => {
+                return Err(Error::Refused(format!(
+                    "{} is not empty and no node's directory; give the node one of its own",
+                    dir.display()
+                )));
+            }
+            None => {}
+        }
+        Site { nodes: self.nodes.clone(), shards: self.shards }.keep(dir)
     }
 
     fn shard_arbiter(&self, shard: Shard) -> String {
@@ -144,6 +171,44 @@ impl Service {
     }
 }
 
+/// Where a shard's log is in a node's directory.
+pub fn shard_dir(dir: &Path, shard: Shard) -> PathBuf {
+    dir.join(format!("shard-{:03}", shard.0))
+}
+
+/// What a node's directory says of its service.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Site {
+    /// Where the nodes listen.
+    pub nodes: Vec<String>,
+    /// How many shards there are.
+    pub shards: u16,
+}
+
+const SITE_NAME: &str = "service.json";
+
+impl Site {
+    /// Of the node in `dir`; `None` if that is no node's directory.
+    pub fn of(dir: &Path) -> Result<Option<Self>> {
+        let path = dir.join(SITE_NAME);
+        match std::fs::read(&path) {
+            Ok(bytes) => serde_json::from_slice(&bytes)
+                .map(Some)
+                .map_err(|e| Error::Refused(format!("{}: {e}; remove the file and start the node", path.display()))),
+            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(e) => Err(Error::io("reading", path, e)),
+        }
+    }
+
+    fn keep(&self, dir: &Path) -> Result<()> {
+        let (path, new) = (dir.join(SITE_NAME), dir.join("service.new"));
+        let bytes = serde_json::to_vec(self).expect("plain data becomes JSON");
+        std::fs::write(&new, bytes)
+            .and_then(|()| std::fs::rename(&new, &path))
+            .map_err(|e| Error::io("writing", path, e))
+    }
+}
+
 /// A node that runs.
 pub struct Serving {
     shards: Vec<Running>,
@@ -159,6 +224,7 @@ struct Running {
 /// Starts a node of a service.
 pub fn serve(service: Service) -> Result<Serving> {
     service.check()?;
+    service.settle()?;
     let address = service.nodes[service.node].clone();
     let failed = |e: io::Error| Error::io("listening at", &address, e);
     let listener = TcpListener::bind(&address).map_err(failed)?;

@@ -211,7 +211,7 @@ pub fn stop(dir: &Path) -> Result<()> {
     command(dir, "stop")
 }
 
-/// Asks the primary that runs on `dir` for a planned takeover, and waits until it is over (the node has ended) or off.
+/// Asks the primary that runs on `dir` for a planned takeover, and waits until it is over (the node has ended, or lives again as another) or off.
 pub fn handover(dir: &Path, at_most: Duration) -> Result<()> {
     const LOOK_EVERY: Duration = Duration::from_millis(20);
     let before = query(dir)?;
@@ -227,7 +227,7 @@ pub fn handover(dir: &Path, at_most: Duration) -> Result<()> {
     while started.elapsed() < at_most {
         std::thread::sleep(LOOK_EVERY);
         match query(dir) {
-            Ok(now) if now.mode == "halted" => return Ok(()),
+            Ok(now) if now.mode == "halted" || now.life != before.life => return Ok(()),
             Ok(_) => {}
             Err(_) => return Ok(()),
         }
