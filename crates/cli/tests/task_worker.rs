@@ -1,0 +1,434 @@
+//! Tasks in Python on two nodes: whoever is killed, node or worker, what was acknowledged happened, once; and a message that no worker survives is the
+//! same dead letter on both sides.
+//!
+//! `KILLS` (4): kills of a node in one test.
+
+mod support;
+
+use gapless::task::{Client, TaskId};
+use std::fs;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+use support::process::{Done, Process, kill, sleep_ms, traced_by};
+use support::{Area, free_port, python};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+const DEPOSIT: i64 = 1000;
+
+/// Two nodes of one service, as a user starts them.
+struct Nodes {
+    area: Area,
+    ports: [u16; 2],
+    kind: &'static str,
+    options: Vec<&'static str>,
+    shards: u16,
+    started: u32,
+    sides: [Option<Side>; 2],
+}
+
+struct Side {
+    process: Process,
+    log: PathBuf,
+}
+
+impl Nodes {
+    fn start(kind: &'static str, shards: u16, options: &[&'static str]) -> Self {
+        let area = Area::new("task");
+        let repository = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
+        fs::copy(repository.join("python/gapless_task.py"), area.join("gapless_task.py")).unwrap();
+        fs::copy(repository.join("examples/python/account.py"), area.join("account.py")).unwrap();
+        fs::copy(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/workers/trouble.py"), area.join("trouble.py")).unwrap();
+        let ports = [free_port(), free_port()];
+        let mut nodes = Self { area, ports, kind, options: options.to_vec(), shards, started: 0, sides: [None, None] };
+        nodes.spawn(0);
+        nodes.spawn(1);
+        nodes
+    }
+
+    fn addresses(&self) -> [String; 2] {
+        self.ports.map(|port| format!("127.0.0.1:{port}"))
+    }
+
+    /// Starts a node with an empty directory; its own current one is called `node-0` or `node-1`.
+    fn spawn(&mut self, node: usize) {
+        self.started += 1;
+        let log = self.area.join(&format!("log-{}", self.started));
+        let [listen, peer] = [node, 1 - node].map(|n| self.addresses()[n].clone());
+        let (number, shards) = (node.to_string(), self.shards.to_string());
+        let arbiter = format!("file:{}", self.area.join("register").display());
+        let log_name = log.display().to_string();
+        let cwd = self.area.folder(&format!("node-{node}"));
+        let mut args = vec!["task", "--kind", self.kind, "--node", &number, "--listen", &listen, "--peer", &peer];
+        args.extend(["--arbiter", &arbiter, "--log", &log_name, "--shards", &shards]);
+        // Other tests run beside this one.
+        args.extend(["--detect", "1000"]);
+        args.extend(&self.options);
+        let (python, script) = (python(), self.area.join(&format!("{}.py", self.kind)).display().to_string());
+        args.extend(["--", &python, &script]);
+        let mut command = self.area.gapless(&cwd, args);
+        command.env("PYTHONPATH", self.area.path());
+        self.sides[node] = Some(Side { process: Process::start(command, &log), log });
+    }
+
+    fn side(&mut self, node: usize) -> &mut Side {
+        self.sides[node].as_mut().expect("it runs")
+    }
+
+    fn log(&self, node: usize) -> &PathBuf {
+        &self.sides[node].as_ref().expect("it runs").log
+    }
+
+    /// SIGKILL, and no worker outlives it.
+    fn kill(&mut self, node: usize) -> Done {
+        self.sides[node].take().expect("it runs").process.destroy()
+    }
+
+    fn client(&self) -> Client {
+        Client::connect(self.addresses()).unwrap().with_patience(PATIENCE)
+    }
+
+    /// The mode of every shard of a node.
+    fn modes(&self, node: usize) -> Vec<String> {
+        let shard = |n| self.log(node).join(format!("shard-{n:03}"));
+        (0..self.shards).map(|n| gapless_pair::status::query(&shard(n)).map(|s| s.mode).unwrap_or_default()).collect()
+    }
+
+    /// Waits until every shard has a live side and a backup that may take over.
+    fn await_protected(&self) {
+        let since = Instant::now();
+        loop {
+            let modes = [0, 1].map(|node| self.modes(node));
+            let protected = |n: usize| modes.iter().any(|modes| modes[n] == "protected");
+            if (0..usize::from(self.shards)).all(protected) {
+                return;
+            }
+            assert!(since.elapsed() < PATIENCE, "not protected: {modes:?}\n{}", self.words());
+            sleep_ms(5);
+        }
+    }
+
+    fn words(&self) -> String {
+        let words = |n| fs::read_to_string(self.area.join(&format!("log-{n}.err"))).unwrap_or_default();
+        (1..=self.started).map(|n| format!("log-{n}:\n{}", words(n))).collect()
+    }
+
+    fn gapless(&self, args: &[&str]) -> Done {
+        Process::start(self.area.gapless(self.area.path(), args), &self.area.join("command")).finish()
+    }
+
+    /// What a command prints.
+    fn shown(&self, args: &[&str]) -> String {
+        let done = self.gapless(args);
+        assert_eq!(done.code(), 0, "{args:?}: {}\n{}", done.stderr_text(), self.words());
+        done.stdout_text()
+    }
+
+    fn dead_letters(&self) -> Vec<serde_json::Value> {
+        let shown = self.shown(&["task", "dead-letters", "--json", "--node", &self.addresses().join(",")]);
+        shown.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+}
+
+impl Drop for Nodes {
+    fn drop(&mut self) {
+        self.sides = [None, None];
+        if std::thread::panicking() {
+            eprintln!("{}", self.words());
+        }
+    }
+}
+
+fn ask(client: &mut Client, kind: &str, name: &str, message: &str) -> Result<serde_json::Value, String> {
+    let reply = client.call_json(TaskId::new(kind, name), message.to_owned()).map_err(|e| e.to_string())?;
+    Ok(serde_json::from_str(&reply).unwrap())
+}
+
+fn told(client: &mut Client, kind: &str, name: &str, message: &str) -> serde_json::Value {
+    ask(client, kind, name, message).unwrap_or_else(|e| panic!("{kind}/{name} {message}: {e}"))
+}
+
+fn trouble(client: &mut Client, name: &str, message: &str) -> Result<serde_json::Value, String> {
+    ask(client, "trouble", name, message)
+}
+
+const ACCOUNTS: usize = 12;
+const CLIENTS: usize = 3;
+
+/// Transfers between accounts, and deposits that are counted, until it is told to stop.
+struct Load {
+    stop: Arc<AtomicBool>,
+    done: Arc<AtomicU64>,
+    threads: Vec<std::thread::JoinHandle<i64>>,
+}
+
+impl Load {
+    fn start(nodes: &Nodes) -> Self {
+        let mut client = nodes.client();
+        for n in 0..ACCOUNTS {
+            told(&mut client, "account", &format!("account-{n}"), &format!("{{\"deposit\": {DEPOSIT}}}"));
+        }
+        let (stop, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let load = |me: usize| {
+            let (mut client, stop, done) = (nodes.client(), stop.clone(), done.clone());
+            std::thread::spawn(move || {
+                let (mut own, mut n) = (0i64, me);
+                while !stop.load(Ordering::Relaxed) {
+                    n = n.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                    let (from, to, amount) = ((n >> 33) % ACCOUNTS, (n >> 43) % ACCOUNTS, (n >> 53) % 50);
+                    let transfer = format!("{{\"transfer\": {{\"to\": \"account-{to}\", \"amount\": {amount}}}}}");
+                    told(&mut client, "account", &format!("account-{from}"), &transfer);
+                    // Nobody else pays in here: what was acknowledged is counted exactly.
+                    let balance = told(&mut client, "account", &format!("own-{me}"), "{\"deposit\": 1}");
+                    own += 1;
+                    assert_eq!(balance, own, "one deposit, acknowledged once");
+                    done.fetch_add(2, Ordering::Relaxed);
+                }
+                own
+            })
+        };
+        let threads = (0..CLIENTS).map(load).collect();
+        Self { stop, done, threads }
+    }
+
+    fn done(&self) -> u64 {
+        self.done.load(Ordering::Relaxed)
+    }
+
+    /// Until so much more is done.
+    fn await_more(&self, count: u64, nodes: &Nodes) {
+        let (since, before) = (Instant::now(), self.done());
+        while self.done() < before + count {
+            let fails = since.elapsed() > PATIENCE || self.threads.iter().any(|thread| thread.is_finished());
+            assert!(!fails, "{} more requests of {count}\n{}", self.done() - before, nodes.words());
+            sleep_ms(1);
+        }
+    }
+
+    /// Ends it; nothing was lost or doubled.
+    fn settle(self, nodes: &Nodes) {
+        self.stop.store(true, Ordering::Relaxed);
+        let own: Vec<i64> = self.threads.into_iter().map(|thread| thread.join().unwrap()).collect();
+        let mut client = nodes.client();
+        for (me, own) in own.into_iter().enumerate() {
+            assert_eq!(told(&mut client, "account", &format!("own-{me}"), "\"balance\""), own);
+        }
+        // Every transfer was replied to when the money had arrived, so nothing is on its way.
+        let mut balance = |n| told(&mut client, "account", &format!("account-{n}"), "\"balance\"").as_i64().unwrap();
+        assert_eq!((0..ACCOUNTS).map(&mut balance).sum::<i64>(), ACCOUNTS as i64 * DEPOSIT);
+        assert_eq!(nodes.dead_letters(), Vec::<serde_json::Value>::new());
+    }
+}
+
+#[test]
+fn a_python_bank_loses_nothing_whoever_is_killed() {
+    let kills: u32 = std::env::var("KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(4);
+    let mut nodes = Nodes::start("account", 4, &[]);
+    let load = Load::start(&nodes);
+    let mut longest = Duration::ZERO;
+    for n in 0..kills {
+        nodes.await_protected();
+        load.await_more(500, &nodes);
+        let victim = n as usize % 2;
+        nodes.kill(victim);
+        let killed = Instant::now();
+        load.await_more(2 * CLIENTS as u64, &nodes);
+        longest = longest.max(killed.elapsed());
+        nodes.spawn(victim);
+    }
+    let done = load.done();
+    load.settle(&nodes);
+    println!("{done} requests, {kills} kills, longest pause {longest:.1?}");
+}
+
+#[test]
+fn workers_that_are_killed_are_not_missed() {
+    let mut nodes = Nodes::start("account", 2, &[]);
+    nodes.await_protected();
+    let load = Load::start(&nodes);
+    for n in 0..6 {
+        load.await_more(100, &nodes);
+        let workers = traced_by(nodes.side(n % 2).process.pid());
+        assert!(!workers.is_empty());
+        workers.into_iter().for_each(|pid| kill(pid, libc::SIGKILL));
+    }
+    load.await_more(100, &nodes);
+    nodes.await_protected();
+    load.settle(&nodes);
+    // Nobody has changed sides for that.
+    for dir in (0..2).flat_map(|n| [0, 1].map(|node| nodes.log(node).join(format!("shard-{n:03}")))) {
+        let now = gapless_pair::status::query(&dir).unwrap();
+        assert!(now.takeovers == 0 && now.term <= 2, "{now:?}\n{}", nodes.words());
+    }
+}
+
+#[test]
+fn a_message_that_no_worker_survives_is_the_same_dead_letter_on_both_sides() {
+    let mut nodes = Nodes::start("trouble", 2, &["--worker-timeout", "1"]);
+    nodes.await_protected();
+    let mut client = nodes.client();
+    let killed = "its worker failed 2 times: it was killed by signal 9";
+    for name in ["one", "two", "three"] {
+        assert_eq!(trouble(&mut client, name, "\"count\"").unwrap(), 1);
+        assert_eq!(trouble(&mut client, name, "\"die\"").unwrap_err(), killed);
+        // The task is what it was before.
+        assert_eq!(trouble(&mut client, name, "\"count\"").unwrap(), 2);
+    }
+    let since = Instant::now();
+    let hung = trouble(&mut client, "one", "\"hang\"").unwrap_err();
+    assert_eq!(hung, "its worker failed 2 times: it did not answer within 1s");
+    assert!((2..30).contains(&since.elapsed().as_secs()), "{:?}", since.elapsed());
+    // Among the messages between tasks, too: some of these live in one shard.
+    for to in ["one", "two", "three"] {
+        for from in ["one", "two", "three"] {
+            trouble(&mut client, from, &format!("{{\"pass_on\": [\"{to}\", \"die\"]}}")).unwrap();
+        }
+    }
+    let counts = ["one", "two", "three"].map(|name| trouble(&mut client, name, "\"count\"").unwrap());
+    let letters = nodes.dead_letters();
+    let is = |letter: &serde_json::Value, message: &str| letter["message"] == message;
+    assert_eq!(letters.iter().filter(|letter| is(letter, "\"die\"")).count(), 12, "{letters:?}");
+    assert_eq!(letters.iter().filter(|letter| is(letter, "\"hang\"")).count(), 1, "{letters:?}");
+    assert!(letters.iter().all(|letter| letter["why"].as_str().unwrap().contains("its worker failed 2 times")));
+    // The other side says the same, from the verdicts in its log: it has tried none of these messages.
+    nodes.await_protected();
+    for n in 0..2 {
+        let dir = nodes.log(0).join(format!("shard-{n:03}"));
+        let cat = nodes.shown(&["log", "cat", dir.to_str().unwrap()]);
+        assert!(cat.contains("verdict") && cat.contains("the next message is not read: its worker failed"), "{cat}");
+        assert_eq!(nodes.gapless(&["log", "verify", dir.to_str().unwrap()]).code(), 0);
+    }
+    nodes.kill(0);
+    assert_eq!(nodes.dead_letters(), letters);
+    let mut again = nodes.client();
+    let after = ["one", "two", "three"].map(|name| trouble(&mut again, name, "\"count\"").unwrap());
+    assert_eq!(after.map(|n| n.as_i64().unwrap() - 1), counts.map(|n| n.as_i64().unwrap()));
+    let words = nodes.words();
+    assert!(!words.contains("diverged") && !words.contains("this side cannot"), "{words}");
+}
+
+#[test]
+fn a_worker_that_dies_once_is_asked_again() {
+    let nodes = Nodes::start("trouble", 1, &[]);
+    nodes.await_protected();
+    let mut client = nodes.client();
+    let mark = nodes.area.join("mark");
+    let once = format!("{{\"die_once\": {:?}}}", mark.display().to_string());
+    assert_eq!(trouble(&mut client, "one", &once).unwrap(), 1);
+    assert_eq!(trouble(&mut client, "one", "\"count\"").unwrap(), 2);
+    assert!(nodes.words().contains("attempt 1 of 2: it was killed by signal 9"), "{}", nodes.words());
+    nodes.await_protected();
+}
+
+#[test]
+fn a_side_that_cannot_read_what_the_other_has_read_ends() {
+    let mut nodes = Nodes::start("trouble", 1, &[]);
+    nodes.await_protected();
+    let mut client = nodes.client();
+    // Shard 0 begins on node 0.
+    assert_eq!(trouble(&mut client, "one", "{\"die_at\": \"node-1\"}").unwrap(), 1);
+    let since = Instant::now();
+    while !nodes.side(1).process.stderr_text().contains("this side cannot read a message that the other side has read")
+    {
+        assert!(since.elapsed() < PATIENCE, "{}", nodes.words());
+        sleep_ms(5);
+    }
+    assert_eq!(trouble(&mut client, "one", "\"count\"").unwrap(), 2);
+    assert_eq!(nodes.dead_letters(), Vec::<serde_json::Value>::new());
+}
+
+#[test]
+fn a_python_task_can_do_what_a_task_can_do() {
+    let mut nodes = Nodes::start("trouble", 2, &[]);
+    let mut client = nodes.client();
+    let json = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
+    assert_eq!(trouble(&mut client, "a", "\"refuse\"").unwrap_err(), "not today");
+    let no_json = trouble(&mut client, "a", "\"no_json\"").unwrap_err();
+    assert!(no_json.contains("TypeError: Object of type set is not JSON serializable"), "{no_json}");
+    assert!(trouble(&mut client, "a", "no json").unwrap_err().contains("the message is not JSON"));
+    // Whatever was refused has changed nothing.
+    assert_eq!(trouble(&mut client, "a", "\"count\"").unwrap(), 1);
+    assert_eq!(trouble(&mut client, "a", "{\"wait\": 0.05}").unwrap(), json("[\"timer\", 3]"));
+    let asked = trouble(&mut client, "a", "{\"ask\": {\"of\": 7}}").unwrap();
+    assert_eq!(asked, json("[{\"io\": \"outside\"}, [\"a\", \"outside\", {\"of\": 7}, true]]"));
+    let asked = trouble(&mut client, "a", "{\"ask\": \"trouble\"}").unwrap();
+    assert_eq!(asked, json("[{\"io\": \"outside\"}, \"the outside is closed\"]"));
+    let drawn = [(); 3].map(|()| trouble(&mut client, "a", "\"draw\"").unwrap());
+    assert!(drawn[0] != drawn[1] && drawn[1] != drawn[2], "{drawn:?}");
+    // Both sides have drawn the same, or the backup would have left.
+    nodes.await_protected();
+    nodes.kill(0);
+    assert_eq!(trouble(&mut nodes.client(), "a", "\"count\"").unwrap(), 11);
+}
+
+#[test]
+fn the_command_line_asks_and_looks() {
+    let mut nodes = Nodes::start("account", 2, &[]);
+    nodes.await_protected();
+    let at = nodes.addresses().join(",");
+    let call = |name: &str, message: &str| nodes.gapless(&["task", "call", "account", name, message, "--node", &at]);
+    assert_eq!(call("alice", "{\"deposit\": 100}").stdout_text(), "100\n");
+    assert_eq!(call("alice", "{\"transfer\": {\"to\": \"bob\", \"amount\": 30}}").stdout_text(), "true\n");
+    let refused = call("bob", "{\"steal\": 1}");
+    assert_eq!((refused.code(), refused.stdout_text().as_str()), (1, ""));
+    assert!(refused.stderr_text().contains("refused: an account reads"), "{}", refused.stderr_text());
+    assert_eq!(call("bob", "balance").code(), 125);
+    let log = nodes.log(0).display().to_string();
+    assert_eq!(nodes.shown(&["task", "call", "account", "bob", "\"balance\"", "--log", &log]), "30\n");
+
+    let list = nodes.shown(&["task", "list", &log]);
+    assert_eq!(list.lines().collect::<std::collections::BTreeSet<_>>(), ["account/alice", "account/bob"].into());
+    let status: Vec<serde_json::Value> = nodes
+        .shown(&["task", "status", &log, "--json"])
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    assert_eq!(status.iter().filter(|shard| shard["role"] == "primary").count(), 1, "{status:?}");
+    assert!(
+        nodes.shown(&["task", "status", &log]).contains("2 shards: 1 live here (1 protected), 1 in backup (1 in sync)")
+    );
+    let cats = [0, 1].map(|n| nodes.shown(&["log", "cat", &format!("{log}/shard-00{n}")])).concat();
+    assert!(cats.contains("account/alice {\"deposit\": 100}"), "{cats}");
+    assert!(nodes.shown(&["log", "stat", &format!("{log}/shard-000")]).contains("of level task"));
+    let replay = nodes.gapless(&["replay", &format!("{log}/shard-000")]);
+    assert!(replay.stderr_text().contains("the log of a shard of tasks"), "{}", replay.stderr_text());
+
+    // Everything goes to the other node, and this one stands by.
+    assert!(nodes.gapless(&["handover", &log]).stderr_text().contains("1 shards handed over"));
+    nodes.await_protected();
+    assert_eq!(nodes.modes(1), ["protected", "protected"]);
+    let side = nodes.sides[0].take().unwrap();
+    kill(side.process.pid(), libc::SIGTERM);
+    let done = side.process.finish();
+    assert_eq!(done.code(), 128 + libc::SIGTERM, "{}", done.stderr_text());
+    assert_eq!(nodes.shown(&["task", "call", "account", "bob", "\"balance\"", "--node", &at]), "30\n");
+    let silent = nodes.gapless(&["task", "status", &log]);
+    assert!(silent.code() == 125 && silent.stderr_text().contains("no node runs on"), "{}", silent.stderr_text());
+    assert_eq!(nodes.shown(&["task", "module"]), fs::read_to_string(nodes.area.join("gapless_task.py")).unwrap());
+}
+
+#[test]
+fn what_cannot_run_is_said_at_once() {
+    let area = Area::new("task");
+    let start = |options: &[&str], program: &[&str]| {
+        let log = area.join("log").display().to_string();
+        let arbiter = format!("file:{}", area.join("register").display());
+        let mut args = vec!["task", "--kind", "a", "--listen", "127.0.0.1:1", "--peer", "127.0.0.1:2"];
+        args.extend(["--arbiter", &arbiter, "--log", &log]);
+        args.extend(options);
+        args.push("--");
+        args.extend(program);
+        let done = Process::start(area.gapless(area.path(), args), &area.join("node")).finish();
+        (done.code(), done.stderr_text())
+    };
+    let (code, said) = start(&[], &["no-such-program"]);
+    assert!(code == 127 && said.contains("there is no such program"), "{code} {said}");
+    fs::write(area.join("plain"), "").unwrap();
+    let (code, said) = start(&[], &["./plain"]);
+    assert!(code == 126 && said.contains("cannot be executed"), "{code} {said}");
+    let (code, said) = start(&[], &["sh", "-c", "exit 3"]);
+    assert!(code == 125 && said.contains("was not ready: it ended with status 3"), "{code} {said}");
+    let (code, said) = start(&["--shards", "0"], &["sh"]);
+    assert!(code == 2 && said.contains("--shards"), "{code} {said}");
+}
