@@ -237,7 +237,7 @@ impl Kinds {
         self.and(kind, Arc::new(Outsourced::new(program.clone())))
     }
 
-    fn and(self, name: &str, kind: Arc<dyn Kind>) -> Self {
+    pub(crate) fn and(self, name: &str, kind: Arc<dyn Kind>) -> Self {
         let mut kinds = Arc::unwrap_or_clone(self.0);
         kinds.insert(name.to_owned(), kind);
         Self(Arc::new(kinds))

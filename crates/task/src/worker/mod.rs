@@ -11,6 +11,8 @@
 mod frame;
 mod process;
 mod program;
+#[cfg(test)]
+mod tests;
 
 pub use program::Program;
 

@@ -7,8 +7,8 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{self, Sender};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Its descriptor for frames.
@@ -148,22 +148,25 @@ type Job = (Command, Sender<io::Result<Child>>);
 
 /// Starts it from a thread that lasts as long as this program: a child gets its death signal when the thread that made it ends (prctl(2)).
 fn spawn(command: Command) -> io::Result<Child> {
-    static MAKER: OnceLock<Mutex<Sender<Job>>> = OnceLock::new();
-    let maker = MAKER.get_or_init(|| {
-        let (jobs, work) = mpsc::channel::<Job>();
-        let make = move || {
-            for (mut command, done) in work {
-                let child = command.spawn();
-                // The other end of the wire is closed before anybody waits at this one.
-                drop(command);
-                let _ = done.send(child);
-            }
-        };
-        std::thread::Builder::new().name("task-worker".into()).spawn(make).expect("a thread for workers");
-        Mutex::new(jobs)
-    });
+    static MAKER: Mutex<Option<Sender<Job>>> = Mutex::new(None);
+    let gone = || io::Error::other("the thread that makes workers is gone");
     let (done, child) = mpsc::channel();
-    let gone = |_| io::Error::other("the thread that makes workers is gone");
-    maker.lock().unwrap_or_else(PoisonError::into_inner).send((command, done)).map_err(|_| gone(mpsc::RecvError))?;
-    child.recv().map_err(gone)?
+    let mut maker = MAKER.lock().unwrap_or_else(PoisonError::into_inner);
+    if maker.is_none() {
+        let (jobs, work) = mpsc::channel();
+        std::thread::Builder::new().name("task-worker".into()).spawn(move || make(work))?;
+        *maker = Some(jobs);
+    }
+    maker.as_ref().expect("just made").send((command, done)).map_err(|_| gone())?;
+    drop(maker);
+    child.recv().map_err(|_| gone())?
+}
+
+fn make(work: Receiver<Job>) {
+    for (mut command, done) in work {
+        let child = command.spawn();
+        // The other end of the wire is closed before anybody waits at this one.
+        drop(command);
+        let _ = done.send(child);
+    }
 }
