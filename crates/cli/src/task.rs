@@ -45,12 +45,14 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Shards of a service, unless it says otherwise.
 pub const SHARDS: u16 = 16;
-/// A shard whose life has ended begins the next one after this pause.
+/// A shard whose life has ended begins the next one after this pause ...
 const AGAIN_AFTER: Duration = Duration::from_millis(50);
+/// ... which doubles up to this one while its lives are shorter than it.
+const AGAIN_AFTER_MAX: Duration = Duration::from_secs(1);
 /// A shard's backup may be so many entries behind. It has millions a second at its best.
 const LAG_ENTRIES_MAX: u64 = 1 << 16;
 
@@ -260,13 +262,16 @@ fn service_dir(shard: Shard) -> PathBuf {
 
 /// One life after the other, until the node is stopped.
 fn lives(service: &Service, place: &Place, control: &Mutex<Option<Control>>, stop: &AtomicBool) {
+    let mut pause = AGAIN_AFTER;
     while !stop.load(Ordering::SeqCst) {
+        let since = Instant::now();
         match life(service, place, control, stop) {
             Ok(Halt::Stopped) if stop.load(Ordering::SeqCst) => return,
             Ok(halt) => (service.tell)(&format!("shard {}: {halt}", place.shard)),
             Err(e) => (service.tell)(&format!("shard {}: {e}", place.shard)),
         }
-        std::thread::sleep(AGAIN_AFTER);
+        pause = if since.elapsed() < AGAIN_AFTER_MAX { (2 * pause).min(AGAIN_AFTER_MAX) } else { AGAIN_AFTER };
+        std::thread::sleep(pause);
     }
 }
 

@@ -339,6 +339,26 @@ fn a_side_that_cannot_read_what_the_other_has_read_ends() {
 }
 
 #[test]
+fn a_task_that_looks_beyond_its_message_is_noticed() {
+    for (message, differs) in [("\"where\"", "outputs said"), ("\"remember_where\"", "tasks")] {
+        let mut nodes = Nodes::start("trouble", 1, &[]);
+        nodes.await_protected();
+        trouble(&mut nodes.client(), "one", message).unwrap();
+        let since = Instant::now();
+        loop {
+            let words = nodes.side(1).process.stderr_text();
+            if words.lines().any(|line| line.contains("diverged at position 1") && line.contains(differs)) {
+                break;
+            }
+            assert!(since.elapsed() < PATIENCE, "{message}\n{}", nodes.words());
+            sleep_ms(5);
+        }
+        // The service goes on with the side that was live.
+        assert_eq!(trouble(&mut nodes.client(), "one", "\"count\"").unwrap(), 2);
+    }
+}
+
+#[test]
 fn a_python_task_can_do_what_a_task_can_do() {
     let mut nodes = Nodes::start("trouble", 2, &[]);
     let mut client = nodes.client();

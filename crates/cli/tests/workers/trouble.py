@@ -32,6 +32,11 @@ class Trouble(Task):
                 if os.path.basename(os.getcwd()) == node:
                     die()
                 ctx.reply(self.read)
+            case "where":
+                ctx.reply(os.path.basename(os.getcwd()))
+            case "remember_where":
+                self.where = os.getcwd()
+                ctx.reply(self.read)
             case "hang":
                 while True:
                     pass
