@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
-use support::process::{Done, Process, kill, sleep_ms, traced_by};
+use support::process::{Done, Process, kill, runs, sleep_ms, traced_by};
 use support::{Area, free_port, python};
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -306,6 +306,33 @@ fn a_message_that_no_worker_survives_is_the_same_dead_letter_on_both_sides() {
     assert_eq!(after.map(|n| n.as_i64().unwrap() - 1), counts.map(|n| n.as_i64().unwrap()));
     let words = nodes.words();
     assert!(!words.contains("diverged") && !words.contains("this side cannot"), "{words}");
+}
+
+#[test]
+fn a_node_with_a_hanging_worker_ends_and_its_worker_with_it() {
+    for signal in [libc::SIGTERM, libc::SIGKILL] {
+        let mut nodes = Nodes::start("trouble", 1, &["--worker-timeout", "60"]);
+        nodes.await_protected();
+        // Shard 0 begins on node 0.
+        let workers = traced_by(nodes.side(0).process.pid());
+        let mut client = nodes.client();
+        client.submit(TaskId::new("trouble", "one"), "\"hang\"".to_owned()).unwrap();
+        client.flush();
+        let since = Instant::now();
+        while traced_by(nodes.side(0).process.pid()).is_subset(&workers) {
+            assert!(since.elapsed() < PATIENCE, "no worker\n{}", nodes.words());
+            sleep_ms(5);
+        }
+        let side = nodes.sides[0].take().unwrap();
+        let workers = traced_by(side.process.pid());
+        kill(side.process.pid(), signal);
+        assert_eq!(side.process.finish().code(), 128 + signal);
+        let since = Instant::now();
+        while workers.iter().any(|&pid| runs(pid)) {
+            assert!(since.elapsed() < Duration::from_secs(5), "{workers:?} outlived their node");
+            sleep_ms(1);
+        }
+    }
 }
 
 #[test]

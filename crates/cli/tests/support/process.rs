@@ -167,7 +167,7 @@ pub fn traced_by(supervisor: u32) -> BTreeSet<u32> {
 }
 
 /// A zombie runs no more: it waits for whoever adopts orphans.
-fn runs(pid: u32) -> bool {
+pub fn runs(pid: u32) -> bool {
     field(pid, "State:").is_some_and(|s| !s.starts_with(['Z', 'X']))
 }
 
