@@ -461,9 +461,13 @@ fn every_command_shows_an_example() {
         assert_eq!(done.code(), 0, "{args:?}");
         done.stdout_text()
     };
-    let commands =
-        ["run", "backup", "witness", "record", "replay", "resume", "status", "handover", "stop", "demo", "doctor"];
-    let commands = commands.iter().map(|c| vec![*c]).chain(["cat", "stat", "verify"].map(|c| vec!["log", c]));
+    let commands = [
+        "run", "backup", "witness", "record", "replay", "resume", "status", "handover", "stop", "demo", "task",
+        "doctor",
+    ];
+    let of_task = ["call", "status", "list", "dead-letters", "module"].map(|c| vec!["task", c]);
+    let of_log = ["cat", "stat", "verify"].map(|c| vec!["log", c]);
+    let commands = commands.iter().map(|c| vec![*c]).chain(of_log).chain(of_task);
     for command in commands {
         let shown = help(&[&command[..], &["--help"]].concat());
         let call = format!("gapless {}", command.join(" "));

@@ -3,15 +3,16 @@
 //! What is shown is committed: the look itself is an input, and its answer an output of a kind.
 
 use crate::client::{Refused, find};
-use crate::id::{Shard, TaskId};
+use crate::id::{NAME_BYTES_MAX, Shard, TaskId};
 use crate::state::{DeadLetter, State};
 use crate::wire::{self, FromShard, ToShard};
 use serde::{Deserialize, Serialize};
 use std::ops::Bound;
 use std::time::{Duration, Instant};
 
-/// Tasks of one page.
-const TASKS_MAX: usize = 1000;
+/// Tasks of one page: with the longest names and reasons it fits a frame.
+const TASKS_MAX: usize = 500;
+const _: () = assert!(TASKS_MAX * (2 * NAME_BYTES_MAX + 4 * WHY_CHARS_MAX + 16) < wire::FRAME_BYTES_MAX);
 /// A page of letters ends with the one that makes it so long; with that one it fits a frame.
 const LETTERS_BYTES_MAX: usize = 256 << 10;
 /// So much is shown of why something is not read.

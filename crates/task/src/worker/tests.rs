@@ -1,9 +1,20 @@
+<<<<<<< HEAD
 //! Verdicts, without processes: what each side makes of a message at which only one of them fails.
 
 use crate::id::{Answer, Session, Shard, TaskId};
 use crate::input::Input;
 use crate::state::{Failure, State};
 use crate::task::{AnyTask, Context, From, Io, Kind, Kinds, Unread};
+=======
+//! Verdicts, without processes: what each side makes of a message at which only one of them fails; and how dead letters are shown.
+
+use crate::id::{Answer, Session, Shard, TaskId};
+use crate::input::Input;
+use crate::look::{Look, Shown};
+use crate::state::{Failure, State};
+use crate::task::{AnyTask, Context, From, Io, Kind, Kinds, Unread};
+use crate::wire::{self, FromShard};
+>>>>>>> wt-t-worker
 use std::sync::Arc;
 
 /// Counts what it reads, draws a random number each time, and fails at `bad` where it is told to.
@@ -60,7 +71,15 @@ fn shard(fails: bool) -> State {
 }
 
 fn read(state: &mut State, number: u64, body: &str) {
+<<<<<<< HEAD
     let (to, body) = (TaskId::new("counter", "one"), body.to_owned());
+=======
+    read_by(state, "one", number, body);
+}
+
+fn read_by(state: &mut State, name: &str, number: u64, body: &str) {
+    let (to, body) = (TaskId::new("counter", name), body.to_owned());
+>>>>>>> wt-t-worker
     assert!(state.apply(Input::Request { time: 2, session: Session(1), number, below: 0, to, body }));
 }
 
@@ -108,3 +127,53 @@ fn that_nothing_runs_here_is_no_verdict() {
     assert_eq!(state.take_failure(), Some(Failure::Side("no worker".to_owned())));
     assert_eq!(state.dead_letters().count(), 0);
 }
+<<<<<<< HEAD
+=======
+
+#[test]
+fn long_lists_come_in_pages() {
+    let mut state = shard(true);
+    for n in 2..1300 {
+        read_by(&mut state, &format!("task-{n}"), n, if n % 2 == 0 { "\"bad\"" } else { "\"good\"" });
+    }
+    let (mut names, mut after, mut pages) = (Vec::new(), None, 0);
+    loop {
+        let Shown::Tasks { tasks, more } = Shown::of(&state, &Look::Tasks { after }) else { panic!("tasks") };
+        after = tasks.last().map(|task| task.id.clone());
+        names.extend(tasks.into_iter().map(|task| task.id));
+        pages += 1;
+        if !more {
+            break;
+        }
+    }
+    assert_eq!((names.len(), pages), (1299, 3));
+    assert!(names.is_sorted());
+    let Shown::DeadLetters { letters, more } = Shown::of(&state, &Look::DeadLetters { skip: 600 }) else {
+        panic!("letters")
+    };
+    assert_eq!((letters.len(), more), (49, false));
+}
+
+#[test]
+fn a_page_of_long_letters_fits_a_frame() {
+    let mut state = shard(true);
+    let long = format!("\"{}\"", "x".repeat(wire::MESSAGE_BYTES_MAX - 2));
+    for n in 2..5 {
+        assert!(state.apply(Input::Verdict { why: "w".repeat(5000) }));
+        read(&mut state, n, &long);
+    }
+    let mut skip = 0;
+    loop {
+        let shown = Shown::of(&state, &Look::DeadLetters { skip });
+        let mut frame = Vec::new();
+        wire::put(&FromShard::Shown { nonce: u64::MAX, shown: shown.clone() }, &mut frame);
+        assert!(frame.len() <= 4 + wire::FRAME_BYTES_MAX);
+        let Shown::DeadLetters { letters, more } = shown else { panic!("letters") };
+        skip += letters.len() as u32;
+        if !more {
+            break;
+        }
+    }
+    assert_eq!(skip, 3);
+}
+>>>>>>> wt-t-worker
