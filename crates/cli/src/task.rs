@@ -73,6 +73,9 @@ pub struct Service {
     pub detect: Duration,
     /// Outputs leave before the first backup has joined.
     pub unprotected_start: bool,
+    /// A shard whose owner lost power at commit level `received` goes on from this node's log, whose last entries may be missing. What other shards and
+    /// clients know of those is told apart from what comes now.
+    pub accept_loss: bool,
     /// What a person should know.
     pub tell: Arc<dyn Fn(&str) + Send + Sync>,
 }
@@ -96,6 +99,7 @@ impl Service {
             commit: Commit::Received,
             detect: Duration::from_millis(200),
             unprotected_start: false,
+            accept_loss: false,
             tell: Arc::new(|what| eprintln!("gapless: {what}")),
         }
     }
@@ -214,6 +218,7 @@ fn life(service: &Service, place: &Place, control: &Mutex<Option<Control>>, stop
     config.detect = service.detect;
     config.heartbeat = service.detect / 4;
     config.hold = !service.unprotected_start;
+    config.accept_loss = service.accept_loss;
     config.lag_entries_max = LAG_ENTRIES_MAX;
     let arbiter = arbiter::parse(&service.shard_arbiter(place.shard)).map_err(Error::Refused)?;
     let (tell, shard) = (service.tell.clone(), place.shard);

@@ -8,8 +8,9 @@ mod bank;
 
 use bank::{Account, Message};
 use gapless::task::{Client, Kinds, Service, TaskId, serve};
+use gapless_log::{Kind, LogView, Meta, Seq};
 use std::net::TcpListener;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -26,6 +27,7 @@ fn child_process() {
     let kinds = Kinds::new().with::<Account>();
     let mut service = Service::new(kinds, args[0].split(','), args[1].parse().unwrap(), args[2], args[3]);
     service.shards = args[4].parse().unwrap();
+    service.accept_loss = args[5].parse().unwrap();
     // Other tests run beside this one.
     service.detect = Duration::from_millis(1000);
     serve(service).unwrap().wait();
@@ -36,6 +38,7 @@ struct Nodes {
     home: tempfile::TempDir,
     addresses: Vec<String>,
     shards: u16,
+    accept_loss: bool,
     children: [Option<Child>; 2],
     started: u32,
 }
@@ -46,7 +49,7 @@ impl Nodes {
         let free = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
         let addresses = free.iter().map(|l| l.local_addr().unwrap().to_string()).collect();
         drop(free);
-        let mut nodes = Self { home, addresses, shards, children: [None, None], started: 0 };
+        let mut nodes = Self { home, addresses, shards, accept_loss: false, children: [None, None], started: 0 };
         nodes.spawn(0, "a");
         nodes.spawn(1, "b");
         nodes
@@ -63,6 +66,7 @@ impl Nodes {
             format!("file:{}", self.dir("register").display()),
             self.dir(dir).display().to_string(),
             self.shards.to_string(),
+            self.accept_loss.to_string(),
         ];
         self.started += 1;
         let log = std::fs::File::create(self.dir(&format!("node-{}.err", self.started))).unwrap();
@@ -209,4 +213,49 @@ fn the_banks_sum_is_right_whoever_is_killed() {
     let sum: i64 = (0..ACCOUNTS).map(|n| client.call::<Account, i64>(&account(n), &Message::Balance).unwrap()).sum();
     assert_eq!(sum, ACCOUNTS as i64 * DEPOSIT);
     println!("{} requests, {} kills, longest pause {longest:.1?}", done.load(Ordering::Relaxed), kills());
+}
+
+/// Kinds of the entries of a log that somebody may be writing.
+fn kinds_in(dir: &Path) -> Vec<Kind> {
+    let (view, _) = LogView::open(dir).unwrap();
+    let frames: Vec<_> = view.reader(Seq(0)).map_while(Result::ok).collect();
+    frames.iter().flat_map(|frame| frame.entries().map(|entry| entry.kind).collect::<Vec<_>>()).collect()
+}
+
+/// Both machines were off: only a person can say that it goes on, and then channels begin another generation.
+#[test]
+fn after_an_accepted_loss_channels_go_on_under_another_generation() {
+    let mut nodes = Nodes::start(2);
+    let mut client = nodes.client();
+    let names = [0, 1].map(|shard| {
+        let homes = |n: &usize| TaskId::new("account", account(*n)).shard(2).0 == shard;
+        account((0..).find(homes).unwrap())
+    });
+    let transfers = |client: &mut Client| {
+        for (from, to) in [(0, 1), (1, 0), (0, 1)] {
+            let transfer = Message::Transfer { to: names[to].clone(), amount: 10 };
+            assert!(client.call::<Account, bool>(&names[from], &transfer).unwrap(), "{from} pays to {to}");
+        }
+        names.clone().map(|name| client.call::<Account, i64>(&name, &Message::Balance).unwrap())
+    };
+    for name in &names {
+        let _: i64 = client.call::<Account, _>(name, &Message::Deposit(DEPOSIT)).unwrap();
+    }
+    assert_eq!(transfers(&mut client), [DEPOSIT - 10, DEPOSIT + 10]);
+    nodes.await_protected(["a", "b"]);
+    (0..2).for_each(|node| nodes.kill(node));
+    let logs: Vec<PathBuf> =
+        ["a", "b"].iter().flat_map(|dir| (0..2).map(|n| nodes.dir(dir).join(format!("shard-{n:03}")))).collect();
+    for log in &logs {
+        let mut meta = Meta::require(log).unwrap();
+        meta.boot ^= 1;
+        meta.store(log).unwrap();
+    }
+    nodes.accept_loss = true;
+    nodes.spawn(0, "a");
+    nodes.spawn(1, "b");
+    assert_eq!(transfers(&mut client), [DEPOSIT - 20, DEPOSIT + 20]);
+    nodes.await_protected(["a", "b"]);
+    let lost = logs.iter().filter(|log| kinds_in(log).contains(&gapless_task::input::LOST)).count();
+    assert!(lost >= 2, "each shard's log tells of the loss, {lost} of them do");
 }
