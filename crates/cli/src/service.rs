@@ -58,11 +58,7 @@ pub struct ServeArgs {
     #[arg(long, value_name = "DIR")]
     pub log: PathBuf,
     /// Registers of the service, one a shard
-<<<<<<< HEAD
-    #[arg(long, value_name = "file:PATH|HOST:PORT[/SERVICE]")]
-=======
     #[arg(long, value_name = "file:PATH|HOST:PORT[/PAIR]")]
->>>>>>> wt-t-worker
     pub arbiter: String,
     /// Which node this is; without it the one with the lower address is 0
     #[arg(long, value_name = "0|1", value_parser = clap::value_parser!(u8).range(0..=1))]

@@ -31,25 +31,16 @@ mod http;
 pub use gapless_log::Error;
 pub use gapless_pair::Commit;
 pub use gapless_task::{
-<<<<<<< HEAD
     Answer, CLIENT_REPLIES_MAX, Client, Context, DeadLetter, From, Io, KEY_KEPT, Kinds, Look, Program, Refused,
     ReplyTo, SHARDS_MAX, Shard, Shown, Task, TaskId, TaskShown,
-=======
-    Answer, Client, Context, DeadLetter, From, Io, Kinds, Look, Program, Refused, ReplyTo, SHARDS_MAX, Shard, Shown,
-    Task, TaskId, TaskShown,
->>>>>>> wt-t-worker
 };
 pub use http::{REQUESTS_MAX as HTTP_REQUESTS_MAX, SHARD_REQUESTS_MAX as HTTP_SHARD_REQUESTS_MAX};
 
 use gapless_log::{Meta, Result};
 use gapless_pair::driver::{Control, Node, NodeConfig, Notice};
 use gapless_pair::{Halt, Start, arbiter, status::Snapshot};
-<<<<<<< HEAD
 use gapless_task::{Doors, Gatekeeper, Place, ShardReplica, pair};
 use http::Ingress;
-=======
-use gapless_task::{Doors, Gatekeeper, Place, ShardReplica};
->>>>>>> wt-t-worker
 use serde::{Deserialize, Serialize};
 use std::fs::File;
 use std::io;
@@ -62,18 +53,11 @@ use std::time::{Duration, Instant};
 
 /// Shards of a service, unless it says otherwise.
 pub const SHARDS: u16 = 16;
-<<<<<<< HEAD
 /// A shard whose life has ended begins the next one after this pause, which doubles up to the most while lives are short.
 const AGAIN_AFTER: Duration = Duration::from_millis(50);
 const AGAIN_AFTER_MAX: Duration = Duration::from_secs(2);
 /// A life that lasted so long was none that had to fail.
 const LIFE_MIN: Duration = Duration::from_secs(5);
-=======
-/// A shard whose life has ended begins the next one after this pause ...
-const AGAIN_AFTER: Duration = Duration::from_millis(50);
-/// ... which doubles up to this one while its lives are shorter than it.
-const AGAIN_AFTER_MAX: Duration = Duration::from_secs(1);
->>>>>>> wt-t-worker
 /// A shard's backup may be so many entries behind. It has millions a second at its best.
 const LAG_ENTRIES_MAX: u64 = 1 << 16;
 
@@ -98,6 +82,9 @@ pub struct Service {
     pub detect: Duration,
     /// Outputs leave before the first backup has joined.
     pub unprotected_start: bool,
+    /// A shard whose owner lost power at commit level `received` goes on from this node's log, whose last entries may be missing. What other shards and
+    /// clients know of those is told apart from what comes now.
+    pub accept_loss: bool,
     /// Where this node listens for HTTP: `POST /task/{kind}/{name}/{message}`. Whoever reaches it may ask everything.
     pub http: Option<String>,
     /// An `Idempotency-Key` is known so long after the reply, at most a week.
@@ -125,6 +112,7 @@ impl Service {
             commit: Commit::Received,
             detect: Duration::from_millis(200),
             unprotected_start: false,
+            accept_loss: false,
             http: None,
             http_keys_kept: KEY_KEPT,
             tell: Arc::new(|what| eprintln!("gapless: {what}")),
@@ -259,44 +247,6 @@ impl Site {
     }
 }
 
-/// Where a shard's log is in a node's directory.
-pub fn shard_dir(dir: &Path, shard: Shard) -> PathBuf {
-    dir.join(format!("shard-{:03}", shard.0))
-}
-
-/// What a node's directory says of its service.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct Site {
-    /// Where the nodes listen.
-    pub nodes: Vec<String>,
-    /// How many shards there are.
-    pub shards: u16,
-}
-
-const SITE_NAME: &str = "service.json";
-
-impl Site {
-    /// Of the node in `dir`; `None` if that is no node's directory.
-    pub fn of(dir: &Path) -> Result<Option<Self>> {
-        let path = dir.join(SITE_NAME);
-        match std::fs::read(&path) {
-            Ok(bytes) => serde_json::from_slice(&bytes)
-                .map(Some)
-                .map_err(|e| Error::Refused(format!("{}: {e}; remove the file and start the node", path.display()))),
-            Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(e) => Err(Error::io("reading", path, e)),
-        }
-    }
-
-    fn keep(&self, dir: &Path) -> Result<()> {
-        let (path, new) = (dir.join(SITE_NAME), dir.join("service.new"));
-        let bytes = serde_json::to_vec(self).expect("plain data becomes JSON");
-        std::fs::write(&new, bytes)
-            .and_then(|()| std::fs::rename(&new, &path))
-            .map_err(|e| Error::io("writing", path, e))
-    }
-}
-
 /// A node that runs.
 pub struct Serving {
     shards: Vec<Running>,
@@ -347,7 +297,6 @@ pub fn serve(service: Service) -> Result<Serving> {
 
 /// One life after the other, until the node is stopped.
 fn lives(service: &Service, place: &Place, control: &Mutex<Option<Control>>, stop: &AtomicBool) {
-<<<<<<< HEAD
     let (mut pause, mut last) = (AGAIN_AFTER, String::new());
     while !stop.load(Ordering::SeqCst) {
         let began = Instant::now();
@@ -365,18 +314,6 @@ fn lives(service: &Service, place: &Place, control: &Mutex<Option<Control>>, sto
         }
         std::thread::sleep(pause);
         pause = (2 * pause).min(AGAIN_AFTER_MAX);
-=======
-    let mut pause = AGAIN_AFTER;
-    while !stop.load(Ordering::SeqCst) {
-        let since = Instant::now();
-        match life(service, place, control, stop) {
-            Ok(Halt::Stopped) if stop.load(Ordering::SeqCst) => return,
-            Ok(halt) => (service.tell)(&format!("shard {}: {halt}", place.shard)),
-            Err(e) => (service.tell)(&format!("shard {}: {e}", place.shard)),
-        }
-        pause = if since.elapsed() < AGAIN_AFTER_MAX { (2 * pause).min(AGAIN_AFTER_MAX) } else { AGAIN_AFTER };
-        std::thread::sleep(pause);
->>>>>>> wt-t-worker
     }
 }
 
@@ -389,6 +326,7 @@ fn life(service: &Service, place: &Place, control: &Mutex<Option<Control>>, stop
     config.detect = service.detect;
     config.heartbeat = service.detect / 4;
     config.hold = !service.unprotected_start;
+    config.accept_loss = service.accept_loss;
     config.lag_entries_max = LAG_ENTRIES_MAX;
     let arbiter = arbiter::parse(&service.shard_arbiter(place.shard)).map_err(Error::Refused)?;
     let (tell, shard) = (service.tell.clone(), place.shard);

@@ -9,8 +9,10 @@ mod bank;
 mod nodes_of_tasks;
 
 use bank::{Account, Message};
-use gapless::task::{Kinds, TaskId};
-use nodes_of_tasks::{Nodes, PATIENCE};
+use gapless::task::{Client, Kinds, TaskId};
+use gapless_log::{Kind, LogView, Meta, Seq};
+use nodes_of_tasks::{ACCEPT_LOSS, Nodes, PATIENCE};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -109,4 +111,49 @@ fn the_banks_sum_is_right_whoever_is_killed() {
     let sum: i64 = (0..ACCOUNTS).map(|n| client.call::<Account, i64>(&account(n), &Message::Balance).unwrap()).sum();
     assert_eq!(sum, ACCOUNTS as i64 * DEPOSIT);
     println!("{} requests, {} kills, longest pause {longest:.1?}", done.load(Ordering::Relaxed), kills());
+}
+
+/// Kinds of the entries of a log that somebody may be writing.
+fn kinds_in(dir: &Path) -> Vec<Kind> {
+    let (view, _) = LogView::open(dir).unwrap();
+    let frames: Vec<_> = view.reader(Seq(0)).map_while(Result::ok).collect();
+    frames.iter().flat_map(|frame| frame.entries().map(|entry| entry.kind).collect::<Vec<_>>()).collect()
+}
+
+/// Both machines were off: only a person can say that it goes on, and then channels begin another generation.
+#[test]
+fn after_an_accepted_loss_channels_go_on_under_another_generation() {
+    let mut nodes = Nodes::start(2);
+    let mut client = nodes.client();
+    let names = [0, 1].map(|shard| {
+        let homes = |n: &usize| TaskId::new("account", account(*n)).shard(2).0 == shard;
+        account((0..).find(homes).unwrap())
+    });
+    let transfers = |client: &mut Client| {
+        for (from, to) in [(0, 1), (1, 0), (0, 1)] {
+            let transfer = Message::Transfer { to: names[to].clone(), amount: 10 };
+            assert!(client.call::<Account, bool>(&names[from], &transfer).unwrap(), "{from} pays to {to}");
+        }
+        names.clone().map(|name| client.call::<Account, i64>(&name, &Message::Balance).unwrap())
+    };
+    for name in &names {
+        let _: i64 = client.call::<Account, _>(name, &Message::Deposit(DEPOSIT)).unwrap();
+    }
+    assert_eq!(transfers(&mut client), [DEPOSIT - 10, DEPOSIT + 10]);
+    nodes.await_protected(["a", "b"]);
+    (0..2).for_each(|node| nodes.kill(node));
+    let logs: Vec<PathBuf> =
+        ["a", "b"].iter().flat_map(|dir| (0..2).map(|n| nodes.dir(dir).join(format!("shard-{n:03}")))).collect();
+    for log in &logs {
+        let mut meta = Meta::require(log).unwrap();
+        meta.boot ^= 1;
+        meta.store(log).unwrap();
+    }
+    nodes.set_env(ACCEPT_LOSS, "1");
+    nodes.spawn(0, "a");
+    nodes.spawn(1, "b");
+    assert_eq!(transfers(&mut client), [DEPOSIT - 20, DEPOSIT + 20]);
+    nodes.await_protected(["a", "b"]);
+    let lost = logs.iter().filter(|log| kinds_in(log).contains(&gapless_task::input::LOST)).count();
+    assert!(lost >= 2, "each shard's log tells of the loss, {lost} of them do");
 }

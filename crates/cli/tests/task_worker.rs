@@ -432,9 +432,13 @@ fn the_command_line_asks_and_looks() {
         .map(|line| serde_json::from_str(line).unwrap())
         .collect();
     assert_eq!(status.iter().filter(|shard| shard["role"] == "primary").count(), 1, "{status:?}");
-    assert!(
-        nodes.shown(&["task", "status", &log]).contains("2 shards: 1 live here (1 protected), 1 in backup (1 in sync)")
-    );
+    // A backup is told a little later than its primary that it is in sync.
+    let all = "2 shards: 1 live here (1 protected), 1 in backup (1 in sync)";
+    let since = std::time::Instant::now();
+    while !nodes.shown(&["task", "status", &log]).contains(all) {
+        assert!(since.elapsed() < PATIENCE, "{}", nodes.shown(&["task", "status", &log]));
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
     let cats = [0, 1].map(|n| nodes.shown(&["log", "cat", &format!("{log}/shard-00{n}")])).concat();
     assert!(cats.contains("account/alice {\"deposit\": 100}"), "{cats}");
     assert!(nodes.shown(&["log", "stat", &format!("{log}/shard-000")]).contains("of level task"));

@@ -6,7 +6,8 @@ use gapless_sim::{TaskMet, TaskMutant, run_tasks};
 fn tasks_hold_and_meet_the_hard_cases() {
     const SEEDS: u64 = 300;
     let mut met = TaskMet::default();
-    for seed in 0..SEEDS {
+    // The last one: a receiver holds what its sender, after a takeover, is only about to say again.
+    for seed in (0..SEEDS).chain([100_460]) {
         let outcome = run_tasks(seed, TaskMutant::None);
         assert_eq!(outcome.violation, None, "seed {seed}:\n{}", outcome.trace.join("\n"));
         met.add(&outcome.met);

@@ -12,6 +12,7 @@
 use gapless_log::{Digest, Error, Result};
 use std::fs::OpenOptions;
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -40,7 +41,9 @@ impl BlackBox {
         let failed = |e| Error::io("opening", path, e);
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).map_err(failed)?;
         let bytes = WORDS * size_of::<u64>();
-        file.set_len(bytes as u64).map_err(failed)?;
+        // Written, not only lengthened: where a disk is full this is an error, and a store into a hole would be the end of the process.
+        let there = file.metadata().map_err(failed)?.len().min(bytes as u64);
+        file.write_all_at(&vec![0; bytes - there as usize], there).map_err(failed)?;
         // SAFETY: a fresh mapping of a file of this length; nobody else gets its address.
         let at = unsafe {
             let (access, shared) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED);

@@ -351,7 +351,10 @@ impl<E: Edge> Replica for ShardReplica<E> {
             }
         }
         for (to, below) in self.live().1.take_held() {
-            self.take(Input::Held { to, below }, log)?;
+            // Nobody can hold what was never to be sent.
+            if below <= self.live().0.outgoing_end(to) {
+                self.take(Input::Held { to, below }, log)?;
+            }
         }
         self.timers(log)?;
         self.read_own(log)?;

@@ -456,9 +456,11 @@ impl State {
                 if below > self.outgoing_end(to) {
                     return false;
                 }
-                let Some(outgoing) = self.rest.outgoing.get_mut(&to) else { return false };
-                let held = outgoing.stamped().take_while(|(stamp, _)| *stamp < below).count();
-                outgoing.waiting.drain(..held);
+                // Nothing may be left here of what it holds.
+                if let Some(outgoing) = self.rest.outgoing.get_mut(&to) {
+                    let held = outgoing.stamped().take_while(|(stamp, _)| *stamp < below).count();
+                    outgoing.waiting.drain(..held);
+                }
             }
             Input::Keyed { time, key, body, kept } => {
                 if self.key_verdict(&key, &body) != KeyVerdict::Take {

@@ -14,6 +14,9 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 /// In the environment of a node: it forgets keys so many seconds after the reply.
 pub const KEYS_KEPT: &str = "GAPLESS_TASK_KEYS_KEPT";
 
+/// In the environment of a node: it accepts that the end of a log was lost.
+pub const ACCEPT_LOSS: &str = "GAPLESS_TASK_ACCEPT_LOSS";
+
 /// A node, if this is the child of a test; nothing, if it is the test.
 pub fn child(kinds: Kinds) {
     let Ok(args) = std::env::var("GAPLESS_TASK_NODE") else { return };
@@ -24,6 +27,7 @@ pub fn child(kinds: Kinds) {
     if let Ok(seconds) = std::env::var(KEYS_KEPT) {
         service.http_keys_kept = Duration::from_secs(seconds.parse().unwrap());
     }
+    service.accept_loss = std::env::var_os(ACCEPT_LOSS).is_some();
     // Other tests run beside this one.
     service.detect = Duration::from_millis(1000);
     serve(service).unwrap().wait();
@@ -62,6 +66,11 @@ impl Nodes {
         drop(free);
         let http = addresses.split_off(2);
         Self { home, addresses, http, shards, env: env.to_vec(), children: [None, None], started: 0 }
+    }
+
+    /// For nodes that are spawned from now on.
+    pub fn set_env(&mut self, name: &'static str, value: &str) {
+        self.env.push((name, value.to_owned()));
     }
 
     pub fn dir(&self, name: &str) -> PathBuf {

@@ -67,7 +67,8 @@ impl Talk {
     pub fn refused(&mut self, session: Session, number: u64) -> bool {
         let mine = self.session == Some(session) && self.last == number && self.open.is_some();
         if mine {
-            (self.session, self.open, self.unsure) = (None, None, true);
+            // A session that is opened is another one, whatever is told again about this one.
+            (self.session, self.open, self.unsure, self.nonce) = (None, None, true, 0);
         }
         mine
     }

@@ -1,11 +1,3 @@
-<<<<<<< HEAD
-//! Verdicts, without processes: what each side makes of a message at which only one of them fails.
-
-use crate::id::{Answer, Session, Shard, TaskId};
-use crate::input::Input;
-use crate::state::{Failure, State};
-use crate::task::{AnyTask, Context, From, Io, Kind, Kinds, Unread};
-=======
 //! Verdicts, without processes: what each side makes of a message at which only one of them fails; and how dead letters are shown.
 
 use crate::id::{Answer, Session, Shard, TaskId};
@@ -14,7 +6,6 @@ use crate::look::{Look, Shown};
 use crate::state::{Failure, State};
 use crate::task::{AnyTask, Context, From, Io, Kind, Kinds, Unread};
 use crate::wire::{self, FromShard};
->>>>>>> wt-t-worker
 use std::sync::Arc;
 
 /// Counts what it reads, draws a random number each time, and fails at `bad` where it is told to.
@@ -71,15 +62,11 @@ fn shard(fails: bool) -> State {
 }
 
 fn read(state: &mut State, number: u64, body: &str) {
-<<<<<<< HEAD
-    let (to, body) = (TaskId::new("counter", "one"), body.to_owned());
-=======
     read_by(state, "one", number, body);
 }
 
 fn read_by(state: &mut State, name: &str, number: u64, body: &str) {
     let (to, body) = (TaskId::new("counter", name), body.to_owned());
->>>>>>> wt-t-worker
     assert!(state.apply(Input::Request { time: 2, session: Session(1), number, below: 0, to, body }));
 }
 
@@ -127,8 +114,6 @@ fn that_nothing_runs_here_is_no_verdict() {
     assert_eq!(state.take_failure(), Some(Failure::Side("no worker".to_owned())));
     assert_eq!(state.dead_letters().count(), 0);
 }
-<<<<<<< HEAD
-=======
 
 #[test]
 fn long_lists_come_in_pages() {
@@ -176,4 +161,3 @@ fn a_page_of_long_letters_fits_a_frame() {
     }
     assert_eq!(skip, 3);
 }
->>>>>>> wt-t-worker

@@ -90,8 +90,7 @@ impl Links {
 
     pub fn held(&mut self, to: Shard, below: Stamp) {
         let link = self.links.entry(to).or_default();
-        // Nobody can hold what was not sent.
-        if below > link.held && below <= link.said {
+        if below > link.held {
             link.held = below;
             self.since.get_or_insert_with(Instant::now);
         }

@@ -149,7 +149,7 @@ impl World {
         }
         self.readmit();
         let active: Vec<Caller> = self.active.iter().copied().collect();
-        active.into_iter().for_each(|caller| self.hear(caller));
+        active.into_iter().for_each(|caller| self.hear(caller, state));
         Ok(())
     }
 
@@ -214,7 +214,7 @@ impl World {
     }
 
     /// Reads what a guest has said.
-    fn hear(&mut self, caller: Caller) {
+    fn hear(&mut self, caller: Caller, state: &State) {
         let Some(guest) = self.guests.get_mut(&caller) else { return };
         if std::mem::take(&mut guest.readable) && guest.connection.is_heard() {
             guest.connection.read();
@@ -266,7 +266,10 @@ impl World {
                         guest.connection.end();
                         break;
                     };
-                    self.links.held(to, below);
+                    // Nobody can hold what was never to be sent; what is still to be said again may be held already.
+                    if below <= state.outgoing_end(to) {
+                        self.links.held(to, below);
+                    }
                 }
             }
         }
