@@ -75,6 +75,12 @@ pub struct ServeArgs {
     /// Let output leave before the other node has joined
     #[arg(long)]
     pub unprotected_start: bool,
+    /// Answer HTTP there: POST /task/KIND/NAME/MESSAGE (whoever reaches it may ask everything)
+    #[arg(long, value_name = "HOST:PORT")]
+    pub http: Option<String>,
+    /// Go on from this node's logs although a power cut may have taken their last entries
+    #[arg(long)]
+    pub accept_loss: bool,
     /// A worker that has not read a message after so many seconds is killed, and the message tried once more
     #[arg(long, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3600))]
     pub worker_timeout: u64,
@@ -200,6 +206,8 @@ fn node(args: ServeArgs) -> Outcome {
     service.commit = if args.durable { Commit::Durable } else { Commit::Received };
     service.detect = Duration::from_millis(args.detect);
     service.unprotected_start = args.unprotected_start;
+    service.http.clone_from(&args.http);
+    service.accept_loss = args.accept_loss;
     let serving = serve(service).map_err(text)?;
     let dir = args.log.display();
     talk!("gapless: node {} listening at {}; `gapless task status {dir}` tells more", usize::from(!first), args.listen);
