@@ -200,9 +200,10 @@ pub fn iperf(site: &Site) -> Load {
             command.args((runs % 2 == 1).then_some("-R")).stdin(Stdio::null());
             let output = command.output().expect("iperf3 runs");
             let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
-            // Between two runs its server closes its port for a moment and resets who waits there, or has not noticed yet that the last one is over.
-            let not_yet = said.contains("unable to connect to server") || said.contains("server is busy");
-            if not_yet && since.elapsed() < PATIENCE {
+            // Between two runs its server closes its port, which resets who waits there, or has not noticed yet that the last one is over: then a run does
+            // not begin. One that has begun must end well.
+            let begun = said.contains(" connected to ");
+            if !output.status.success() && !begun && since.elapsed() < PATIENCE {
                 sleep_ms(20);
                 continue;
             }
