@@ -264,7 +264,7 @@ mod tests {
         check(b"7 8", Err("not JSON"));
         check(b"{", Err("not JSON"));
         check(b"\"\xff\"", Err("not UTF-8"));
-        check("[".repeat(100_000).as_bytes(), Err("recursion limit"));
+        check("[".repeat(100_000).as_bytes(), Err("not JSON"));
         check(format!("\"{}\"", "x".repeat(MESSAGE_BYTES_MAX)).as_bytes(), Err("are allowed"));
         assert_eq!(wrap("a\"b", b"1").map_err(|p| p.why), Ok("{\"a\\\"b\":1}".to_owned()));
     }
