@@ -5,17 +5,17 @@
 #[allow(dead_code, reason = "its main is for those who run the example")]
 #[path = "../examples/bank.rs"]
 mod bank;
+#[path = "support/crowd.rs"]
+mod crowd;
 #[path = "support/nodes_of_tasks.rs"]
 mod nodes_of_tasks;
 
 use bank::{Account, Message};
+use crowd::Crowd;
 use gapless::task::{Client, Kinds, TaskId};
 use gapless_log::{Kind, LogView, Meta, Seq};
-use nodes_of_tasks::{ACCEPT_LOSS, Nodes, PATIENCE};
+use nodes_of_tasks::{ACCEPT_LOSS, Nodes, PATIENCE, kills};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
 
 const DEPOSIT: i64 = 1000;
 
@@ -27,10 +27,6 @@ fn child_process() {
 
 fn account(n: usize) -> String {
     format!("account-{n}")
-}
-
-fn kills() -> u32 {
-    std::env::var("KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(6)
 }
 
 #[test]
@@ -60,57 +56,34 @@ fn the_banks_sum_is_right_whoever_is_killed() {
     for n in 0..ACCOUNTS {
         let _: i64 = client.call::<Account, _>(&account(n), &Message::Deposit(DEPOSIT)).unwrap();
     }
-    let stop = Arc::new(AtomicBool::new(false));
-    let done = Arc::new(AtomicU64::new(0));
-    let load = |me: usize| {
-        let (mut client, stop, done) = (nodes.client(), stop.clone(), done.clone());
-        std::thread::spawn(move || {
-            let (mut own, mut n) = (0i64, me);
-            while !stop.load(Ordering::Relaxed) {
-                n = n.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-                let (from, to) = ((n >> 33) % ACCOUNTS, (n >> 43) % ACCOUNTS);
-                let transfer = Message::Transfer { to: account(to), amount: (n >> 53) as i64 % 50 };
-                let _: bool = client.call::<Account, _>(&account(from), &transfer).unwrap();
-                // Nobody else pays in here: what was acknowledged is counted exactly.
-                let balance: i64 = client.call::<Account, _>(&format!("own-{me}"), &Message::Deposit(1)).unwrap();
-                own += 1;
-                assert_eq!(balance, own, "one deposit, acknowledged once");
-                done.fetch_add(2, Ordering::Relaxed);
-            }
-            own
-        })
-    };
-    let loads: Vec<_> = (0..CLIENTS).map(load).collect();
-    let mut dirs = ["a".to_owned(), "b".to_owned()];
-    let mut longest = Duration::ZERO;
-    for kill in 0..kills() {
-        nodes.await_protected([&dirs[0], &dirs[1]]);
-        let before = done.load(Ordering::Relaxed);
-        let since = Instant::now();
-        while done.load(Ordering::Relaxed) < before + 500 {
-            assert!(since.elapsed() < PATIENCE && !loads.iter().any(|l| l.is_finished()), "{}", nodes.words());
-            std::thread::sleep(Duration::from_millis(5));
+    let addresses = nodes.addresses.clone();
+    let crowd = Crowd::start(CLIENTS, move |me, turns| {
+        let mut client = Client::connect(addresses.clone()).unwrap().with_patience(PATIENCE);
+        let (mut own, mut n) = (0i64, me);
+        while turns.on() {
+            n = n.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let (from, to) = ((n >> 33) % ACCOUNTS, (n >> 43) % ACCOUNTS);
+            let transfer = Message::Transfer { to: account(to), amount: (n >> 53) as i64 % 50 };
+            let _: bool = client.call::<Account, _>(&account(from), &transfer).unwrap();
+            // Nobody else pays in here: what was acknowledged is counted exactly.
+            let balance: i64 = client.call::<Account, _>(&format!("own-{me}"), &Message::Deposit(1)).unwrap();
+            own += 1;
+            assert_eq!(balance, own, "one deposit, acknowledged once");
+            turns.did(2);
         }
-        let victim = kill as usize % 2;
-        nodes.kill(victim);
-        let (killed, before) = (Instant::now(), done.load(Ordering::Relaxed));
-        while done.load(Ordering::Relaxed) < before + 2 * CLIENTS as u64 {
-            assert!(killed.elapsed() < PATIENCE && !loads.iter().any(|l| l.is_finished()), "{}", nodes.words());
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        longest = longest.max(killed.elapsed());
-        dirs[victim] = format!("dir-{kill}");
-        nodes.spawn(victim, &dirs[victim]);
-    }
-    stop.store(true, Ordering::Relaxed);
-    let own: Vec<i64> = loads.into_iter().map(|load| load.join().unwrap()).collect();
+        own
+    });
+    let kills = kills(6);
+    let longest = nodes.kill_in_turns(kills, &crowd, 500, 2 * CLIENTS as u64);
+    let done = crowd.done();
+    let own = crowd.finish();
     for (me, own) in own.into_iter().enumerate() {
         assert_eq!(client.call::<Account, i64>(&format!("own-{me}"), &Message::Balance).unwrap(), own);
     }
     // Every transfer was replied to when the money had arrived, so nothing is on its way.
     let sum: i64 = (0..ACCOUNTS).map(|n| client.call::<Account, i64>(&account(n), &Message::Balance).unwrap()).sum();
     assert_eq!(sum, ACCOUNTS as i64 * DEPOSIT);
-    println!("{} requests, {} kills, longest pause {longest:.1?}", done.load(Ordering::Relaxed), kills());
+    println!("{done} requests, {kills} kills, longest pause {longest:.1?}");
 }
 
 /// Kinds of the entries of a log that somebody may be writing.

@@ -5,6 +5,8 @@
 #[allow(dead_code, reason = "its main is for those who run the example")]
 #[path = "../examples/counter.rs"]
 mod counter;
+#[path = "support/crowd.rs"]
+mod crowd;
 #[path = "support/http.rs"]
 mod http;
 #[path = "support/nodes_of_tasks.rs"]
@@ -14,16 +16,15 @@ mod nodes_of_tasks;
 mod orders;
 
 use counter::Counter;
+use crowd::Crowd;
 use gapless::task::{CLIENT_REPLIES_MAX, Context, From, HTTP_SHARD_REQUESTS_MAX, Kinds, ReplyTo, Task, TaskId};
 use http::{exchange, hear, post, post_until_answered, request};
-use nodes_of_tasks::{KEYS_KEPT, Nodes, PATIENCE};
+use nodes_of_tasks::{KEYS_KEPT, Nodes, PATIENCE, kills};
 use orders::{Ledger, Order, Stock, payments};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// Owes all replies until it is told to give them.
@@ -73,31 +74,9 @@ fn child_process() {
     nodes_of_tasks::child(Kinds::new().with::<Counter>().with::<Order>().with::<Stock>().with::<Slow>());
 }
 
-fn kills() -> u32 {
-    std::env::var("KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(4)
-}
-
-/// Kills nodes in turns, each time when both sides can take over and `done` has grown; then lets it grow once more.
-fn kill_in_turns(nodes: &mut Nodes, done: &AtomicU64, steps: u64) {
-    let mut dirs = ["a".to_owned(), "b".to_owned()];
-    let await_steps = |nodes: &Nodes, steps: u64| {
-        let (before, since) = (done.load(Ordering::Relaxed), Instant::now());
-        while done.load(Ordering::Relaxed) < before + steps {
-            assert!(since.elapsed() < PATIENCE, "nothing goes on\n{}", nodes.words());
-            std::thread::sleep(Duration::from_millis(2));
-        }
-    };
-    for kill in 0..kills() {
-        nodes.await_protected([&dirs[0], &dirs[1]]);
-        await_steps(nodes, steps);
-        let victim = kill as usize % 2;
-        nodes.kill(victim);
-        let killed = Instant::now();
-        await_steps(nodes, 8);
-        println!("kill {kill}: 8 steps after {:.1?}", killed.elapsed());
-        dirs[victim] = format!("dir-{kill}");
-        nodes.spawn(victim, &dirs[victim]);
-    }
+/// A client may do so many steps before a kill, and must do some after it.
+fn kill_in_turns<T: Send + 'static>(nodes: &mut Nodes, crowd: &Crowd<T>, steps: u64) {
+    println!("longest until 8 more steps: {:.1?}", nodes.kill_in_turns(kills(4), crowd, steps, 8));
 }
 
 /// A node answers over HTTP as soon as its process listens.
@@ -209,31 +188,25 @@ fn garbage_and_silence_harm_nobody_else() {
 fn each_key_is_executed_once_whoever_is_killed() {
     const CLIENTS: usize = 4;
     let mut nodes = Nodes::start(4);
-    let stop = Arc::new(AtomicBool::new(false));
-    let done = Arc::new(AtomicU64::new(0));
-    let load = |me: usize| {
-        let (http, stop, done) = (nodes.http.clone(), stop.clone(), done.clone());
-        std::thread::spawn(move || {
-            let path = format!("/task/counter/own-{me}/add");
-            let mut n = 0;
-            while !stop.load(Ordering::Relaxed) {
-                n += 1;
-                let reply = post_until_answered(&http, n, &path, &format!("{me}-{n}"), "1");
-                assert_eq!((reply.status, reply.body), (200, n.to_string()), "one addition, acknowledged once");
-                // An earlier one again, at the other node.
-                let old = 1 + n * 7 % n;
-                let again = post_until_answered(&http, n + 1, &path, &format!("{me}-{old}"), "1");
-                assert_eq!((again.status, again.body), (200, old.to_string()), "the first reply again");
-                done.fetch_add(1, Ordering::Relaxed);
-            }
-            n
-        })
-    };
-    let loads: Vec<_> = (0..CLIENTS).map(load).collect();
-    kill_in_turns(&mut nodes, &done, 100);
-    stop.store(true, Ordering::Relaxed);
-    for (me, load) in loads.into_iter().enumerate() {
-        let n = load.join().unwrap();
+    let http = nodes.http.clone();
+    let crowd = Crowd::start(CLIENTS, move |me, turns| {
+        let path = format!("/task/counter/own-{me}/add");
+        let mut n = 0;
+        while turns.on() {
+            n += 1;
+            let reply = post_until_answered(&http, n, &path, &format!("{me}-{n}"), "1");
+            assert_eq!((reply.status, reply.body), (200, n.to_string()), "one addition, acknowledged once");
+            // An earlier one again, at the other node.
+            let old = 1 + n * 7 % n;
+            let again = post_until_answered(&http, n + 1, &path, &format!("{me}-{old}"), "1");
+            assert_eq!((again.status, again.body), (200, old.to_string()), "the first reply again");
+            turns.did(1);
+        }
+        n
+    });
+    kill_in_turns(&mut nodes, &crowd, 100);
+    let done = crowd.done();
+    for (me, n) in crowd.finish().into_iter().enumerate() {
         let path = format!("/task/counter/own-{me}/add");
         for old in 1..=n {
             let again = post_until_answered(&nodes.http, old, &path, &format!("{me}-{old}"), "1");
@@ -244,44 +217,38 @@ fn each_key_is_executed_once_whoever_is_killed() {
         let count = post_until_answered(&nodes.http, 1, &format!("/task/counter/own-{me}/read"), "read", "");
         assert_eq!(count.body, n.to_string());
     }
-    println!("{} keys, {} kills", done.load(Ordering::Relaxed), kills());
+    println!("{done} keys, {} kills", kills(4));
 }
 
 #[test]
 fn without_a_key_a_request_is_executed_at_most_once() {
     const CLIENTS: usize = 4;
     let mut nodes = Nodes::start(4);
-    let stop = Arc::new(AtomicBool::new(false));
-    let done = Arc::new(AtomicU64::new(0));
-    let load = |me: usize| {
-        let (http, stop, done) = (nodes.http.clone(), stop.clone(), done.clone());
-        std::thread::spawn(move || {
-            let path = format!("/task/counter/own-{me}/add");
-            // Nobody knows what became of the unknown ones.
-            let (mut replied, mut unknown, mut n) = (0, 0, 0);
-            while !stop.load(Ordering::Relaxed) {
-                n += 1;
-                match post(&http[n % 2], &path, None, "1") {
-                    Ok(reply) if reply.status == 200 => {
-                        let count: u64 = reply.body.parse().unwrap();
-                        replied += 1;
-                        let most = replied + unknown;
-                        assert!((replied..=most).contains(&count), "{count}: {replied} replies, {unknown} unknown");
-                        done.fetch_add(1, Ordering::Relaxed);
-                    }
-                    Ok(reply) => assert!(reply.status == 503 && reply.body.contains("was not read"), "{reply:?}"),
-                    Err(_) => {
-                        unknown += 1;
-                        std::thread::sleep(Duration::from_millis(1));
-                    }
+    let http = nodes.http.clone();
+    let crowd = Crowd::start(CLIENTS, move |me, turns| {
+        let path = format!("/task/counter/own-{me}/add");
+        // Nobody knows what became of the unknown ones.
+        let (mut replied, mut unknown, mut n) = (0, 0, 0);
+        while turns.on() {
+            n += 1;
+            match post(&http[n % 2], &path, None, "1") {
+                Ok(reply) if reply.status == 200 => {
+                    let count: u64 = reply.body.parse().unwrap();
+                    replied += 1;
+                    let most = replied + unknown;
+                    assert!((replied..=most).contains(&count), "{count}: {replied} replies, {unknown} unknown");
+                    turns.did(1);
+                }
+                Ok(reply) => assert!(reply.status == 503 && reply.body.contains("was not read"), "{reply:?}"),
+                Err(_) => {
+                    unknown += 1;
+                    std::thread::sleep(Duration::from_millis(1));
                 }
             }
-        })
-    };
-    let loads: Vec<_> = (0..CLIENTS).map(load).collect();
-    kill_in_turns(&mut nodes, &done, 100);
-    stop.store(true, Ordering::Relaxed);
-    loads.into_iter().for_each(|load| load.join().unwrap());
+        }
+    });
+    kill_in_turns(&mut nodes, &crowd, 100);
+    crowd.finish();
 }
 
 #[test]
@@ -425,7 +392,7 @@ fn a_shard_that_is_live_nowhere_is_named_and_nothing_was_read() {
 
 #[test]
 fn each_order_ends_once_whoever_is_killed() {
-    const CLIENTS: u64 = 3;
+    const CLIENTS: usize = 3;
     const STOCK: u64 = 1_000_000;
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let outside = listener.local_addr().unwrap().to_string();
@@ -435,39 +402,33 @@ fn each_order_ends_once_whoever_is_killed() {
     let mut nodes = Nodes::start_with(4, &[("PAYMENTS", outside)]);
     let fill = post_until_answered(&nodes.http, 0, "/task/stock/tea/fill", "fill", &STOCK.to_string());
     assert_eq!(fill.body, STOCK.to_string());
-    let stop = Arc::new(AtomicBool::new(false));
-    let done = Arc::new(AtomicU64::new(0));
-    let load = |me: u64| {
-        let (http, stop, done) = (nodes.http.clone(), stop.clone(), done.clone());
-        std::thread::spawn(move || {
-            let mut ended = BTreeMap::new();
-            for n in 0.. {
-                if stop.load(Ordering::Relaxed) {
-                    break;
-                }
-                // Most are paid; some cost too much, some are never in stock, some have an outside that does not answer for long.
-                let (item, price) = match n % 8 {
-                    5 => ("tea", 2000 + me),
-                    6 => ("gold", 100),
-                    7 => ("tea", 103),
-                    _ => ("tea", 8 * (n % 100)),
-                };
-                let name = format!("{me}-{n}");
-                let wish = format!("{{\"item\":\"{item}\",\"count\":{},\"price\":{price}}}", 1 + n % 3);
-                let path = format!("/task/order/{name}/place");
-                let reply = post_until_answered(&http, n as usize, &path, &name, &wish);
-                assert_eq!(reply.status, 200, "{reply:?}");
-                ended.insert(name, (wish, n, reply.body));
-                done.fetch_add(1, Ordering::Relaxed);
+    let http = nodes.http.clone();
+    let crowd = Crowd::start(CLIENTS, move |me, turns| {
+        let mut ended = BTreeMap::new();
+        for n in 0.. {
+            if !turns.on() {
+                break;
             }
-            ended
-        })
-    };
-    let loads: Vec<_> = (0..CLIENTS).map(load).collect();
-    kill_in_turns(&mut nodes, &done, 16);
-    stop.store(true, Ordering::Relaxed);
+            // Most are paid; some cost too much, some are never in stock, some have an outside that does not answer for long.
+            let (item, price) = match n % 8 {
+                5 => ("tea", 2000 + me as u64),
+                6 => ("gold", 100),
+                7 => ("tea", 103),
+                _ => ("tea", 8 * (n % 100)),
+            };
+            let name = format!("{me}-{n}");
+            let wish = format!("{{\"item\":\"{item}\",\"count\":{},\"price\":{price}}}", 1 + n % 3);
+            let path = format!("/task/order/{name}/place");
+            let reply = post_until_answered(&http, n as usize, &path, &name, &wish);
+            assert_eq!(reply.status, 200, "{reply:?}");
+            ended.insert(name, (wish, n, reply.body));
+            turns.did(1);
+        }
+        ended
+    });
+    kill_in_turns(&mut nodes, &crowd, 16);
     let (mut sold, mut paid, mut orders) = (0, 0, 0);
-    for (name, (wish, n, end)) in loads.into_iter().flat_map(|load| load.join().unwrap()) {
+    for (name, (wish, n, end)) in crowd.finish().into_iter().flatten() {
         orders += 1;
         let again = post_until_answered(&nodes.http, 1, &format!("/task/order/{name}/place"), &name, &wish);
         assert_eq!(again.body, end, "{name}: the same reply again");
@@ -498,5 +459,5 @@ fn each_order_ends_once_whoever_is_killed() {
         }
         assert!(since.elapsed() < PATIENCE, "{} are left, {sold} were sold", left.body);
     }
-    println!("{orders} orders, {paid} paid, {} kills", kills());
+    println!("{orders} orders, {paid} paid, {} kills", kills(4));
 }

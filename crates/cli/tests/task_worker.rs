@@ -8,9 +8,8 @@ mod support;
 use gapless::task::{Client, TaskId};
 use std::fs;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
+use support::crowd::Crowd;
 use support::process::{Done, Process, kill, runs, sleep_ms, traced_by};
 use support::{Area, free_port, python};
 
@@ -157,11 +156,7 @@ const ACCOUNTS: usize = 12;
 const CLIENTS: usize = 3;
 
 /// Transfers between accounts, and deposits that are counted, until it is told to stop.
-struct Load {
-    stop: Arc<AtomicBool>,
-    done: Arc<AtomicU64>,
-    threads: Vec<std::thread::JoinHandle<i64>>,
-}
+struct Load(Crowd<i64>);
 
 impl Load {
     fn start(nodes: &Nodes) -> Self {
@@ -169,47 +164,28 @@ impl Load {
         for n in 0..ACCOUNTS {
             told(&mut client, "account", &format!("account-{n}"), &format!("{{\"deposit\": {DEPOSIT}}}"));
         }
-        let (stop, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
-        let load = |me: usize| {
-            let (mut client, stop, done) = (nodes.client(), stop.clone(), done.clone());
-            std::thread::spawn(move || {
-                let (mut own, mut n) = (0i64, me);
-                while !stop.load(Ordering::Relaxed) {
-                    n = n.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-                    let (from, to, amount) = ((n >> 33) % ACCOUNTS, (n >> 43) % ACCOUNTS, (n >> 53) % 50);
-                    let transfer = format!("{{\"transfer\": {{\"to\": \"account-{to}\", \"amount\": {amount}}}}}");
-                    told(&mut client, "account", &format!("account-{from}"), &transfer);
-                    // Nobody else pays in here: what was acknowledged is counted exactly.
-                    let balance = told(&mut client, "account", &format!("own-{me}"), "{\"deposit\": 1}");
-                    own += 1;
-                    assert_eq!(balance, own, "one deposit, acknowledged once");
-                    done.fetch_add(2, Ordering::Relaxed);
-                }
-                own
-            })
-        };
-        let threads = (0..CLIENTS).map(load).collect();
-        Self { stop, done, threads }
-    }
-
-    fn done(&self) -> u64 {
-        self.done.load(Ordering::Relaxed)
-    }
-
-    /// Until so much more is done.
-    fn await_more(&self, count: u64, nodes: &Nodes) {
-        let (since, before) = (Instant::now(), self.done());
-        while self.done() < before + count {
-            let fails = since.elapsed() > PATIENCE || self.threads.iter().any(|thread| thread.is_finished());
-            assert!(!fails, "{} more requests of {count}\n{}", self.done() - before, nodes.words());
-            sleep_ms(1);
-        }
+        let addresses = nodes.addresses();
+        Self(Crowd::start(CLIENTS, move |me, turns| {
+            let mut client = Client::connect(addresses.clone()).unwrap().with_patience(PATIENCE);
+            let (mut own, mut n) = (0i64, me);
+            while turns.on() {
+                n = n.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                let (from, to, amount) = ((n >> 33) % ACCOUNTS, (n >> 43) % ACCOUNTS, (n >> 53) % 50);
+                let transfer = format!("{{\"transfer\": {{\"to\": \"account-{to}\", \"amount\": {amount}}}}}");
+                told(&mut client, "account", &format!("account-{from}"), &transfer);
+                // Nobody else pays in here: what was acknowledged is counted exactly.
+                let balance = told(&mut client, "account", &format!("own-{me}"), "{\"deposit\": 1}");
+                own += 1;
+                assert_eq!(balance, own, "one deposit, acknowledged once");
+                turns.did(2);
+            }
+            own
+        }))
     }
 
     /// Ends it; nothing was lost or doubled.
     fn settle(self, nodes: &Nodes) {
-        self.stop.store(true, Ordering::Relaxed);
-        let own: Vec<i64> = self.threads.into_iter().map(|thread| thread.join().unwrap()).collect();
+        let own = self.0.finish();
         let mut client = nodes.client();
         for (me, own) in own.into_iter().enumerate() {
             assert_eq!(told(&mut client, "account", &format!("own-{me}"), "\"balance\""), own);
@@ -229,15 +205,15 @@ fn a_python_bank_loses_nothing_whoever_is_killed() {
     let mut longest = Duration::ZERO;
     for n in 0..kills {
         nodes.await_protected();
-        load.await_more(500, &nodes);
+        load.0.await_more(500, || nodes.words());
         let victim = n as usize % 2;
         nodes.kill(victim);
         let killed = Instant::now();
-        load.await_more(2 * CLIENTS as u64, &nodes);
+        load.0.await_more(2 * CLIENTS as u64, || nodes.words());
         longest = longest.max(killed.elapsed());
         nodes.spawn(victim);
     }
-    let done = load.done();
+    let done = load.0.done();
     load.settle(&nodes);
     println!("{done} requests, {kills} kills, longest pause {longest:.1?}");
 }
@@ -248,12 +224,12 @@ fn workers_that_are_killed_are_not_missed() {
     nodes.await_protected();
     let load = Load::start(&nodes);
     for n in 0..6 {
-        load.await_more(100, &nodes);
+        load.0.await_more(100, || nodes.words());
         let workers = traced_by(nodes.side(n % 2).process.pid());
         assert!(!workers.is_empty());
         workers.into_iter().for_each(|pid| kill(pid, libc::SIGKILL));
     }
-    load.await_more(100, &nodes);
+    load.0.await_more(100, || nodes.words());
     nodes.await_protected();
     load.settle(&nodes);
     // Nobody has changed sides for that.

@@ -105,29 +105,20 @@ fn named<M: std::fmt::Debug>(none: M, all: impl IntoIterator<Item = M>, name: &s
 
 fn one_task(seed: u64, mutant: TaskMutant) -> ExitCode {
     let outcome = run_tasks(seed, mutant);
-    for line in &outcome.trace {
-        println!("{line}");
-    }
-    match outcome.violation {
-        None => {
-            println!("seed {seed}: every rule held; met: {:?}", outcome.met);
-            ExitCode::SUCCESS
-        }
-        Some(what) => {
-            println!("seed {seed}: {what}");
-            ExitCode::FAILURE
-        }
-    }
+    tell(seed, &outcome.trace, outcome.violation, &outcome.met)
 }
 
 fn one(seed: u64, mutant: Mutant) -> ExitCode {
     let outcome = run(seed, mutant, true);
-    for line in &outcome.trace {
-        println!("{line}");
-    }
-    match outcome.violation {
+    tell(seed, &outcome.trace, outcome.violation, &outcome.met)
+}
+
+/// One schedule, step by step.
+fn tell(seed: u64, trace: &[String], violation: Option<String>, met: &dyn std::fmt::Debug) -> ExitCode {
+    trace.iter().for_each(|line| println!("{line}"));
+    match violation {
         None => {
-            println!("seed {seed}: every rule held; met: {:?}", outcome.met);
+            println!("seed {seed}: every rule held; met: {met:?}");
             ExitCode::SUCCESS
         }
         Some(what) => {

@@ -21,7 +21,7 @@ mod volume;
 mod ways;
 
 use std::time::{Duration, Instant};
-use table::Table;
+use table::{Asked, Table};
 
 const SECTIONS: [&str; 5] = ["cpu", "redis", "boot", "log", "pair"];
 
@@ -58,32 +58,18 @@ fn say(what: &str) {
 }
 
 fn main() {
-    // Cargo adds --bench.
-    let arguments: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
-    let json = arguments.iter().any(|a| a == "--json");
-    let named: Vec<&str> = arguments.iter().map(String::as_str).filter(|a| *a != "--json").collect();
-    if let Some(unknown) = named.iter().find(|name| !SECTIONS.contains(name)) {
-        panic!("{unknown} is not one of {}", SECTIONS.join(", "));
-    }
-    let wanted = |section: &str| named.is_empty() || named.contains(&section);
+    let asked = Asked::of_arguments(&SECTIONS);
     let sizes = Sizes::from_environment();
     say(&format!("QEMU: {}", ways::qemu_version().as_deref().unwrap_or("not installed")));
     let mut tables: Vec<Table> = Vec::new();
-    if wanted("cpu") {
+    if asked.wants("cpu") {
         tables.extend(cpu::measure(&sizes));
     }
-    if wanted("redis") {
+    if asked.wants("redis") {
         tables.extend(redis::measure(&sizes));
     }
-    let debian = debian::Wanted { boot: wanted("boot"), log: wanted("log"), pair: wanted("pair") };
+    let debian = debian::Wanted { boot: asked.wants("boot"), log: asked.wants("log"), pair: asked.wants("pair") };
     tables.extend(debian::measure(&sizes, debian));
-    tables.retain(|table| !table.is_empty());
     say("done");
-    if json {
-        println!("{}", serde_json::Value::from_iter(tables.iter().map(Table::json)));
-        return;
-    }
-    for table in tables {
-        println!("{table}");
-    }
+    asked.show(tables);
 }

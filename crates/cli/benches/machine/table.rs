@@ -86,3 +86,36 @@ impl fmt::Display for Table {
         Ok(())
     }
 }
+
+/// What a benchmark was asked for: some of its sections, and as what.
+pub struct Asked {
+    named: Vec<String>,
+    json: bool,
+}
+
+impl Asked {
+    /// # Panics
+    /// If a section is asked for that there is not.
+    pub fn of_arguments(sections: &[&str]) -> Self {
+        // Cargo adds --bench.
+        let arguments: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
+        let (json, named): (Vec<_>, Vec<_>) = arguments.into_iter().partition(|a| a == "--json");
+        if let Some(unknown) = named.iter().find(|name| !sections.contains(&name.as_str())) {
+            panic!("{unknown} is not one of {}", sections.join(", "));
+        }
+        Self { named, json: !json.is_empty() }
+    }
+
+    pub fn wants(&self, section: &str) -> bool {
+        self.named.is_empty() || self.named.iter().any(|name| name == section)
+    }
+
+    pub fn show(&self, mut tables: Vec<Table>) {
+        tables.retain(|table| !table.is_empty());
+        if self.json {
+            println!("{}", serde_json::Value::from_iter(tables.iter().map(Table::json)));
+        } else {
+            tables.iter().for_each(|table| println!("{table}"));
+        }
+    }
+}

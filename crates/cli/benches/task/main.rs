@@ -23,7 +23,7 @@ use redis::Redis;
 use restate::Restate;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
-use table::{Cell, Table};
+use table::{Asked, Cell, Table};
 
 const SECTIONS: [&str; 5] = ["load", "durable", "takeover", "growth", "restate"];
 
@@ -217,37 +217,24 @@ fn beside_restate(sizes: &Sizes) -> Table {
 
 fn main() {
     nodes::serve_if_child();
-    // Cargo adds --bench.
-    let arguments: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
-    let json = arguments.iter().any(|a| a == "--json");
-    let named: Vec<&str> = arguments.iter().map(String::as_str).filter(|a| *a != "--json").collect();
-    if let Some(unknown) = named.iter().find(|name| !SECTIONS.contains(name)) {
-        panic!("{unknown} is not one of {}", SECTIONS.join(", "));
-    }
-    let wanted = |section: &str| named.is_empty() || named.contains(&section);
+    let asked = Asked::of_arguments(&SECTIONS);
     let sizes = Sizes::from_environment();
     let mut tables: Vec<Table> = Vec::new();
     let levels = [("load", Commit::Received), ("durable", Commit::Durable)];
-    let commits: Vec<Commit> = levels.into_iter().filter(|(name, _)| wanted(name)).map(|(_, commit)| commit).collect();
+    let commits: Vec<Commit> =
+        levels.into_iter().filter(|(name, _)| asked.wants(name)).map(|(_, commit)| commit).collect();
     if !commits.is_empty() {
         tables.push(loads(&sizes, &commits));
     }
-    if wanted("takeover") {
+    if asked.wants("takeover") {
         tables.push(takeovers(&sizes));
     }
-    if wanted("growth") {
+    if asked.wants("growth") {
         tables.extend(growth(&sizes));
     }
-    if wanted("restate") {
+    if asked.wants("restate") {
         tables.push(beside_restate(&sizes));
     }
-    tables.retain(|table| !table.is_empty());
     say("done");
-    if json {
-        println!("{}", serde_json::Value::from_iter(tables.iter().map(Table::json)));
-        return;
-    }
-    for table in tables {
-        println!("{table}");
-    }
+    asked.show(tables);
 }

@@ -8,6 +8,7 @@
 pub mod client;
 pub mod computer;
 pub mod console;
+pub mod crowd;
 pub mod loads;
 pub mod machine;
 pub mod pair;

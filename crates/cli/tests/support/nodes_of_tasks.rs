@@ -4,6 +4,7 @@
 
 #![allow(dead_code, reason = "no test uses all of it")]
 
+use super::crowd::Crowd;
 use gapless::task::{Client, Kinds, Service, serve};
 use std::net::TcpListener;
 use std::path::PathBuf;
@@ -16,6 +17,11 @@ pub const KEYS_KEPT: &str = "GAPLESS_TASK_KEYS_KEPT";
 
 /// In the environment of a node: it accepts that the end of a log was lost.
 pub const ACCEPT_LOSS: &str = "GAPLESS_TASK_ACCEPT_LOSS";
+
+/// `KILLS`, or so many.
+pub fn kills(usual: u32) -> u32 {
+    std::env::var("KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(usual)
+}
 
 /// A node, if this is the child of a test; nothing, if it is the test.
 pub fn child(kinds: Kinds) {
@@ -129,6 +135,31 @@ impl Nodes {
                 std::thread::sleep(Duration::from_millis(5));
             }
         }
+    }
+
+    /// Kills nodes in turns, each time when both sides can take over and the crowd has done `before` more; then lets it do `after` more. The longest that
+    /// these took.
+    pub fn kill_in_turns<T: Send + 'static>(
+        &mut self,
+        kills: u32,
+        crowd: &Crowd<T>,
+        before: u64,
+        after: u64,
+    ) -> Duration {
+        let mut dirs = ["a".to_owned(), "b".to_owned()];
+        let mut longest = Duration::ZERO;
+        for kill in 0..kills {
+            self.await_protected([&dirs[0], &dirs[1]]);
+            crowd.await_more(before, || self.words());
+            let victim = kill as usize % 2;
+            self.kill(victim);
+            let killed = Instant::now();
+            crowd.await_more(after, || self.words());
+            longest = longest.max(killed.elapsed());
+            dirs[victim] = format!("dir-{kill}");
+            self.spawn(victim, &dirs[victim]);
+        }
+        longest
     }
 
     pub fn words(&self) -> String {
