@@ -78,7 +78,7 @@ pub struct ServeArgs {
     /// Answer HTTP there: POST /task/KIND/NAME/MESSAGE (whoever reaches it may ask everything)
     #[arg(long, value_name = "HOST:PORT")]
     pub http: Option<String>,
-    /// Go on from this node's logs although a power cut may have taken their last entries
+    /// Go on from this node's logs although a power cut may have taken their last entries; leave it away again once the shards are live
     #[arg(long)]
     pub accept_loss: bool,
     /// A worker that has not read a message after so many seconds is killed, and the message tried once more
@@ -137,7 +137,7 @@ pub struct CallArgs {
     #[arg(long, value_name = "DIR", conflicts_with = "nodes")]
     pub log: Option<PathBuf>,
     /// Give up after so many seconds without an answer
-    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=86400))]
     pub patience: u64,
 }
 
@@ -237,19 +237,21 @@ fn site(dir: &Path) -> Result<Site, String> {
     Site::of(dir).map_err(text)?.ok_or_else(lacks)
 }
 
-fn client(nodes: &[String], dir: Option<&Path>) -> Result<Client, String> {
+/// Of a look, so long.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+fn client(nodes: &[String], dir: Option<&Path>, patience: Duration) -> Result<Client, String> {
     let nodes = match dir {
         Some(dir) => site(dir)?.nodes,
         None => nodes.to_vec(),
     };
-    Client::connect(nodes).map_err(text)
+    Client::connect_within(nodes, patience).map_err(text)
 }
 
 fn call(args: &CallArgs) -> Outcome {
     serde_json::from_str::<serde::de::IgnoredAny>(&args.message)
         .map_err(|e| format!("the message is not JSON: {e}; a text has quotes of its own, as in '\"balance\"'"))?;
-    let client = client(&args.nodes, args.log.as_deref())?;
-    let mut client = client.with_patience(Duration::from_secs(args.patience));
+    let mut client = client(&args.nodes, args.log.as_deref(), Duration::from_secs(args.patience))?;
     match client.call_json(TaskId::new(&args.kind, &args.name), args.message.clone()) {
         Ok(reply) => {
             out::data(&format!("{reply}\n"))?;
@@ -259,6 +261,9 @@ fn call(args: &CallArgs) -> Outcome {
             talk!("gapless: refused: {why}");
             Ok(EXIT_REFUSED)
         }
+        Err(e @ (Refused::Silent(_) | Refused::Lost(_))) => Err(format!(
+            "{e}; it may have been carried out, or may still be: look before you ask again, or ask over HTTP with an Idempotency-Key"
+        )),
         Err(e) => Err(text(e)),
     }
 }
@@ -273,11 +278,13 @@ struct ShardStatus {
 
 fn status(args: &StatusArgs) -> Outcome {
     let shards = site(&args.dir)?.shards;
+    // The shards of other pairs are not here.
+    let own = (0..shards).filter(|&shard| shard_dir(&args.dir, Shard(shard)).exists());
     let ask = |shard| match control::query(&shard_dir(&args.dir, Shard(shard))) {
         Ok(now) => ShardStatus { shard, now: Some(now), error: None },
         Err(e) => ShardStatus { shard, now: None, error: Some(text(e)) },
     };
-    let all: Vec<ShardStatus> = (0..shards).map(ask).collect();
+    let all: Vec<ShardStatus> = own.map(ask).collect();
     if all.iter().all(|status| status.now.is_none()) {
         return Err(format!("no node runs on {}; start it with `gapless task`", args.dir.display()));
     }
@@ -329,7 +336,7 @@ struct TaskLine<'a> {
 }
 
 fn list(args: &LookArgs) -> Outcome {
-    let client = client(&args.nodes, args.dir.as_deref())?;
+    let client = client(&args.nodes, args.dir.as_deref(), PATIENCE)?;
     for shard in 0..client.shards() {
         let mut after = None;
         loop {
@@ -365,7 +372,7 @@ struct LetterLine<'a> {
 }
 
 fn dead_letters(args: &LookArgs) -> Outcome {
-    let client = client(&args.nodes, args.dir.as_deref())?;
+    let client = client(&args.nodes, args.dir.as_deref(), PATIENCE)?;
     for shard in 0..client.shards() {
         let mut skip = 0;
         loop {
@@ -405,13 +412,23 @@ fn other_answer() -> String {
 /// `gapless handover`: of one log, or of all shards that are live on a node.
 pub fn handover(args: &DirArgs) -> Outcome {
     let Some(site) = Site::of(&args.dir).map_err(text)? else { return pair::handover(&args.dir) };
-    let mut count = 0;
+    let (mut count, mut failed) = (0, Vec::new());
     for shard in (0..site.shards).map(Shard) {
         let dir = shard_dir(&args.dir, shard);
-        if control::query(&dir).map_err(text)?.role == "primary" {
-            control::handover(&dir, pair::HANDOVER_MAX).map_err(|e| format!("shard {shard}: {e}"))?;
-            count += 1;
+        // The shards of other pairs are not here.
+        if !dir.exists() {
+            continue;
         }
+        let live = control::query(&dir).map(|now| now.role == "primary");
+        match live
+            .and_then(|live| if live { control::handover(&dir, pair::HANDOVER_MAX).map(|()| true) } else { Ok(false) })
+        {
+            Ok(handed_over) => count += u32::from(handed_over),
+            Err(e) => failed.push(format!("shard {shard}: {e}")),
+        }
+    }
+    if !failed.is_empty() {
+        return Err(format!("{count} shards handed over; not these: {}", failed.join("; ")));
     }
     talk!("gapless: {count} shards handed over");
     Ok(0)

@@ -1,5 +1,8 @@
 //! A task service: shards, their pairs, and one address for clients on each node.
 //!
+//! The rules it keeps: one life of a shard follows the other until the node is stopped; a directory belongs to one service, and to its number of shards,
+//! for ever. What it leaves out: what a shard does, which is gapless-task's, and who is live, which is gapless-pair's.
+//!
 //! ```no_run
 //! use gapless::task::{Context, From, Kinds, Service, Task, serve};
 //! use serde::{Deserialize, Serialize};
@@ -130,6 +133,10 @@ impl Service {
         if !(1..=SHARDS_MAX).contains(&self.shards) {
             return refused(format!("{} shards: a service has 1 to {SHARDS_MAX}", self.shards));
         }
+        let unspecified = |node: &&String| node.parse::<SocketAddr>().is_ok_and(|at| at.ip().is_unspecified());
+        if let Some(node) = self.nodes.iter().find(unspecified) {
+            return refused(format!("{node}: nodes are known by addresses at which the others can reach them"));
+        }
         if self.kinds.names().next().is_none() {
             return refused("a service without a kind of task".to_owned());
         }
@@ -154,7 +161,7 @@ impl Service {
                 )));
             }
             Some(_) => {}
-            None if std::fs::read_dir(dir).map_err(|e| Error::io("reading", dir, e))?.next().is_some() => {
+            None if holds_others(dir).map_err(|e| Error::io("reading", dir, e))? => {
                 return Err(Error::Refused(format!(
                     "{} is not empty and no node's directory; give the node one of its own",
                     dir.display()
@@ -162,7 +169,8 @@ impl Service {
             }
             None => {}
         }
-        Site { nodes: self.nodes.clone(), shards: self.shards }.keep(dir)
+        let site = Site { nodes: self.nodes.clone(), shards: self.shards };
+        if Site::of(dir)?.as_ref() == Some(&site) { Ok(()) } else { site.keep(dir) }
     }
 
     fn shard_arbiter(&self, shard: Shard) -> String {
@@ -198,20 +206,26 @@ impl Service {
             return Ok(Start::Auto);
         }
         let mut arbiter = arbiter::parse(&self.shard_arbiter(shard)).map_err(Error::Refused)?;
-        let begun = loop {
-            match arbiter.read() {
-                Ok(register) => break register.is_some(),
-                Err(e) => (self.tell)(&format!("shard {shard}: {e}")),
-            }
-            std::thread::sleep(Duration::from_secs(1));
-        };
+        // If nobody answers, this life is over, and the next one asks again.
+        let begun = arbiter.read().map_err(|e| Error::Refused(e.to_string()))?.is_some();
         Ok(if self.begins(shard) && !begun { Start::Fresh } else { Start::Join })
     }
 }
 
+/// Does a directory that is no node's hold something that no node has put there?
+fn holds_others(dir: &Path) -> io::Result<bool> {
+    for item in std::fs::read_dir(dir)? {
+        let name = item?.file_name();
+        if name != SITE_NEW_NAME && !name.to_string_lossy().starts_with(SHARD_PREFIX) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// Where a shard's log is in a node's directory.
 pub fn shard_dir(dir: &Path, shard: Shard) -> PathBuf {
-    dir.join(format!("shard-{:03}", shard.0))
+    dir.join(format!("{SHARD_PREFIX}{:03}", shard.0))
 }
 
 /// What a node's directory says of its service.
@@ -224,6 +238,8 @@ pub struct Site {
 }
 
 const SITE_NAME: &str = "service.json";
+const SITE_NEW_NAME: &str = "service.new";
+const SHARD_PREFIX: &str = "shard-";
 
 impl Site {
     /// Of the node in `dir`; `None` if that is no node's directory.
@@ -238,12 +254,17 @@ impl Site {
         }
     }
 
+    /// All of it or nothing, and durable.
     fn keep(&self, dir: &Path) -> Result<()> {
-        let (path, new) = (dir.join(SITE_NAME), dir.join("service.new"));
+        let (path, new) = (dir.join(SITE_NAME), dir.join(SITE_NEW_NAME));
         let bytes = serde_json::to_vec(self).expect("plain data becomes JSON");
-        std::fs::write(&new, bytes)
-            .and_then(|()| std::fs::rename(&new, &path))
-            .map_err(|e| Error::io("writing", path, e))
+        let write = || {
+            std::fs::write(&new, bytes)?;
+            File::open(&new)?.sync_all()?;
+            std::fs::rename(&new, &path)?;
+            File::open(dir)?.sync_all()
+        };
+        write().map_err(|e| Error::io("writing", &path, e))
     }
 }
 
@@ -301,6 +322,7 @@ fn lives(service: &Service, place: &Place, control: &Mutex<Option<Control>>, sto
     while !stop.load(Ordering::SeqCst) {
         let began = Instant::now();
         let end = life(service, place, control, stop);
+        *control.lock().unwrap_or_else(PoisonError::into_inner) = None;
         if stop.load(Ordering::SeqCst) {
             return;
         }
@@ -321,7 +343,7 @@ fn life(service: &Service, place: &Place, control: &Mutex<Option<Control>>, stop
     let dir = service.shard_dir(place.shard);
     std::fs::create_dir_all(&dir).map_err(|e| Error::io("making", &dir, e))?;
     let mut config = NodeConfig::new(&dir, service.start(place.shard)?);
-    config.listen = Some(format!("{}:0", host_of(&service.nodes[service.node])));
+    config.listen = Some(format!("{}:0", host_of(&service.nodes[service.node])?));
     config.commit = service.commit;
     config.detect = service.detect;
     config.heartbeat = service.detect / 4;
@@ -380,23 +402,17 @@ impl Serving {
 /// Both sides of a pair must run the same code, and the tasks' code is this program.
 fn own_code() -> Result<String> {
     let path = Path::new("/proc/self/exe");
-    let failed = |e| Error::io("reading", path, e);
-    let mut hasher = gapless_log::Hasher::new();
-    let mut file = File::open(path).map_err(failed)?;
-    let mut part = vec![0; 1 << 20];
-    loop {
-        match io::Read::read(&mut file, &mut part).map_err(failed)? {
-            0 => return Ok(format!("program {:032x}", hasher.finish())),
-            n => hasher.update(&part[..n]),
-        }
-    }
+    let hash = File::open(path).and_then(gapless_log::hash_of).map_err(|e| Error::io("reading", path, e))?;
+    Ok(format!("program {hash:032x}"))
 }
 
-fn host_of(address: &str) -> String {
-    match address.to_socket_addrs().ok().and_then(|mut all| all.next()) {
-        Some(SocketAddr::V6(v6)) => format!("[{}]", v6.ip()),
-        Some(v4) => v4.ip().to_string(),
-        None => "127.0.0.1".to_owned(),
+/// The address at which this host can be reached, for the pairs of its shards.
+fn host_of(address: &str) -> Result<String> {
+    let found = address.to_socket_addrs().map_err(|e| Error::io("resolving", address, e))?.next();
+    match found {
+        Some(SocketAddr::V6(v6)) => Ok(format!("[{}]", v6.ip())),
+        Some(v4) => Ok(v4.ip().to_string()),
+        None => Err(Error::Refused(format!("{address} is the address of nobody"))),
     }
 }
 

@@ -10,6 +10,19 @@ pub fn hash(bytes: &[u8]) -> Digest {
     xxh3_128(bytes)
 }
 
+/// Hash of all that can be read.
+pub fn hash_of(mut from: impl std::io::Read) -> std::io::Result<Digest> {
+    let (mut hasher, mut part) = (Hasher::new(), vec![0; 1 << 20]);
+    loop {
+        match from.read(&mut part) {
+            Ok(0) => return Ok(hasher.finish()),
+            Ok(n) => hasher.update(&part[..n]),
+            Err(e) if e.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+}
+
 /// A hash that continues from `previous`, so that equal results mean equal histories.
 pub fn chain(previous: Digest, parts: &[&[u8]]) -> Digest {
     let mut h = Xxh3::new();

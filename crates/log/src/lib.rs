@@ -43,7 +43,7 @@ pub use entry::{ENTRY_BODY_BYTES_MAX, Entry, Kind, Mark};
 pub use error::{Divergence, Error, Result};
 pub use file_sink::FileSink;
 pub use frame::{Entries, Frame, FrameBuilder, FrameError, HEADER_BYTES, Level, PAYLOAD_BYTES_MAX, VERSION};
-pub use hash::{Digest, Hasher, chain, hash};
+pub use hash::{Digest, Hasher, chain, hash, hash_of};
 pub use host::{End, Host, Options, Replayed};
 pub use inspect::{cat, stat, verify};
 pub use lock::{DirLock, LOCK_NAME, not_empty};

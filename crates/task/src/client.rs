@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 /// Longest that a client waits for a service that does not answer.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// So long it waits for bytes before it looks whether the shard has moved.
-const SILENCE_MAX: Duration = Duration::from_secs(5);
+const SILENCE_MAX: Duration = Duration::from_secs(1);
 const READ_BYTES: usize = 64 << 10;
 
 /// Why there is no reply.
@@ -90,6 +90,14 @@ struct Line {
 impl Client {
     /// A client of the service whose nodes listen at these addresses, of which it need not know all; waits until one of them answers.
     pub fn connect(nodes: impl IntoIterator<Item = impl Into<String>>) -> Result<Self, Refused> {
+        Self::connect_within(nodes, PATIENCE)
+    }
+
+    /// The same, with this patience from the beginning.
+    pub fn connect_within(
+        nodes: impl IntoIterator<Item = impl Into<String>>,
+        patience: Duration,
+    ) -> Result<Self, Refused> {
         let nodes: Vec<String> = nodes.into_iter().map(Into::into).collect();
         let since = Instant::now();
         loop {
@@ -97,12 +105,12 @@ impl Client {
             for node in &nodes {
                 match routes::ask(node, Shard(0), 0, None) {
                     Ok(Asked::Here(_, shards) | Asked::Elsewhere(shards, _)) => {
-                        return Ok(Self { nodes, shards, talks: BTreeMap::new(), patience: PATIENCE });
+                        return Ok(Self { nodes, shards, talks: BTreeMap::new(), patience });
                     }
                     Err(e) => why = format!("{node}: {e}"),
                 }
             }
-            if since.elapsed() > PATIENCE || nodes.is_empty() {
+            if since.elapsed() > patience || nodes.is_empty() {
                 return Err(Refused::Silent(why));
             }
             std::thread::sleep(routes::PAUSE);

@@ -2,7 +2,7 @@
 
 use super::lane::{Ask, Lane, Told};
 use gapless_task::wire::MESSAGE_BYTES_MAX;
-use gapless_task::{Doors, KEY_BYTES_MAX, Key, Kinds, Shard, TaskId};
+use gapless_task::{Doors, KEY_BYTES_MAX, Key, Kinds, Shard, TaskId, pair};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Body, Bytes, Incoming};
 use hyper::header::{ALLOW, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
@@ -11,6 +11,7 @@ use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 /// Requests under way on one node.
@@ -23,6 +24,8 @@ const BODY_MAX: Duration = Duration::from_secs(10);
 const REPLY_MAX: Duration = Duration::from_secs(30);
 /// A client that is not let in is asked to wait so many seconds.
 const RETRY_AFTER_SECONDS: u32 = 1;
+
+const STOPPING: &str = "this node is stopping; ask the other one";
 
 type Reply = Response<Full<Bytes>>;
 
@@ -44,7 +47,7 @@ impl Problem {
 }
 
 /// The way to one shard.
-struct Window {
+struct Route {
     asks: mpsc::Sender<Ask>,
     room: Semaphore,
 }
@@ -55,20 +58,26 @@ pub struct Desk {
     doors: Doors,
     kept: Duration,
     room: Semaphore,
-    windows: Vec<Window>,
+    routes: Vec<Route>,
 }
 
 impl Desk {
     /// `kept`: keys are known so long after the reply.
-    pub fn open(kinds: Kinds, doors: Doors, nodes: &[String], kept: Duration) -> Arc<Self> {
+    pub fn open(kinds: Kinds, doors: Doors, nodes: &[String], own: &str, kept: Duration) -> Arc<Self> {
         let shards = doors.shards();
-        let window = |shard| {
-            let (asks, come) = mpsc::channel(SHARD_REQUESTS_MAX);
-            tokio::spawn(Lane::new(nodes.to_vec(), shard, shards, come).run());
-            Window { asks, room: Semaphore::new(SHARD_REQUESTS_MAX) }
+        // Who has the shard; this node first, which answers at once.
+        let has = |shard| {
+            let mut nodes = pair(nodes, shard).to_vec();
+            nodes.sort_by_key(|node| node != own);
+            nodes
         };
-        let windows = (0..shards).map(Shard).map(window).collect();
-        Arc::new(Self { kinds, doors, kept, room: Semaphore::new(REQUESTS_MAX), windows })
+        let route = |shard| {
+            let (asks, come) = mpsc::channel(SHARD_REQUESTS_MAX);
+            tokio::spawn(Lane::new(has(shard), shard, shards, come).run());
+            Route { asks, room: Semaphore::new(SHARD_REQUESTS_MAX) }
+        };
+        let routes = (0..shards).map(Shard).map(route).collect();
+        Arc::new(Self { kinds, doors, kept, room: Semaphore::new(REQUESTS_MAX), routes })
     }
 
     pub async fn answer(&self, request: Request<Incoming>) -> Reply {
@@ -112,16 +121,16 @@ impl Desk {
     }
 
     async fn ask(&self, to: TaskId, message: String, request: Request<Incoming>) -> Result<String, Problem> {
-        if self.kinds.check(&to.kind, "null").is_none() {
+        if !self.kinds.names().any(|kind| kind == to.kind) {
             let kinds: Vec<&str> = self.kinds.names().collect();
             let why = format!("no kind {} here; there are: {}", to.kind, kinds.join(", "));
             return Err(Problem::new(StatusCode::NOT_FOUND, why));
         }
         let key = idempotency_key(request.headers())?.map(|key| Key { to: to.clone(), message: message.clone(), key });
-        let window = &self.windows[usize::from(to.shard(self.doors.shards()).0)];
+        let route = &self.routes[usize::from(to.shard(self.doors.shards()).0)];
         let full = |max, of| Problem::busy(format!("{max} requests are under way {of}; send this one again later"));
         let _place = self.room.try_acquire().map_err(|_| full(REQUESTS_MAX, "on this node"))?;
-        let _place = window.room.try_acquire().map_err(|_| full(SHARD_REQUESTS_MAX, "in this shard"))?;
+        let _place = route.room.try_acquire().map_err(|_| full(SHARD_REQUESTS_MAX, "in this shard"))?;
         let body = wrap(&message, &read(request.into_body()).await?)?;
         if let Some(Err(why)) = self.kinds.check(&to.kind, &body) {
             return Err(Problem::new(StatusCode::BAD_REQUEST, why));
@@ -129,10 +138,13 @@ impl Desk {
         let keyed = key.is_some();
         let (reply, told) = oneshot::channel();
         let ask = Ask { to, body, key: key.map(|key| (key, self.kept)), reply, since: Instant::now() };
-        window.asks.try_send(ask).map_err(|_| full(SHARD_REQUESTS_MAX, "in this shard"))?;
+        route.asks.try_send(ask).map_err(|e| match e {
+            TrySendError::Full(_) => full(SHARD_REQUESTS_MAX, "in this shard"),
+            TrySendError::Closed(_) => Problem::busy(STOPPING),
+        })?;
         match tokio::time::timeout(REPLY_MAX, told).await {
             Ok(Ok(told)) => say(told, keyed),
-            Ok(Err(_)) => Err(Problem::busy("this node is stopping; ask the other one")),
+            Ok(Err(_)) => Err(Problem::busy(STOPPING)),
             Err(_) if keyed => {
                 Err(Problem::busy("the reply is still owed; send the request again, with the same Idempotency-Key"))
             }

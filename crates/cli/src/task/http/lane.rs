@@ -18,7 +18,7 @@ use tokio::task::JoinHandle;
 /// A request that was not sent, because the shard is live nowhere, is given back after this time. A takeover takes less.
 pub const NOWHERE_MAX: Duration = Duration::from_secs(5);
 /// Replies are owed and nothing was heard for so long: the shard may have moved.
-const SILENCE_MAX: Duration = Duration::from_secs(5);
+const SILENCE_MAX: Duration = Duration::from_secs(1);
 /// Time for one node to say whether the shard is live there.
 const WELCOME_MAX: Duration = Duration::from_secs(1);
 /// Between two rounds of asking everybody.
@@ -292,10 +292,12 @@ impl Lane {
 
     /// Sessions that take no more and wait for nothing are closed.
     fn tidy(&mut self) {
+        if self.line.is_none() {
+            return;
+        }
         let last = self.dialogues.len().saturating_sub(1);
-        let over = |n: usize, d: &Dialogue| {
-            d.open.is_empty() && (n < last || d.spent || d.last == SESSION_REQUESTS_MAX) && self.line.is_some()
-        };
+        let over =
+            |n: usize, d: &Dialogue| d.open.is_empty() && (n < last || d.spent || d.last == SESSION_REQUESTS_MAX);
         let ended: Vec<Session> =
             self.dialogues.iter().enumerate().filter(|(n, d)| over(*n, d)).map(|(_, d)| d.session).collect();
         for session in ended {

@@ -55,11 +55,12 @@ impl Ingress {
             let _inside = runtime.enter();
             TcpListener::from_std(listener).map_err(failed)?
         };
-        let (kinds, nodes, kept) = (service.kinds.clone(), service.nodes.clone(), service.http_keys_kept);
+        let Service { kinds, nodes, http_keys_kept: kept, .. } = service.clone();
+        let own = nodes[service.node].clone();
         let (stop, stopped) = oneshot::channel();
         let work = move || {
             runtime.block_on(async {
-                let desk = Desk::open(kinds, doors, &nodes, kept);
+                let desk = Desk::open(kinds, doors, &nodes, &own, kept);
                 tokio::select! {
                     () = accept(listener, desk) => {},
                     _ = stopped => {},
