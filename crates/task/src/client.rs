@@ -20,6 +20,8 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_secs(30);
 /// So long it waits for bytes before it looks whether the shard has moved.
 const SILENCE_MAX: Duration = Duration::from_secs(1);
+/// Of requests that are under way at one shard; more wait, so that neither side writes while the other one does not read.
+const OPEN_BYTES_MAX: usize = 1 << 20;
 const READ_BYTES: usize = 64 << 10;
 
 /// Why there is no reply.
@@ -76,8 +78,8 @@ struct Talk {
     open: BTreeMap<u64, (TaskId, String)>,
     /// A request of it was refused: it ends when all replies were taken.
     spent: bool,
-    /// Not yet asked for.
-    replies: BTreeMap<u64, Answer>,
+    /// Not yet asked for, of this session and of those before it.
+    replies: BTreeMap<(Session, u64), Answer>,
 }
 
 #[derive(Debug)]
@@ -152,7 +154,8 @@ impl Client {
         let shard = to.shard(self.shards);
         let deadline = Instant::now() + self.patience;
         let talk = self.talks.entry(shard).or_default();
-        while talk.is_full() {
+        // After a refusal the session ends, when all that is under way in it has its reply.
+        while talk.is_full() || (talk.spent && !talk.open.is_empty()) {
             talk.flush();
             talk.attend(&self.nodes, shard, self.shards, deadline)?;
         }
@@ -176,11 +179,11 @@ impl Client {
     pub fn wait(&mut self, ticket: Ticket) -> Result<String, Refused> {
         let deadline = Instant::now() + self.patience;
         self.flush();
-        let Some(talk) = self.talks.get_mut(&ticket.shard).filter(|talk| talk.session == Some(ticket.session)) else {
-            return Err(Refused::Lost(format!("session {} has ended", ticket.session.0)));
+        let Some(talk) = self.talks.get_mut(&ticket.shard) else {
+            return Err(Refused::Lost(format!("session {} is another client's", ticket.session.0)));
         };
         loop {
-            if let Some(answer) = talk.replies.remove(&ticket.number) {
+            if let Some(answer) = talk.replies.remove(&(ticket.session, ticket.number)) {
                 return answer.map_err(Refused::Told);
             }
             if talk.session != Some(ticket.session) {
@@ -208,7 +211,8 @@ impl Drop for Client {
 impl Talk {
     /// The service takes no further request before there is a reply to the first of these.
     fn is_full(&self) -> bool {
-        self.open.keys().next().is_some_and(|first| self.last - first >= WINDOW - 2)
+        let bytes = || self.open.values().map(|(_, body)| body.len()).sum::<usize>();
+        self.open.keys().next().is_some_and(|first| self.last - first >= WINDOW - 2) || bytes() > OPEN_BYTES_MAX
     }
 
     /// The request `number` goes with the next flush.
@@ -238,6 +242,9 @@ impl Talk {
                 self.wire = Some(Line::find(nodes, shard, shards, deadline)?);
             }
             let line = self.wire.as_mut().expect("just found");
+            if let Some(session) = self.session {
+                wire::put(&ToShard::Close { session }, &mut line.going);
+            }
             wire::put(&ToShard::Open { nonce }, &mut line.going);
             let opened = line.flush().and_then(|()| {
                 loop {
@@ -251,12 +258,13 @@ impl Talk {
             match opened {
                 Ok(session) => {
                     (self.session, self.last, self.spent) = (Some(session), 0, false);
-                    self.replies.clear();
-                    self.open.clear();
                     return Ok(session);
                 }
                 Err(e) if Instant::now() > deadline => return Err(Refused::Silent(e.to_string())),
-                Err(_) => self.wire = None,
+                Err(_) => {
+                    self.wire = None;
+                    std::thread::sleep(routes::PAUSE);
+                }
             }
         }
     }
@@ -291,14 +299,14 @@ impl Talk {
             FromShard::Reply { session, number, answer }
                 if self.session == Some(session) && self.open.remove(&number).is_some() =>
             {
-                self.replies.insert(number, answer);
+                self.replies.insert((session, number), answer);
             }
             FromShard::Refused { session, number, why } if self.session == Some(session) => {
                 // The numbers after it can never be taken: a new session begins with the next request.
                 self.open.remove(&number);
-                self.replies.insert(number, Err(why));
+                self.replies.insert((session, number), Err(why));
                 let lost = self.open.split_off(&number);
-                let gone = |number| (number, Err("the request before it was refused".to_owned()));
+                let gone = |number| ((session, number), Err("the request before it was refused".to_owned()));
                 self.replies.extend(lost.into_keys().map(gone));
                 self.spent = true;
             }
@@ -310,7 +318,9 @@ impl Talk {
 impl Line {
     fn find(nodes: &[String], shard: Shard, shards: u16, deadline: Instant) -> Result<Self, Refused> {
         let stream = find(nodes, shard, shards, deadline)?;
-        stream.set_read_timeout(Some(SILENCE_MAX)).map_err(|e| Refused::Silent(e.to_string()))?;
+        let timed =
+            stream.set_read_timeout(Some(SILENCE_MAX)).and_then(|()| stream.set_write_timeout(Some(SILENCE_MAX)));
+        timed.map_err(|e| Refused::Silent(e.to_string()))?;
         Ok(Self { stream, come: Vec::new(), going: Vec::new() })
     }
 
@@ -375,9 +385,13 @@ mod tests {
         let mut talk = Talk { session: Some(session), last: 3, ..Talk::default() };
         talk.open = (1..=3).map(|n| (n, (TaskId::new("kind", "name"), n.to_string()))).collect();
         talk.hear(FromShard::Refused { session, number: 2, why: "so".to_owned() });
-        assert_eq!(talk.replies.keys().copied().collect::<Vec<_>>(), [2, 3]);
+        assert_eq!(talk.replies.keys().map(|(_, number)| *number).collect::<Vec<_>>(), [2, 3]);
         talk.hear(FromShard::Reply { session, number: 1, answer: Ok("1".to_owned()) });
-        assert_eq!(talk.replies.remove(&1), Some(Ok("1".to_owned())), "it was taken, so its reply is what counts");
+        assert_eq!(
+            talk.replies.remove(&(Session(7), 1)),
+            Some(Ok("1".to_owned())),
+            "it was taken, so its reply is what counts"
+        );
         assert!(talk.open.is_empty() && talk.spent);
     }
 }

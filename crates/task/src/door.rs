@@ -3,17 +3,19 @@
 //! A node listens at one address for all its shards. Who comes says which one is meant, and is given to it, or told where it may be.
 
 use crate::id::{Answer, Shard};
-use crate::wire::{self, Hello, VERSION, Welcome};
+use crate::wire::{self, Hello, Until, VERSION, Welcome};
 use gapless_log::Waker;
 use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Who comes must say who it is within this time.
 const HELLO_MAX: Duration = Duration::from_secs(2);
+/// In so few bytes.
+const HELLO_BYTES_MAX: usize = 64;
 /// So many may be about to say it.
 const STRANGERS_MAX: usize = 256;
 
@@ -147,10 +149,10 @@ impl Drop for Gatekeeper {
 }
 
 fn greet(stream: TcpStream, doors: &Doors, elsewhere: &dyn Fn(Shard) -> Option<String>) -> std::io::Result<()> {
-    stream.set_read_timeout(Some(HELLO_MAX))?;
     stream.set_write_timeout(Some(HELLO_MAX))?;
     stream.set_nodelay(true)?;
-    let hello: Hello = wire::receive(&stream)?;
+    let deadline = Instant::now() + HELLO_MAX;
+    let hello: Hello = wire::receive_short(Until { stream: &stream, deadline }, HELLO_BYTES_MAX)?;
     let shards = doors.shards();
     let refusal = if hello.version != VERSION {
         Some(format!("version {} is spoken there and {VERSION} here; use the same build", hello.version))

@@ -4,6 +4,7 @@
 
 use crate::client::{Refused, find};
 use crate::id::{NAME_BYTES_MAX, Shard, TaskId};
+use crate::routes;
 use crate::state::{DeadLetter, State};
 use crate::wire::{self, FromShard, ToShard};
 use serde::{Deserialize, Serialize};
@@ -118,7 +119,7 @@ pub(crate) fn ask(
             Ok(shown) => return Ok(shown),
             Err(e) if Instant::now() > deadline => return Err(silent(e)),
             // It has moved.
-            Err(_) => {}
+            Err(_) => std::thread::sleep(routes::PAUSE),
         }
     }
 }

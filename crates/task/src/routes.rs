@@ -2,10 +2,10 @@
 
 use crate::id::Shard;
 use crate::shard::Place;
-use crate::wire::{self, Hello, VERSION, Welcome};
+use crate::wire::{self, Hello, Until, VERSION, Welcome};
 use std::io;
 use std::net::{TcpStream, ToSocketAddrs};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Between two rounds of asking everybody.
 pub const PAUSE: Duration = Duration::from_millis(20);
@@ -26,10 +26,9 @@ pub fn ask(address: &str, shard: Shard, shards: u16, from: Option<Shard>) -> io:
     let address = address.to_socket_addrs()?.next().ok_or(io::ErrorKind::AddrNotAvailable)?;
     let stream = TcpStream::connect_timeout(&address, CONNECT_MAX)?;
     stream.set_nodelay(true)?;
-    stream.set_read_timeout(Some(WELCOME_MAX))?;
     stream.set_write_timeout(Some(WELCOME_MAX))?;
     wire::send(&Hello { version: VERSION, shards, shard, from }, &stream)?;
-    match wire::receive(&stream)? {
+    match wire::receive(Until { stream: &stream, deadline: Instant::now() + WELCOME_MAX })? {
         Welcome::Here { shards } => {
             stream.set_read_timeout(None)?;
             stream.set_write_timeout(None)?;

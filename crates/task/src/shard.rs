@@ -66,6 +66,8 @@ pub struct ShardReplica<E: Edge = World> {
     expiry: u64,
     /// How often entries were lost, as the arbiter knows.
     losses: u32,
+    /// Opened for a takeover, and what was found in it; there until it goes live.
+    black_box: Option<(BlackBox, Option<Digest>)>,
 }
 
 impl ShardReplica {
@@ -78,7 +80,7 @@ impl ShardReplica {
 impl<E: Edge> ShardReplica<E> {
     /// One that has executed nothing and finds its edge behind this door.
     pub fn with_edge(place: Place, door: E::Door) -> Self {
-        Self { place, state: None, door, world: None, expiry: 0, losses: 0 }
+        Self { place, state: None, door, world: None, expiry: 0, losses: 0, black_box: None }
     }
 
     /// What is around it while it is live.
@@ -111,8 +113,8 @@ impl<E: Edge> ShardReplica<E> {
 
     /// What this node has died of more than once is not read again.
     fn look_back(&mut self, log: &mut Recorder<'_>) -> Result<()> {
-        let Some(path) = &self.place.black_box else { return Ok(()) };
-        let (watch, verdict) = BlackBox::open(path)?;
+        self.prepare()?;
+        let Some((watch, verdict)) = self.black_box.take() else { return Ok(()) };
         if let Some(message) = verdict {
             self.take(Input::Condemned { message }, log)?;
         }
@@ -174,10 +176,11 @@ impl<E: Edge> ShardReplica<E> {
         let time = self.now();
         match event {
             Event::Open { nonce } => self.take(Input::Open { time, nonce }, log),
-            Event::Close { session } => {
+            Event::Close { session } if self.live().0.is_open(session) => {
                 self.live().1.owes_no_more(session);
                 self.take(Input::Close { session }, log)
             }
+            Event::Close { .. } => Ok(()),
             Event::Request { by, session, number, below, to, body } => {
                 self.request(by, Asked { session, number, below, to, body }, log)
             }
@@ -185,6 +188,7 @@ impl<E: Edge> ShardReplica<E> {
             Event::Payload { by, from, stamp, payload } => {
                 let (state, world) = self.live();
                 match state.arrival(from, stamp) {
+                    Arrival::Next if !state.takes(&payload) => world.refuse(by),
                     Arrival::Next => return self.take(Input::Arrived { time, from, stamp, payload }, log),
                     Arrival::Gap => world.refuse(by),
                     Arrival::Seen if world.repeats(by) => return self.take(Input::Again { from }, log),
@@ -405,6 +409,13 @@ impl<E: Edge> Replica for ShardReplica<E> {
 
     fn wait(&mut self, waker: &Waker, at_most: Duration) -> Result<()> {
         self.world.as_mut().expect("live").wait(waker, at_most)
+    }
+
+    fn prepare(&mut self) -> Result<()> {
+        if let (None, Some(path)) = (&self.black_box, &self.place.black_box) {
+            self.black_box = Some(BlackBox::open(path)?);
+        }
+        Ok(())
     }
 
     fn losses(&mut self, generation: u32) {

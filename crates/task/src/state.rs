@@ -4,7 +4,7 @@
 //! messages to one task are read in the order in which they were sent to it. It touches nothing: what is to be said comes out of [`State::take_said`].
 
 use crate::blackbox::{BlackBox, DEATHS_MAX};
-use crate::id::{Answer, ReplyTo, Session, Shard, Stamp, TaskId, first_of};
+use crate::id::{Answer, NAME_BYTES_MAX, ReplyTo, Session, Shard, Stamp, TaskId, first_of};
 use crate::input::{Input, Payload};
 use crate::keys::{self, Key, KeyVerdict, Keys};
 use crate::output::Said;
@@ -24,6 +24,12 @@ pub const WINDOW: u64 = 4096;
 /// A session of which nothing was heard for so long is closed.
 pub const SESSION_IDLE_MAX: Duration = Duration::from_secs(24 * 3600);
 const SESSION_IDLE_MICROS: u64 = SESSION_IDLE_MAX.as_micros() as u64;
+/// Sessions of a shard.
+pub const SESSIONS_MAX: usize = 1 << 16;
+/// Bytes of such letters: all are part of every digest.
+const DEAD_BYTES_MAX: usize = 4 << 20;
+/// Of the words that say why something was not read.
+const WHY_BYTES_MAX: usize = 1000;
 /// Letters that could not be read are kept, the newest so many.
 pub const DEAD_LETTERS_MAX: usize = 1000;
 
@@ -246,6 +252,25 @@ impl State {
         self.tasks.range((start, Bound::Unbounded)).map(|(id, held)| (id, held.broken.as_deref()))
     }
 
+    /// Is it open?
+    pub fn is_open(&self, session: Session) -> bool {
+        self.rest.sessions.contains_key(&session)
+    }
+
+    /// Can this shard take it? One that keeps to the rules sends nothing else.
+    pub fn takes(&self, payload: &Payload) -> bool {
+        let (here, shards) = self.place();
+        match payload {
+            Payload::Message { from, to, body } => {
+                let sound = from.is_sound() && to.is_sound() && body.len() <= MESSAGE_BYTES_MAX;
+                sound && to.shard(shards) == here
+            }
+            Payload::Reply { to, answer: Ok(words) | Err(words) } => {
+                to.shard == here && words.len() <= MESSAGE_BYTES_MAX
+            }
+        }
+    }
+
     /// Open sessions.
     pub fn sessions(&self) -> usize {
         self.rest.sessions.len()
@@ -312,7 +337,7 @@ impl State {
             return refuse(format!("{WINDOW} requests wait for replies or for their confirmation; confirm some"));
         }
         if !to.is_sound() {
-            return refuse("a task has a kind and a name of 1 to 256 bytes".to_owned());
+            return refuse(format!("a task has a kind and a name of 1 to {NAME_BYTES_MAX} bytes"));
         }
         match self.misplaced(to) {
             Some(why) => refuse(why),
@@ -567,6 +592,8 @@ impl State {
                 }
             },
         };
+        // Also where it reads nothing: that it is there is part of the digest.
+        self.touched.insert(to.clone());
         if let Some(why) = &held.broken {
             let why = format!("{to} is broken: {why}");
             return self.bury(client, to, body, why);
@@ -579,7 +606,6 @@ impl State {
         // A panic is as much a function of state and message as a result is: both sides have the same one.
         let read = catch_unwind(AssertUnwindSafe(|| held.task.receive(&mut ctx, &from, body)));
         let (owed, effects) = (ctx.owed, ctx.effects);
-        self.touched.insert(to.clone());
         match read {
             Ok(Ok(())) => {
                 effects.into_iter().for_each(|effect| self.carry_out(&to, effect));
@@ -592,6 +618,7 @@ impl State {
                 None => self.bury(None, to, body, why),
             },
             Ok(Err(Unread::Failed(why))) => {
+                let why = cut(&why, WHY_BYTES_MAX).to_owned();
                 // As if it had been condemned: then it draws no random number.
                 self.rng.set_word_pos(drawn);
                 self.bury(client, to, body, why.clone());
@@ -611,20 +638,23 @@ impl State {
         if let Some(reply) = client {
             self.reply(reply, Err(why.clone()));
         }
-        if self.rest.dead.len() == DEAD_LETTERS_MAX {
-            self.rest.dead.pop_front();
+        let (body, why) = (cut(body, MESSAGE_BYTES_MAX).to_owned(), cut(&why, WHY_BYTES_MAX).to_owned());
+        self.rest.dead.push_back(DeadLetter { time: self.rest.time, to, body, why });
+        let mut bytes: usize = self.rest.dead.iter().map(|letter| letter.body.len()).sum();
+        while self.rest.dead.len() > DEAD_LETTERS_MAX || bytes > DEAD_BYTES_MAX {
+            bytes -= self.rest.dead.pop_front().map_or(0, |letter| letter.body.len());
         }
-        self.rest.dead.push_back(DeadLetter { time: self.rest.time, to, body: body.to_owned(), why });
     }
 
     fn carry_out(&mut self, task: &TaskId, effect: Effect) {
         match effect {
             Effect::Send { to, body } if !to.is_sound() || body.len() > MESSAGE_BYTES_MAX => {
                 let why = format!(
-                    "{task} sent {} bytes to {to}: {MESSAGE_BYTES_MAX} are allowed, to a sound name",
-                    body.len()
+                    "sent by it, {} bytes to {}: {MESSAGE_BYTES_MAX} are allowed, to a kind and a name of 1 to {NAME_BYTES_MAX} bytes",
+                    body.len(),
+                    cut(&to.to_string(), NAME_BYTES_MAX)
                 );
-                self.bury(None, to, &body, why);
+                self.bury(None, task.clone(), &body, why);
             }
             Effect::Send { to, body } => {
                 let there = to.shard(self.rest.shards);
@@ -731,6 +761,11 @@ pub(crate) fn fitting(answer: Answer) -> Answer {
         0..=MESSAGE_BYTES_MAX => answer,
         n => Err(format!("an answer of {n} bytes; {MESSAGE_BYTES_MAX} are allowed")),
     }
+}
+
+/// The beginning of a text, of whole characters.
+fn cut(text: &str, bytes: usize) -> &str {
+    &text[..text.floor_char_boundary(bytes)]
 }
 
 impl Rest {

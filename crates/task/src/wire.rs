@@ -12,7 +12,8 @@ use crate::look::{Look, Shown};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use std::io::{self, Read, Write};
-use std::time::Duration;
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
 
 /// Spoken here.
 pub const VERSION: u16 = 1;
@@ -200,17 +201,40 @@ pub fn send(value: &impl Serialize, mut to: impl Write) -> io::Result<()> {
 }
 
 /// Reads one frame, and not a byte more.
-pub fn receive<T: DeserializeOwned>(mut from: impl Read) -> io::Result<T> {
+pub fn receive<T: DeserializeOwned>(from: impl Read) -> io::Result<T> {
+    receive_short(from, FRAME_BYTES_MAX)
+}
+
+/// The same of one that is expected to be short, so that nobody is given room for what he only announces.
+pub fn receive_short<T: DeserializeOwned>(mut from: impl Read, bytes_max: usize) -> io::Result<T> {
     let mut length = [0; 4];
     from.read_exact(&mut length)?;
     let bytes = u32::from_le_bytes(length) as usize;
-    if bytes > FRAME_BYTES_MAX {
-        return Err(invalid(format!("a frame of {bytes} bytes; {FRAME_BYTES_MAX} are allowed")));
+    if bytes > bytes_max {
+        return Err(invalid(format!("a frame of {bytes} bytes; {bytes_max} are allowed")));
     }
     let mut frame = vec![0; 4 + bytes];
     frame[..4].copy_from_slice(&length);
     from.read_exact(&mut frame[4..])?;
     Ok(take(&frame)?.expect("all of it is there").0)
+}
+
+/// A stream of which all that is read must come before a deadline, however slowly it drips.
+pub(crate) struct Until<'a> {
+    pub stream: &'a TcpStream,
+    pub deadline: Instant,
+}
+
+impl Read for Until<'_> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        self.stream.set_read_timeout(Some(left))?;
+        let mut stream = self.stream;
+        stream.read(into)
+    }
 }
 
 fn invalid(what: String) -> io::Error {

@@ -1,11 +1,14 @@
 //! A live shard and a client on a connection, without a backup: what is heard before the commit, and what after it.
 
 use gapless_log::{Host, Options, Seq, Term};
-use gapless_task::wire::{self, FromShard, Hello, KeyedTold, ToShard, VERSION, Welcome};
-use gapless_task::{Context, Doors, From, Gatekeeper, Key, Kinds, Place, Session, Shard, ShardReplica, Task, TaskId};
+use gapless_task::input::Payload;
+use gapless_task::wire::{self, FRAME_BYTES_MAX, FromShard, Hello, KeyedTold, ToShard, VERSION, Welcome};
+use gapless_task::{
+    Context, Doors, From, Gatekeeper, Key, Kinds, Place, ReplyTo, Session, Shard, ShardReplica, Stamp, Task, TaskId,
+};
 use serde::{Deserialize, Serialize};
 use std::io::{ErrorKind, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -28,10 +31,29 @@ impl Task for Counter {
     }
 }
 
+/// A connection to the shard: another shard's, or a client's.
+fn greeted(at: SocketAddr, from: Option<Shard>) -> TcpStream {
+    let stream = TcpStream::connect(at).unwrap();
+    wire::send(&Hello { version: VERSION, shards: 1, shard: Shard(0), from }, &stream).unwrap();
+    assert_eq!(wire::receive::<Welcome>(&stream).unwrap(), Welcome::Here { shards: 1 });
+    stream
+}
+
+/// The other side has closed it.
+fn is_over(stream: &TcpStream) -> bool {
+    stream.set_nonblocking(true).unwrap();
+    let mut stream = stream;
+    match stream.read(&mut [0; 64]) {
+        Ok(n) => n == 0,
+        Err(e) => e.kind() != ErrorKind::WouldBlock,
+    }
+}
+
 struct Live {
     host: Host<ShardReplica>,
     client: TcpStream,
     come: Vec<u8>,
+    gate_at: SocketAddr,
     _gate: Gatekeeper,
 }
 
@@ -47,11 +69,18 @@ impl Live {
         let mut host = Host::new(ShardReplica::new(place), Options::default());
         host.go_live(Term(1), Seq(0), 0).unwrap();
         host.record_step().unwrap();
-        let client = TcpStream::connect(at).unwrap();
-        wire::send(&Hello { version: VERSION, shards: 1, shard: Shard(0), from: None }, &client).unwrap();
-        assert_eq!(wire::receive::<Welcome>(&client).unwrap(), Welcome::Here { shards: 1 });
+        let client = greeted(at, None);
         client.set_nonblocking(true).unwrap();
-        Self { host, client, come: Vec::new(), _gate: gate }
+        Self { host, client, come: Vec::new(), gate_at: at, _gate: gate }
+    }
+
+    /// The shard goes on until something else has happened.
+    fn run_until(&mut self, what: &str, mut is: impl FnMut() -> bool) {
+        let since = Instant::now();
+        while !is() {
+            self.host.record_step().unwrap();
+            assert!(since.elapsed() < PATIENCE, "not {what}");
+        }
     }
 
     /// Says these in one piece; the shard reads them all.
@@ -122,4 +151,79 @@ fn a_request_of_a_session_that_comes_twice_in_one_step_is_answered_only_when_it_
     live.commit();
     assert_eq!(live.hear(1), [FromShard::Reply { session, number: 1, answer: Ok("1".into()) }]);
     assert_eq!(live.hear(0), []);
+}
+
+/// Anybody may say that it is a shard. What no shard sends ends that connection, and nothing else.
+#[test]
+fn what_no_shard_sends_ends_its_connection_and_nothing_else() {
+    let mut live = Live::start();
+    let one = TaskId::new("counter", "one");
+    let long = "1".repeat(FRAME_BYTES_MAX - 100);
+    let elsewhere = ReplyTo { shard: Shard(7), session: Session(1), number: 1 };
+    let payloads = [
+        Payload::Message { from: one.clone(), to: one.clone(), body: long },
+        Payload::Message { from: one.clone(), to: TaskId::new("", "one"), body: "1".into() },
+        Payload::Message { from: TaskId::new("counter", "x".repeat(1000)), to: one, body: "1".into() },
+        Payload::Reply { to: elsewhere, answer: Ok("1".into()) },
+    ];
+    for payload in payloads {
+        let shard = greeted(live.gate_at, Some(Shard(0)));
+        let shown = format!("{payload:.80?}");
+        let mut writer = shard.try_clone().unwrap();
+        let mut bytes = Vec::new();
+        wire::put(&ToShard::Payload { stamp: Stamp::default(), payload }, &mut bytes);
+        let sending = std::thread::spawn(move || drop(writer.write_all(&bytes)));
+        live.run_until(&shown, || is_over(&shard));
+        drop(shard);
+        sending.join().unwrap();
+    }
+    live.say(&[ToShard::Open { nonce: 7 }]);
+    live.commit();
+    assert_eq!(live.hear(1), [FromShard::Opened { nonce: 7, session: Session(1) }]);
+}
+
+#[test]
+fn a_reply_goes_to_whoever_asked_and_not_to_whoever_names_the_session() {
+    let mut live = Live::start();
+    live.say(&[ToShard::Open { nonce: 7 }]);
+    live.commit();
+    let session = Session(1);
+    assert_eq!(live.hear(1), [FromShard::Opened { nonce: 7, session }]);
+    let to = TaskId::new("counter", "one");
+    let asked = |number| ToShard::Request { session, number, below: 1, to: to.clone(), body: "1".into() };
+    live.say(&[asked(1)]);
+    let other = greeted(live.gate_at, None);
+    wire::send(&asked(9), &other).unwrap();
+    let mut heard = Vec::new();
+    other.set_nonblocking(true).unwrap();
+    live.run_until("refused", || {
+        let mut bytes = [0; 4096];
+        let n = (&other).read(&mut bytes).unwrap_or(0);
+        heard.extend_from_slice(&bytes[..n]);
+        let said = wire::take::<FromShard>(&heard).unwrap();
+        said.is_some_and(|(said, _)| matches!(said, FromShard::Refused { number: 9, .. }))
+    });
+    live.commit();
+    assert_eq!(live.hear(1), [FromShard::Reply { session, number: 1, answer: Ok("1".into()) }]);
+}
+
+#[test]
+fn who_says_its_hello_too_slowly_or_announces_a_long_one_is_sent_away() {
+    let live = Live::start();
+    let since = Instant::now();
+    let mut long = TcpStream::connect(live.gate_at).unwrap();
+    long.write_all(&1_000_000u32.to_le_bytes()).unwrap();
+    while !is_over(&long) {
+        assert!(since.elapsed() < PATIENCE);
+    }
+    let slow = TcpStream::connect(live.gate_at).unwrap();
+    // All of it would take six seconds; each byte comes in time.
+    (&slow).write_all(&60u32.to_le_bytes()).unwrap();
+    let mut sent = 0;
+    while !is_over(&slow) {
+        let _ = (&slow).write(&[1]);
+        sent += 1;
+        assert!(sent < 60, "it was heard to its end");
+        std::thread::sleep(Duration::from_millis(100));
+    }
 }

@@ -90,6 +90,16 @@ fn a_verdict_stands_for_the_attempts() {
 }
 
 #[test]
+fn a_verdict_on_a_tasks_first_message_leaves_the_same_task_on_both_sides() {
+    let (mut live, mut backup) = (shard(true), shard(false));
+    read_by(&mut live, "two", 2, "\"bad\"");
+    assert!(backup.apply(Input::Verdict { why: "killed".to_owned() }));
+    read_by(&mut backup, "two", 2, "\"bad\"");
+    assert_eq!(live.digest_parts(), backup.digest_parts());
+    assert_eq!(live.save(), backup.save());
+}
+
+#[test]
 fn without_its_verdict_the_sides_differ() {
     let (mut live, mut other) = (shard(true), shard(false));
     read(&mut live, 2, "\"bad\"");

@@ -14,7 +14,7 @@ use crate::id::{Session, Shard, Stamp, TaskId};
 use crate::look::Shown;
 use crate::output::Said;
 use crate::shard::Place;
-use crate::state::State;
+use crate::state::{SESSIONS_MAX, State};
 use crate::task::Io;
 use crate::wire::{FromShard, KeyedTold, ToShard};
 use connection::Connection;
@@ -67,8 +67,6 @@ pub struct World {
     /// Clients that are full.
     full: BTreeSet<Caller>,
     waiting: Waiting,
-    /// Where a session was heard last.
-    sessions: BTreeMap<Session, Caller>,
     /// Who waits for a session to be opened.
     nonces: BTreeMap<u64, Caller>,
     /// What is shown to whom once it is committed, by nonce.
@@ -82,6 +80,8 @@ pub struct World {
     ready: Vec<Ready>,
 }
 
+/// Nothing more is read while so much waits to be taken.
+const EVENTS_MAX: usize = 4096;
 /// Looks that wait for commit.
 const LOOKS_MAX: usize = 16;
 
@@ -91,71 +91,9 @@ const HOST: u64 = 1;
 const FIRST_GUEST: u64 = 2;
 
 impl World {
-    /// Opens the door.
-    pub(crate) fn open(place: &Place) -> Result<Self> {
-        let failed = |e| Error::io("opening", "the door of a shard", e);
-        let (epoll, bell) = (Epoll::new().map_err(failed)?, Waker::new().map_err(failed)?);
-        epoll.add(&bell, BELL).map_err(failed)?;
-        let (come, visitors) = mpsc::channel();
-        let door = place.doors.open(place.shard, come, bell.clone());
-        Ok(Self {
-            epoll,
-            bell,
-            links: Links::new(place.clone(), door.clone()),
-            outside: Outside::new(place.kinds.clone(), door.clone()),
-            door,
-            visitors,
-            guests: BTreeMap::new(),
-            next: FIRST_GUEST,
-            active: BTreeSet::new(),
-            full: BTreeSet::new(),
-            waiting: Waiting::default(),
-            sessions: BTreeMap::new(),
-            nonces: BTreeMap::new(),
-            looks: BTreeMap::new(),
-            peers: BTreeMap::new(),
-            events: VecDeque::new(),
-            host: None,
-            ready: Vec::new(),
-        })
-    }
-
-    /// What the state has on its way, except what waits for commit (`waiting`) and will be said then.
-    pub(crate) fn resume(&mut self, state: &State, waiting: &[Said]) {
-        for to in state.destinations() {
-            self.links.said(to, said_end(state, to, waiting));
-        }
-        let unsaid: BTreeSet<u64> = waiting
-            .iter()
-            .filter_map(|said| if let Said::Ask { number, .. } = said { Some(*number) } else { None })
-            .collect();
-        for (number, task, tag, request) in state.questions().filter(|(number, ..)| !unsaid.contains(number)) {
-            self.ask(state, number, task.clone(), tag.to_owned(), request.to_owned());
-        }
-    }
-
     fn ask(&mut self, state: &State, number: u64, task: TaskId, tag: String, request: String) {
         let (shard, _) = state.place();
         self.outside.ask(number, Io { key: format!("{}-{shard}-{number}", state.name()), task, tag, request });
-    }
-
-    // ---- in ----
-
-    /// Looks at everything, without waiting.
-    pub(crate) fn look(&mut self, state: &State) -> Result<()> {
-        self.poll(Duration::ZERO)?;
-        while let Ok(visitor) = self.visitors.try_recv() {
-            self.let_in(visitor, state);
-        }
-        self.readmit();
-        let active: Vec<Caller> = self.active.iter().copied().collect();
-        active.into_iter().for_each(|caller| self.hear(caller, state));
-        Ok(())
-    }
-
-    /// The next thing that has happened.
-    pub(crate) fn next_event(&mut self) -> Option<Event> {
-        self.events.pop_front()
     }
 
     fn let_in(&mut self, visitor: Visitor, state: &State) {
@@ -230,12 +168,15 @@ impl World {
             Who::Client => {
                 while let Some(said) = guest.connection.next::<ToShard>() {
                     let event = match said {
+                        ToShard::Open { .. } if state.sessions() >= SESSIONS_MAX => {
+                            guest.connection.end();
+                            break;
+                        }
                         ToShard::Open { nonce } => {
                             self.nonces.insert(nonce, caller);
                             Event::Open { nonce }
                         }
                         ToShard::Request { session, number, below, to, body } => {
-                            self.sessions.insert(session, caller);
                             Event::Request { by: caller, session, number, below, to, body }
                         }
                         ToShard::Keyed { ticket, key, body, kept } => {
@@ -275,26 +216,6 @@ impl World {
         }
     }
 
-    /// A client waits for the reply to this request.
-    pub(crate) fn owes(&mut self, by: Caller, session: Session, number: u64) {
-        if self.guests.contains_key(&by) {
-            self.waiting.request(by, session, number);
-        }
-    }
-
-    /// The same for the request that the shard numbers so, and the client calls `ticket`.
-    pub(crate) fn owes_keyed(&mut self, by: Caller, ticket: u64, number: u64) {
-        if self.guests.contains_key(&by) {
-            self.waiting.keyed(by, ticket, number);
-        }
-    }
-
-    /// This session ends.
-    pub(crate) fn owes_no_more(&mut self, session: Session) {
-        self.waiting.closed(session);
-        self.sessions.remove(&session);
-    }
-
     /// Clients that were full and no longer are: what they have sent is read. True if there is one.
     fn readmit(&mut self) -> bool {
         let room: Vec<Caller> = self.full.iter().copied().filter(|&caller| self.waiting.has_room(caller)).collect();
@@ -306,116 +227,12 @@ impl World {
         !room.is_empty()
     }
 
-    /// What other shards hold, if it is time to log that.
-    pub(crate) fn take_held(&mut self) -> Vec<(Shard, Stamp)> {
-        self.links.take_held()
-    }
-
-    /// When [`World::take_held`] has something, at the latest.
-    pub(crate) fn held_due(&self) -> Option<Duration> {
-        self.links.held_due()
-    }
-
-    // ---- out ----
-
-    /// An output that is committed.
-    pub(crate) fn emit(&mut self, said: Said, state: &State) {
-        match said {
-            Said::Opened { nonce, session } => {
-                if let Some(caller) = self.nonces.remove(&nonce) {
-                    self.sessions.insert(session, caller);
-                    self.tell(caller, &FromShard::Opened { nonce, session });
-                }
-            }
-            Said::Reply { session, number, answer } => {
-                self.waiting.replied(session, number);
-                if let Some(&caller) = self.sessions.get(&session) {
-                    self.tell(caller, &FromShard::Reply { session, number, answer });
-                }
-            }
-            Said::Keyed { number, answer } => {
-                for (caller, ticket) in self.waiting.replied_keyed(number) {
-                    let told = KeyedTold::Answer(answer.clone());
-                    self.tell(caller, &FromShard::Keyed { ticket, told });
-                }
-            }
-            Said::Held { from, below } => {
-                if let Some(&caller) = self.peers.get(&from) {
-                    self.tell(caller, &FromShard::Held { below });
-                }
-            }
-            Said::Send { to, stamp, payload } => {
-                if let Some(caller) = self.links.said(to, state.bound(stamp.number + 1)) {
-                    self.tell(caller, &ToShard::Payload { stamp, payload });
-                }
-            }
-            Said::Ask { number, task, tag, request } => self.ask(state, number, task, tag, request),
-            Said::Looked { nonce } => {
-                if let Some((caller, shown)) = self.looks.remove(&nonce) {
-                    self.tell(caller, &FromShard::Shown { nonce, shown });
-                }
-            }
-        }
-    }
-
-    /// This is shown when [`Said::Looked`] is committed; false if too many wait for that.
-    pub(crate) fn will_show(&mut self, to: Caller, nonce: u64, shown: Shown) -> bool {
-        if self.looks.len() == LOOKS_MAX {
-            self.refuse(to);
-            return false;
-        }
-        self.looks.insert(nonce, (to, shown)).is_none()
-    }
-
-    /// To whoever has asked.
-    pub(crate) fn tell(&mut self, caller: Caller, what: &impl serde::Serialize) {
+    /// Goes with the next flush.
+    fn say(&mut self, caller: Caller, what: &impl serde::Serialize) {
         if let Some(guest) = self.guests.get_mut(&caller) {
             guest.connection.say(what);
             self.active.insert(caller);
         }
-    }
-
-    /// The other shard will connect again and send from where it is held.
-    pub(crate) fn refuse(&mut self, caller: Caller) {
-        if let Some(guest) = self.guests.get_mut(&caller) {
-            guest.connection.end();
-        }
-    }
-
-    /// Is this the first repetition on this connection?
-    pub(crate) fn repeats(&mut self, caller: Caller) -> bool {
-        self.guests.get_mut(&caller).is_some_and(|guest| !std::mem::replace(&mut guest.repeated, true))
-    }
-
-    /// Sends what was said; whoever has nothing more to say or to hear sleeps.
-    pub(crate) fn flush(&mut self) {
-        for caller in std::mem::take(&mut self.active) {
-            let Some(guest) = self.guests.get_mut(&caller) else { continue };
-            guest.connection.flush();
-            if guest.connection.is_over() {
-                self.dismiss(caller);
-                continue;
-            }
-            let watch = (guest.connection.is_heard() && !guest.full, guest.connection.has_going());
-            if watch != guest.watched
-                && self.epoll.change(guest.connection.stream(), caller.0, watch.0, watch.1).is_ok()
-            {
-                guest.watched = watch;
-            }
-        }
-    }
-
-    /// Waits until something happens, or `host` is woken.
-    pub(crate) fn wait(&mut self, host: &Waker, at_most: Duration) -> Result<()> {
-        if self.host.is_none() {
-            self.epoll.add(host, HOST).map_err(|e| Error::io("watching", "the host's waker", e))?;
-            self.host = Some(host.clone());
-        }
-        self.flush();
-        if self.readmit() {
-            return Ok(());
-        }
-        self.poll(at_most)
     }
 
     fn poll(&mut self, at_most: Duration) -> Result<()> {
@@ -441,11 +258,43 @@ impl Edge for World {
     type Door = ();
 
     fn open(place: &Place, (): &mut ()) -> Result<Self> {
-        Self::open(place)
+        let failed = |e| Error::io("opening", "the door of a shard", e);
+        let (epoll, bell) = (Epoll::new().map_err(failed)?, Waker::new().map_err(failed)?);
+        epoll.add(&bell, BELL).map_err(failed)?;
+        let (come, visitors) = mpsc::channel();
+        let door = place.doors.open(place.shard, come, bell.clone());
+        Ok(Self {
+            epoll,
+            bell,
+            links: Links::new(place.clone(), door.clone()),
+            outside: Outside::new(place.kinds.clone(), door.clone()),
+            door,
+            visitors,
+            guests: BTreeMap::new(),
+            next: FIRST_GUEST,
+            active: BTreeSet::new(),
+            full: BTreeSet::new(),
+            waiting: Waiting::default(),
+            nonces: BTreeMap::new(),
+            looks: BTreeMap::new(),
+            peers: BTreeMap::new(),
+            events: VecDeque::new(),
+            host: None,
+            ready: Vec::new(),
+        })
     }
 
     fn resume(&mut self, state: &State, waiting: &[Said]) {
-        self.resume(state, waiting);
+        for to in state.destinations() {
+            self.links.said(to, said_end(state, to, waiting));
+        }
+        let unsaid: BTreeSet<u64> = waiting
+            .iter()
+            .filter_map(|said| if let Said::Ask { number, .. } = said { Some(*number) } else { None })
+            .collect();
+        for (number, task, tag, request) in state.questions().filter(|(number, ..)| !unsaid.contains(number)) {
+            self.ask(state, number, task.clone(), tag.to_owned(), request.to_owned());
+        }
     }
 
     fn seed(&mut self) -> Result<[u8; 32]> {
@@ -459,59 +308,135 @@ impl Edge for World {
     }
 
     fn look(&mut self, state: &State) -> Result<()> {
-        self.look(state)
+        self.poll(Duration::ZERO)?;
+        while let Ok(visitor) = self.visitors.try_recv() {
+            self.let_in(visitor, state);
+        }
+        self.readmit();
+        let active: Vec<Caller> = self.active.iter().copied().collect();
+        for caller in active {
+            // What is not read stays where it is, and epoll(7) says so again.
+            if self.events.len() < EVENTS_MAX {
+                self.hear(caller, state);
+            }
+        }
+        Ok(())
     }
 
     fn next_event(&mut self) -> Option<Event> {
-        self.next_event()
+        self.events.pop_front()
     }
 
     fn take_held(&mut self) -> Vec<(Shard, Stamp)> {
-        self.take_held()
+        self.links.take_held()
     }
 
     fn held_due(&self) -> Option<Duration> {
-        self.held_due()
+        self.links.held_due()
     }
 
     fn emit(&mut self, said: Said, state: &State) {
-        self.emit(said, state);
+        match said {
+            Said::Opened { nonce, session } => {
+                if let Some(caller) = self.nonces.remove(&nonce) {
+                    self.tell(caller, &FromShard::Opened { nonce, session });
+                }
+            }
+            Said::Reply { session, number, answer } => {
+                if let Some(caller) = self.waiting.replied(session, number) {
+                    self.tell(caller, &FromShard::Reply { session, number, answer });
+                }
+            }
+            Said::Keyed { number, answer } => {
+                for (caller, ticket) in self.waiting.replied_keyed(number) {
+                    let told = KeyedTold::Answer(answer.clone());
+                    self.tell(caller, &FromShard::Keyed { ticket, told });
+                }
+            }
+            Said::Held { from, below } => {
+                if let Some(&caller) = self.peers.get(&from) {
+                    self.tell(caller, &FromShard::Held { below });
+                }
+            }
+            Said::Send { to, stamp, payload } => {
+                if let Some(caller) = self.links.said(to, state.bound(stamp.number + 1)) {
+                    self.say(caller, &ToShard::Payload { stamp, payload });
+                }
+            }
+            Said::Ask { number, task, tag, request } => self.ask(state, number, task, tag, request),
+            Said::Looked { nonce } => {
+                if let Some((caller, shown)) = self.looks.remove(&nonce) {
+                    self.tell(caller, &FromShard::Shown { nonce, shown });
+                }
+            }
+        }
     }
 
     fn tell(&mut self, caller: Caller, what: &FromShard) {
-        self.tell(caller, what);
+        self.say(caller, what);
     }
 
     fn owes(&mut self, by: Caller, session: Session, number: u64) {
-        World::owes(self, by, session, number);
+        if self.guests.contains_key(&by) {
+            self.waiting.request(by, session, number);
+        }
     }
 
     fn owes_keyed(&mut self, by: Caller, ticket: u64, number: u64) {
-        World::owes_keyed(self, by, ticket, number);
+        if self.guests.contains_key(&by) {
+            self.waiting.keyed(by, ticket, number);
+        }
     }
 
     fn owes_no_more(&mut self, session: Session) {
-        World::owes_no_more(self, session);
+        self.waiting.closed(session);
     }
 
-    fn will_show(&mut self, by: Caller, nonce: u64, shown: Shown) -> bool {
-        World::will_show(self, by, nonce, shown)
+    fn will_show(&mut self, to: Caller, nonce: u64, shown: Shown) -> bool {
+        if self.looks.len() == LOOKS_MAX {
+            self.refuse(to);
+            return false;
+        }
+        self.looks.insert(nonce, (to, shown)).is_none()
     }
 
     fn refuse(&mut self, caller: Caller) {
-        self.refuse(caller);
+        if let Some(guest) = self.guests.get_mut(&caller) {
+            guest.connection.end();
+        }
     }
 
     fn repeats(&mut self, caller: Caller) -> bool {
-        self.repeats(caller)
+        self.guests.get_mut(&caller).is_some_and(|guest| !std::mem::replace(&mut guest.repeated, true))
     }
 
     fn flush(&mut self) {
-        self.flush();
+        for caller in std::mem::take(&mut self.active) {
+            let Some(guest) = self.guests.get_mut(&caller) else { continue };
+            guest.connection.flush();
+            if guest.connection.is_over() {
+                self.dismiss(caller);
+                continue;
+            }
+            let watch = (guest.connection.is_heard() && !guest.full, guest.connection.has_going());
+            if watch != guest.watched
+                && self.epoll.change(guest.connection.stream(), caller.0, watch.0, watch.1).is_ok()
+            {
+                guest.watched = watch;
+            }
+        }
     }
 
     fn wait(&mut self, host: &Waker, at_most: Duration) -> Result<()> {
-        self.wait(host, at_most)
+        if self.host.is_none() {
+            self.epoll.add(host, HOST).map_err(|e| Error::io("watching", "the host's waker", e))?;
+            self.host = Some(host.clone());
+        }
+        self.flush();
+        if self.readmit() {
+            return Ok(());
+        }
+        self.poll(at_most)
     }
 }
 

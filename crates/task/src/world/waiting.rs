@@ -39,11 +39,11 @@ impl Waiting {
         }
     }
 
-    /// The reply to a request goes out.
-    pub fn replied(&mut self, session: Session, number: u64) {
-        if let Some(caller) = self.requests.remove(&(session, number)) {
-            self.less(caller);
-        }
+    /// The reply to a request goes out, to him.
+    pub fn replied(&mut self, session: Session, number: u64) -> Option<Caller> {
+        let caller = self.requests.remove(&(session, number));
+        caller.into_iter().for_each(|caller| self.less(caller));
+        caller
     }
 
     /// The reply to a request with a key goes out, to these.
@@ -56,7 +56,9 @@ impl Waiting {
     /// No reply in this session goes out any more.
     pub fn closed(&mut self, session: Session) {
         let of: Vec<u64> = self.requests.range((session, 0)..=(session, u64::MAX)).map(|(&(_, n), _)| n).collect();
-        of.into_iter().for_each(|number| self.replied(session, number));
+        of.into_iter().for_each(|number| {
+            let _ = self.replied(session, number);
+        });
     }
 
     /// He is gone.
