@@ -1,4 +1,7 @@
 //! `gapless task`: a node of a service whose tasks a program runs, and what asks and looks at it.
+//!
+//! The rules it keeps: what it shows of tasks is committed; a node that is told to stop has ended within [`STOP_MAX`]. What it leaves out: the node itself,
+//! which is the library's (`task.rs`).
 
 use crate::args::{DirArgs, dialled};
 use crate::out::{self, talk};

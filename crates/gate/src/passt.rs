@@ -5,7 +5,9 @@
 //!
 //! Of the passt in Debian 12 (2023-03-09) expect no more than a way to look at a guest. It completes a forwarded connection only once the client has
 //! sent something; bulk in both directions at once stalls (also behind a plain `send` and `recv` loop, so it is not ours; compare passt bug 74); what a
-//! guest sends in its last segment before a close was seen to be acknowledged and lost.
+//! guest sends in its last segment before a close was seen to be acknowledged and lost. What it takes while the host's socket behind it is full is lost
+//! too, and comes again only after the guest's timeout, which doubles each time: a guest that sends faster than its peer reads should have no more in
+//! flight than that socket holds.
 //!
 //! No orphans: passt ends when its socket is closed, which the kernel does for us however we end. (A parent-death signal is set too; passt loses it when
 //! it changes its user, so it covers the first milliseconds only.)

@@ -1,4 +1,7 @@
 //! The images of a machine's disks: where they are on this side, how they travel, and what becomes of them.
+//!
+//! The rule it keeps: an image is never written to, and bytes leave it only while its hash is still the machine's. How new images get the names of old ones
+//! is `disk/commit.rs`.
 
 use crate::computer::Computer;
 use crate::disk::{BLOCK_BYTES, Base, Commit, Overlay, Storage};
