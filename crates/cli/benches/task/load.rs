@@ -1,0 +1,136 @@
+//! A closed-loop load on one thread, the same for all that are compared: connections that each keep so many requests on their way.
+
+use std::collections::VecDeque;
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+/// What is spoken on a connection.
+pub trait Protocol {
+    /// Appends the next request.
+    fn ask(&mut self, to: &mut Vec<u8>);
+    /// How long the first answer in these bytes is, if all of it is there.
+    fn answer(&mut self, bytes: &[u8]) -> Option<usize>;
+}
+
+/// How much is asked.
+#[derive(Clone, Copy)]
+pub struct Load {
+    /// Requests on their way, of each connection.
+    pub window: usize,
+    /// Not counted.
+    pub warm: Duration,
+    pub time: Duration,
+}
+
+/// What came of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Figures {
+    /// Requests a second.
+    pub rate: f64,
+    pub p50: Duration,
+    pub p99: Duration,
+}
+
+impl Figures {
+    /// Of what each request took.
+    fn of(mut took: Vec<Duration>, within: Duration) -> Self {
+        assert!(!took.is_empty(), "no answer within {within:?}");
+        took.sort_unstable();
+        let quantile = |share: f64| took[((took.len() - 1) as f64 * share) as usize];
+        Self { rate: took.len() as f64 / within.as_secs_f64(), p50: quantile(0.5), p99: quantile(0.99) }
+    }
+}
+
+/// A connection with its place in the protocol.
+struct Line<P> {
+    stream: TcpStream,
+    protocol: P,
+    going: Vec<u8>,
+    come: Vec<u8>,
+    asked: VecDeque<Instant>,
+}
+
+impl<P: Protocol> Line<P> {
+    fn fill(&mut self, window: usize) {
+        while self.asked.len() < window {
+            self.protocol.ask(&mut self.going);
+            self.asked.push_back(Instant::now());
+        }
+        let mut sent = 0;
+        while sent < self.going.len() {
+            match self.stream.write(&self.going[sent..]) {
+                Ok(n) => sent += n,
+                Err(e) if e.kind() == ErrorKind::WouldBlock => break,
+                Err(e) => panic!("asking: {e}"),
+            }
+        }
+        self.going.drain(..sent);
+    }
+
+    fn read(&mut self, buffer: &mut [u8], mut took: impl FnMut(Duration)) {
+        loop {
+            let n = match self.stream.read(buffer) {
+                Ok(0) => panic!("the server has closed the connection"),
+                Ok(n) => n,
+                Err(e) if e.kind() == ErrorKind::WouldBlock => return,
+                Err(e) => panic!("reading: {e}"),
+            };
+            self.come.extend_from_slice(&buffer[..n]);
+            let mut at = 0;
+            while let Some(length) = self.protocol.answer(&self.come[at..]) {
+                at += length;
+                took(self.asked.pop_front().expect("an answer to something").elapsed());
+            }
+            self.come.drain(..at);
+            if n < buffer.len() {
+                return;
+            }
+        }
+    }
+}
+
+/// Runs the load on these connections.
+pub fn run<P: Protocol>(connections: Vec<(TcpStream, P)>, load: Load) -> Figures {
+    // SAFETY: no pointers; the result is checked, and a descriptor is nobody else's.
+    let epoll = unsafe {
+        let fd = libc::epoll_create1(libc::EPOLL_CLOEXEC);
+        assert!(fd >= 0, "epoll_create1");
+        OwnedFd::from_raw_fd(fd)
+    };
+    let mut lines: Vec<Line<P>> = Vec::new();
+    for (n, (stream, protocol)) in connections.into_iter().enumerate() {
+        stream.set_nonblocking(true).expect("a socket");
+        stream.set_nodelay(true).expect("a socket");
+        let events = (libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLET) as u32;
+        let mut event = libc::epoll_event { events, u64: n as u64 };
+        // SAFETY: the event is valid for the call.
+        let added =
+            unsafe { libc::epoll_ctl(epoll.as_raw_fd(), libc::EPOLL_CTL_ADD, stream.as_raw_fd(), &raw mut event) };
+        assert_eq!(added, 0, "epoll_ctl");
+        lines.push(Line { stream, protocol, going: Vec::new(), come: Vec::new(), asked: VecDeque::new() });
+    }
+    let mut buffer = vec![0; 256 << 10];
+    let mut took = Vec::new();
+    let mut events = [libc::epoll_event { events: 0, u64: 0 }; 256];
+    let began = Instant::now();
+    lines.iter_mut().for_each(|line| line.fill(load.window));
+    loop {
+        let warm = began.elapsed() >= load.warm;
+        if began.elapsed() >= load.warm + load.time {
+            return Figures::of(took, load.time);
+        }
+        // SAFETY: the array has the length given.
+        let n = unsafe { libc::epoll_wait(epoll.as_raw_fd(), events.as_mut_ptr(), events.len() as i32, 100) };
+        for event in &events[..n.max(0) as usize] {
+            let line = &mut lines[event.u64 as usize];
+            line.read(&mut buffer, |time| {
+                if warm {
+                    took.push(time);
+                }
+            });
+            line.fill(load.window);
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! The task level: requests a second and how long they take, takeovers, what it costs to grow, and Restate beside it. Both nodes, the clients and
+//! whatever is compared share the machine, so only ratios within one run mean anything.
+//!
+//!   cargo bench -p gapless --bench task [-- load takeover growth restate --json]  everything, or what is named
+//!
+//! Needs redis-server; Restate needs node and npm, and is installed beside the build. From the environment: `GAPLESS_BENCH_LOAD_MS` (1000) of each load,
+//! `GAPLESS_BENCH_ROUNDS` (3) in which all take turns (the median counts), `GAPLESS_BENCH_KILLS` (40), `GAPLESS_BENCH_SHARDS` (16).
+
+mod load;
+mod nodes;
+mod redis;
+mod restate;
+#[path = "../machine/table.rs"]
+#[allow(dead_code, reason = "other tables need more of it")]
+mod table;
+mod takeover;
+
+use gapless::task::Commit;
+use load::{Figures, Load};
+use nodes::{BYTES, Nodes};
+use redis::Redis;
+use restate::Restate;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+use table::{Cell, Table};
+
+const SECTIONS: [&str; 4] = ["load", "takeover", "growth", "restate"];
+/// Connections, and requests on their way of each.
+const LOADS: [(usize, usize); 3] = [(1, 1), (64, 1), (1, 64)];
+
+/// How much is done.
+struct Sizes {
+    load: Duration,
+    rounds: u64,
+    kills: usize,
+    shards: u16,
+}
+
+impl Sizes {
+    fn from_environment() -> Self {
+        let number = |name: &str, default: u64| {
+            std::env::var(name).map_or(default, |n| n.parse().unwrap_or_else(|_| panic!("{name}={n} is not a number")))
+        };
+        Self {
+            load: Duration::from_millis(number("GAPLESS_BENCH_LOAD_MS", 1000)),
+            rounds: number("GAPLESS_BENCH_ROUNDS", 3),
+            kills: number("GAPLESS_BENCH_KILLS", 40) as usize,
+            shards: number("GAPLESS_BENCH_SHARDS", 16) as u16,
+        }
+    }
+
+    fn of(&self, window: usize) -> Load {
+        Load { window, warm: self.load / 4, time: self.load }
+    }
+}
+
+/// Progress, for whoever waits.
+fn say(what: &str) {
+    static BEGAN: std::sync::OnceLock<Instant> = std::sync::OnceLock::new();
+    eprintln!("{:>6.1} s  {what}", BEGAN.get_or_init(Instant::now).elapsed().as_secs_f64());
+}
+
+/// What each row measured in each round.
+#[derive(Default)]
+struct Rounds(BTreeMap<(usize, String), Vec<Figures>>);
+
+impl Rounds {
+    fn add(&mut self, row: usize, name: String, figures: Figures) {
+        say(&format!("{name}: {:.0}/s, p50 {:?}, p99 {:?}", figures.rate, figures.p50, figures.p99));
+        self.0.entry((row, name)).or_default().push(figures);
+    }
+
+    /// Of all rounds, the one with the median rate.
+    fn medians(mut self) -> Vec<(String, Figures)> {
+        self.0.values_mut().for_each(|rounds| rounds.sort_by(|a, b| a.rate.total_cmp(&b.rate)));
+        self.0.into_iter().map(|((_, name), rounds)| (name, rounds[rounds.len() / 2])).collect()
+    }
+
+    fn table(self, title: &str) -> Table {
+        let mut table = Table::new(title, ["requests a second", "p50, µs", "p99, µs"]);
+        for (name, figures) in self.medians() {
+            table.row(&name, cells(figures));
+        }
+        table
+    }
+}
+
+fn cells(figures: Figures) -> Vec<Cell> {
+    let us = |time: Duration| Cell::Number(time.as_secs_f64() * 1e6, 0);
+    vec![Cell::Number(figures.rate, 0), us(figures.p50), us(figures.p99)]
+}
+
+fn called(connections: usize, window: usize) -> String {
+    let connections = if connections == 1 { "one connection".to_owned() } else { format!("{connections} connections") };
+    if window == 1 { format!("{connections}, closed loop") } else { format!("{connections}, window {window}") }
+}
+
+fn loads(sizes: &Sizes) -> Table {
+    let mut rounds = Rounds::default();
+    for round in 1..=sizes.rounds {
+        say(&format!("round {round} of {}", sizes.rounds));
+        for (group, commit) in [Commit::Received, Commit::Durable].into_iter().enumerate() {
+            let nodes = Nodes::start(sizes.shards, commit);
+            for (row, (connections, window)) in LOADS.into_iter().enumerate() {
+                let figures = load::run(nodes.connections(connections, 64, BYTES), sizes.of(window));
+                let name = format!("{}, {}", called(connections, window), format!("{commit:?}").to_lowercase());
+                rounds.add(10 * group + row, name, figures);
+            }
+        }
+        if let Ok(redis) = Redis::start() {
+            for (row, (connections, window)) in LOADS.into_iter().enumerate() {
+                let figures = load::run(redis.connections(connections), sizes.of(window));
+                rounds.add(20 + row, format!("native redis, {}", called(connections, window)), figures);
+            }
+        }
+    }
+    rounds.table(&format!("{} shards, messages of {BYTES} bytes", sizes.shards))
+}
+
+fn takeovers(sizes: &Sizes) -> Table {
+    say(&format!("{} kills", sizes.kills));
+    let gaps = takeover::gaps(sizes.kills, sizes.shards);
+    let ms = |share: f64| gaps[((gaps.len() - 1) as f64 * share) as usize].as_secs_f64() * 1e3;
+    let mut table = Table::new("longest gap of any of 8 clients, milliseconds", ["p50", "p99", "longest", "kills"]);
+    let cells = [0.5, 0.99, 1.0].map(|share| Cell::Number(ms(share), 0));
+    table.row("kill -9 of a node under load", cells.into_iter().chain([Cell::Number(gaps.len() as f64, 0)]).collect());
+    table
+}
+
+/// What it costs that there is more of something.
+fn growth(sizes: &Sizes) -> Vec<Table> {
+    let mut tasks = Rounds::default();
+    let mut bytes = Rounds::default();
+    let mut shards = Rounds::default();
+    for round in 1..=sizes.rounds {
+        say(&format!("round {round} of {}", sizes.rounds));
+        let nodes = Nodes::start(sizes.shards, Commit::Received);
+        for (row, size) in [128, 1 << 10, 16 << 10, 128 << 10, 1_000_000].into_iter().enumerate() {
+            let figures = load::run(nodes.connections(1, 1, size), sizes.of(16));
+            bytes.add(row, format!("{size} bytes"), figures);
+        }
+        for (row, count) in [16, 1000, 10_000, 100_000].into_iter().enumerate() {
+            // Tasks are made while it warms up.
+            let load = Load { warm: sizes.load * 2, ..sizes.of(64) };
+            let figures = load::run(nodes.connections(16, count, BYTES), load);
+            tasks.add(row, format!("{count} tasks"), figures);
+        }
+        drop(nodes);
+        for (row, count) in [1, 2, 4, 16, 64].into_iter().enumerate() {
+            let nodes = Nodes::start(count, Commit::Received);
+            let figures = load::run(nodes.connections(64, 64, BYTES), sizes.of(1));
+            shards.add(row, format!("{count} shards"), figures);
+        }
+    }
+    vec![
+        tasks.table("16 connections, window 64"),
+        bytes.table("one connection, window 16"),
+        shards.table("64 connections, closed loop"),
+    ]
+}
+
+fn beside_restate(sizes: &Sizes) -> Table {
+    let mut rounds = Rounds::default();
+    let title = "a counter by key, 64 clients, closed loop";
+    for round in 1..=sizes.rounds {
+        say(&format!("round {round} of {}", sizes.rounds));
+        let nodes = Nodes::start(sizes.shards, Commit::Durable);
+        let figures = load::run(nodes.connections(64, 64, BYTES), sizes.of(1));
+        rounds.add(0, "gapless, durable".to_owned(), figures);
+        drop(nodes);
+        match Restate::start() {
+            Ok(restate) => {
+                let load = Load { warm: Duration::from_secs(2), ..sizes.of(1) };
+                rounds.add(1, "Restate, its defaults".to_owned(), load::run(restate.connections(64), load));
+            }
+            Err(why) => say(&format!("no Restate: {why}")),
+        }
+    }
+    rounds.table(title)
+}
+
+fn main() {
+    nodes::serve_if_child();
+    // Cargo adds --bench.
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
+    let json = arguments.iter().any(|a| a == "--json");
+    let named: Vec<&str> = arguments.iter().map(String::as_str).filter(|a| *a != "--json").collect();
+    if let Some(unknown) = named.iter().find(|name| !SECTIONS.contains(name)) {
+        panic!("{unknown} is not one of {}", SECTIONS.join(", "));
+    }
+    let wanted = |section: &str| named.is_empty() || named.contains(&section);
+    let sizes = Sizes::from_environment();
+    let mut tables: Vec<Table> = Vec::new();
+    if wanted("load") {
+        tables.push(loads(&sizes));
+    }
+    if wanted("takeover") {
+        tables.push(takeovers(&sizes));
+    }
+    if wanted("growth") {
+        tables.extend(growth(&sizes));
+    }
+    if wanted("restate") {
+        tables.push(beside_restate(&sizes));
+    }
+    tables.retain(|table| !table.is_empty());
+    say("done");
+    if json {
+        println!("{}", serde_json::Value::from_iter(tables.iter().map(Table::json)));
+        return;
+    }
+    for table in tables {
+        println!("{table}");
+    }
+}
