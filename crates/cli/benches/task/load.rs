@@ -31,16 +31,32 @@ pub struct Figures {
     pub rate: f64,
     pub p50: Duration,
     pub p99: Duration,
+    /// Processor time of all servers for each request; other work on the machine does not show in it.
+    pub cost: Duration,
 }
 
 impl Figures {
-    /// Of what each request took.
-    fn of(mut took: Vec<Duration>, within: Duration) -> Self {
+    /// Of what each request took, and the servers together.
+    fn of(mut took: Vec<Duration>, within: Duration, spent: Duration) -> Self {
         assert!(!took.is_empty(), "no answer within {within:?}");
         took.sort_unstable();
         let quantile = |share: f64| took[((took.len() - 1) as f64 * share) as usize];
-        Self { rate: took.len() as f64 / within.as_secs_f64(), p50: quantile(0.5), p99: quantile(0.99) }
+        let cost = spent / took.len() as u32;
+        Self { rate: took.len() as f64 / within.as_secs_f64(), p50: quantile(0.5), p99: quantile(0.99), cost }
     }
+}
+
+/// Processor time of these processes so far.
+fn spent(servers: &[u32]) -> Duration {
+    let of = |pid: &u32| {
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).expect("the server runs");
+        // proc(5): the 14th and 15th field; the second one is in parentheses and may hold anything.
+        let fields = stat.rsplit_once(')').expect("a stat has a name").1.split_whitespace().skip(11).take(2);
+        fields.map(|ticks| ticks.parse::<u64>().expect("ticks")).sum::<u64>()
+    };
+    // SAFETY: no pointers.
+    let a_second = unsafe { libc::sysconf(libc::_SC_CLK_TCK) } as f64;
+    Duration::from_secs_f64(servers.iter().map(of).sum::<u64>() as f64 / a_second)
 }
 
 /// A connection with its place in the protocol.
@@ -91,8 +107,8 @@ impl<P: Protocol> Line<P> {
     }
 }
 
-/// Runs the load on these connections.
-pub fn run<P: Protocol>(connections: Vec<(TcpStream, P)>, load: Load) -> Figures {
+/// Runs the load on these connections to these processes.
+pub fn run<P: Protocol>(connections: Vec<(TcpStream, P)>, servers: &[u32], load: Load) -> Figures {
     // SAFETY: no pointers; the result is checked, and a descriptor is nobody else's.
     let epoll = unsafe {
         let fd = libc::epoll_create1(libc::EPOLL_CLOEXEC);
@@ -113,13 +129,17 @@ pub fn run<P: Protocol>(connections: Vec<(TcpStream, P)>, load: Load) -> Figures
     }
     let mut buffer = vec![0; 256 << 10];
     let mut took = Vec::new();
+    let mut before = None;
     let mut events = [libc::epoll_event { events: 0, u64: 0 }; 256];
     let began = Instant::now();
     lines.iter_mut().for_each(|line| line.fill(load.window));
     loop {
         let warm = began.elapsed() >= load.warm;
-        if began.elapsed() >= load.warm + load.time {
-            return Figures::of(took, load.time);
+        if warm && before.is_none() {
+            before = Some(spent(servers));
+        }
+        if let Some(before) = before.filter(|_| began.elapsed() >= load.warm + load.time) {
+            return Figures::of(took, load.time, spent(servers) - before);
         }
         // SAFETY: the array has the length given.
         let n = unsafe { libc::epoll_wait(epoll.as_raw_fd(), events.as_mut_ptr(), events.len() as i32, 100) };

@@ -1,10 +1,11 @@
 //! The task level: requests a second and how long they take, takeovers, what it costs to grow, and Restate beside it. Both nodes, the clients and
 //! whatever is compared share the machine, so only ratios within one run mean anything.
 //!
-//!   cargo bench -p gapless --bench task [-- load takeover growth restate --json]  everything, or what is named
+//!   cargo bench -p gapless --bench task [-- load durable takeover growth restate --json]  everything, or what is named
 //!
 //! Needs redis-server; Restate needs node and npm, and is installed beside the build. From the environment: `GAPLESS_BENCH_LOAD_MS` (1000) of each load,
-//! `GAPLESS_BENCH_ROUNDS` (3) in which all take turns (the median counts), `GAPLESS_BENCH_KILLS` (40), `GAPLESS_BENCH_SHARDS` (16).
+//! `GAPLESS_BENCH_ROUNDS` (3) in which all take turns (the median counts), `GAPLESS_BENCH_KILLS` (40), `GAPLESS_BENCH_SHARDS` (16), `GAPLESS_BENCH_LOADS`
+//! (1x1,64x1,1x64), each so many connections with so many requests on their way.
 
 mod load;
 mod nodes;
@@ -24,9 +25,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 use table::{Cell, Table};
 
-const SECTIONS: [&str; 4] = ["load", "takeover", "growth", "restate"];
-/// Connections, and requests on their way of each.
-const LOADS: [(usize, usize); 3] = [(1, 1), (64, 1), (1, 64)];
+const SECTIONS: [&str; 5] = ["load", "durable", "takeover", "growth", "restate"];
 
 /// How much is done.
 struct Sizes {
@@ -34,6 +33,8 @@ struct Sizes {
     rounds: u64,
     kills: usize,
     shards: u16,
+    /// Connections, and requests on their way of each.
+    loads: Vec<(usize, usize)>,
 }
 
 impl Sizes {
@@ -41,7 +42,14 @@ impl Sizes {
         let number = |name: &str, default: u64| {
             std::env::var(name).map_or(default, |n| n.parse().unwrap_or_else(|_| panic!("{name}={n} is not a number")))
         };
+        let loads = std::env::var("GAPLESS_BENCH_LOADS").unwrap_or("1x1,64x1,1x64".to_owned());
+        let pair = |text: &str| {
+            let (connections, window) = text.split_once('x')?;
+            Some((connections.parse().ok()?, window.parse().ok()?))
+        };
+        let pair = |text: &str| pair(text).unwrap_or_else(|| panic!("GAPLESS_BENCH_LOADS: {text} is not like 64x1"));
         Self {
+            loads: loads.split(',').map(pair).collect(),
             load: Duration::from_millis(number("GAPLESS_BENCH_LOAD_MS", 1000)),
             rounds: number("GAPLESS_BENCH_ROUNDS", 3),
             kills: number("GAPLESS_BENCH_KILLS", 40) as usize,
@@ -66,7 +74,8 @@ struct Rounds(BTreeMap<(usize, String), Vec<Figures>>);
 
 impl Rounds {
     fn add(&mut self, row: usize, name: String, figures: Figures) {
-        say(&format!("{name}: {:.0}/s, p50 {:?}, p99 {:?}", figures.rate, figures.p50, figures.p99));
+        let Figures { rate, p50, p99, cost } = figures;
+        say(&format!("{name}: {rate:.0}/s, p50 {p50:?}, p99 {p99:?}, cost {cost:?}"));
         self.0.entry((row, name)).or_default().push(figures);
     }
 
@@ -77,7 +86,10 @@ impl Rounds {
     }
 
     fn table(self, title: &str) -> Table {
-        let mut table = Table::new(title, ["requests a second", "p50, µs", "p99, µs"]);
+        let mut table = Table::new(
+            title,
+            ["requests a second", "p50, µs", "p99, µs", "processor time of the servers, µs a request"],
+        );
         for (name, figures) in self.medians() {
             table.row(&name, cells(figures));
         }
@@ -87,7 +99,8 @@ impl Rounds {
 
 fn cells(figures: Figures) -> Vec<Cell> {
     let us = |time: Duration| Cell::Number(time.as_secs_f64() * 1e6, 0);
-    vec![Cell::Number(figures.rate, 0), us(figures.p50), us(figures.p99)]
+    let cost = Cell::Number(figures.cost.as_secs_f64() * 1e6, 1);
+    vec![Cell::Number(figures.rate, 0), us(figures.p50), us(figures.p99), cost]
 }
 
 fn called(connections: usize, window: usize) -> String {
@@ -95,21 +108,21 @@ fn called(connections: usize, window: usize) -> String {
     if window == 1 { format!("{connections}, closed loop") } else { format!("{connections}, window {window}") }
 }
 
-fn loads(sizes: &Sizes) -> Table {
+fn loads(sizes: &Sizes, commits: &[Commit]) -> Table {
     let mut rounds = Rounds::default();
     for round in 1..=sizes.rounds {
         say(&format!("round {round} of {}", sizes.rounds));
-        for (group, commit) in [Commit::Received, Commit::Durable].into_iter().enumerate() {
+        for (group, &commit) in commits.iter().enumerate() {
             let nodes = Nodes::start(sizes.shards, commit);
-            for (row, (connections, window)) in LOADS.into_iter().enumerate() {
-                let figures = load::run(nodes.connections(connections, 64, BYTES), sizes.of(window));
+            for (row, &(connections, window)) in sizes.loads.iter().enumerate() {
+                let figures = load::run(nodes.connections(connections, 64, BYTES), &nodes.pids(), sizes.of(window));
                 let name = format!("{}, {}", called(connections, window), format!("{commit:?}").to_lowercase());
                 rounds.add(10 * group + row, name, figures);
             }
         }
         if let Ok(redis) = Redis::start() {
-            for (row, (connections, window)) in LOADS.into_iter().enumerate() {
-                let figures = load::run(redis.connections(connections), sizes.of(window));
+            for (row, &(connections, window)) in sizes.loads.iter().enumerate() {
+                let figures = load::run(redis.connections(connections), &redis.pids(), sizes.of(window));
                 rounds.add(20 + row, format!("native redis, {}", called(connections, window)), figures);
             }
         }
@@ -136,19 +149,19 @@ fn growth(sizes: &Sizes) -> Vec<Table> {
         say(&format!("round {round} of {}", sizes.rounds));
         let nodes = Nodes::start(sizes.shards, Commit::Received);
         for (row, size) in [128, 1 << 10, 16 << 10, 128 << 10, 1_000_000].into_iter().enumerate() {
-            let figures = load::run(nodes.connections(1, 1, size), sizes.of(16));
+            let figures = load::run(nodes.connections(1, 1, size), &nodes.pids(), sizes.of(16));
             bytes.add(row, format!("{size} bytes"), figures);
         }
         for (row, count) in [16, 1000, 10_000, 100_000].into_iter().enumerate() {
             // Tasks are made while it warms up.
             let load = Load { warm: sizes.load * 2, ..sizes.of(64) };
-            let figures = load::run(nodes.connections(16, count, BYTES), load);
+            let figures = load::run(nodes.connections(16, count, BYTES), &nodes.pids(), load);
             tasks.add(row, format!("{count} tasks"), figures);
         }
         drop(nodes);
         for (row, count) in [1, 2, 4, 16, 64].into_iter().enumerate() {
             let nodes = Nodes::start(count, Commit::Received);
-            let figures = load::run(nodes.connections(64, 64, BYTES), sizes.of(1));
+            let figures = load::run(nodes.connections(64, 64, BYTES), &nodes.pids(), sizes.of(1));
             shards.add(row, format!("{count} shards"), figures);
         }
     }
@@ -165,13 +178,17 @@ fn beside_restate(sizes: &Sizes) -> Table {
     for round in 1..=sizes.rounds {
         say(&format!("round {round} of {}", sizes.rounds));
         let nodes = Nodes::start(sizes.shards, Commit::Durable);
-        let figures = load::run(nodes.connections(64, 64, BYTES), sizes.of(1));
+        let figures = load::run(nodes.connections(64, 64, BYTES), &nodes.pids(), sizes.of(1));
         rounds.add(0, "gapless, durable".to_owned(), figures);
         drop(nodes);
         match Restate::start() {
             Ok(restate) => {
                 let load = Load { warm: Duration::from_secs(2), ..sizes.of(1) };
-                rounds.add(1, "Restate, its defaults".to_owned(), load::run(restate.connections(64), load));
+                rounds.add(
+                    1,
+                    "Restate, its defaults".to_owned(),
+                    load::run(restate.connections(64), &restate.pids(), load),
+                );
             }
             Err(why) => say(&format!("no Restate: {why}")),
         }
@@ -191,8 +208,10 @@ fn main() {
     let wanted = |section: &str| named.is_empty() || named.contains(&section);
     let sizes = Sizes::from_environment();
     let mut tables: Vec<Table> = Vec::new();
-    if wanted("load") {
-        tables.push(loads(&sizes));
+    let levels = [("load", Commit::Received), ("durable", Commit::Durable)];
+    let commits: Vec<Commit> = levels.into_iter().filter(|(name, _)| wanted(name)).map(|(_, commit)| commit).collect();
+    if !commits.is_empty() {
+        tables.push(loads(&sizes, &commits));
     }
     if wanted("takeover") {
         tables.push(takeovers(&sizes));

@@ -121,6 +121,10 @@ impl Nodes {
         }
     }
 
+    pub fn pids(&self) -> Vec<u32> {
+        self.children.iter().flatten().map(Child::id).collect()
+    }
+
     /// Waits until every shard has a live side and a backup that may take over.
     pub fn await_protected(&self) {
         let since = Instant::now();

@@ -27,6 +27,10 @@ impl Redis {
         Ok(redis)
     }
 
+    pub fn pids(&self) -> Vec<u32> {
+        vec![self.server.id()]
+    }
+
     pub fn connections(&self, count: usize) -> Vec<(TcpStream, Incr)> {
         (0..count).map(|n| (TcpStream::connect(("127.0.0.1", self.port)).expect("it listens"), Incr(n))).collect()
     }

@@ -56,6 +56,11 @@ impl Restate {
         Ok(restate)
     }
 
+    /// Server and service.
+    pub fn pids(&self) -> Vec<u32> {
+        self.children.iter().map(Child::id).collect()
+    }
+
     pub fn connections(&self, count: usize) -> Vec<(TcpStream, Post)> {
         let body = serde_json::to_string(&Add::of(BYTES)).expect("JSON");
         let connect = |n: usize| {
