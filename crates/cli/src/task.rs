@@ -49,6 +49,8 @@ use std::time::Duration;
 pub const SHARDS: u16 = 16;
 /// A shard whose life has ended begins the next one after this pause.
 const AGAIN_AFTER: Duration = Duration::from_millis(50);
+/// Backups execute what has come so often. Many shards share few processors, and a task reads a message in microseconds.
+const LINGER: Duration = Duration::from_millis(5);
 /// A shard's backup may be so many entries behind. It has millions a second at its best.
 const LAG_ENTRIES_MAX: u64 = 1 << 16;
 
@@ -214,6 +216,8 @@ fn life(service: &Service, place: &Place, control: &Mutex<Option<Control>>, stop
     config.heartbeat = service.detect / 4;
     config.hold = !service.unprotected_start;
     config.lag_entries_max = LAG_ENTRIES_MAX;
+    config.attends = true;
+    config.linger = LINGER;
     let arbiter = arbiter::parse(&service.shard_arbiter(place.shard)).map_err(Error::Refused)?;
     let (tell, shard) = (service.tell.clone(), place.shard);
     let notify = Box::new(move |notice: &Notice| match notice {
