@@ -82,6 +82,8 @@ struct Talk {
 struct Line {
     stream: TcpStream,
     come: Vec<u8>,
+    /// What is read next goes here first.
+    space: Vec<u8>,
     going: Vec<u8>,
 }
 
@@ -294,14 +296,14 @@ impl Line {
     }
 
     fn read(&mut self) -> io::Result<()> {
-        let at = self.come.len();
-        self.come.resize(at + READ_BYTES, 0);
-        let read = self.stream.read(&mut self.come[at..]);
-        self.come.truncate(at + *read.as_ref().unwrap_or(&0));
-        match read {
+        match self.stream.read(&mut self.space) {
             Ok(0) => Err(ErrorKind::UnexpectedEof.into()),
+            Ok(n) => {
+                self.come.extend_from_slice(&self.space[..n]);
+                Ok(())
+            }
             Err(e) if e.kind() != ErrorKind::Interrupted => Err(e),
-            _ => Ok(()),
+            Err(_) => Ok(()),
         }
     }
 }
@@ -315,7 +317,7 @@ fn find(nodes: &[String], shard: Shard, shards: u16, deadline: Instant) -> Resul
         while at < asked.len() && at < 2 * nodes.len() + 2 {
             match routes::ask(&asked[at], shard, shards, None) {
                 Ok(Asked::Here(stream, _)) => {
-                    let line = Line { stream, come: Vec::new(), going: Vec::new() };
+                    let line = Line { stream, come: Vec::new(), space: vec![0; READ_BYTES], going: Vec::new() };
                     line.stream.set_read_timeout(Some(SILENCE_MAX)).map_err(|e| Refused::Silent(e.to_string()))?;
                     return Ok(line);
                 }

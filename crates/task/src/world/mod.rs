@@ -15,7 +15,7 @@ use crate::shard::Place;
 use crate::state::State;
 use crate::task::Io;
 use crate::wire::{FromShard, ToShard};
-use connection::Connection;
+use connection::{Connection, READ_BYTES};
 use epoll::{Epoll, Ready};
 use gapless_log::{Error, Result, Waker};
 use link::Links;
@@ -88,6 +88,10 @@ pub(crate) struct World {
     events: VecDeque<Event>,
     host: Option<Waker>,
     ready: Vec<Ready>,
+    /// Where guests are read into.
+    space: Vec<u8>,
+    /// Everybody was looked at by a wait, and nothing was done since.
+    looked: bool,
 }
 
 /// Keys of epoll that are not guests.
@@ -119,6 +123,8 @@ impl World {
             events: VecDeque::new(),
             host: None,
             ready: Vec::new(),
+            space: vec![0; READ_BYTES],
+            looked: false,
         })
     }
 
@@ -149,7 +155,9 @@ impl World {
 
     /// Looks at everything, without waiting.
     pub(crate) fn look(&mut self, state: &State) -> Result<()> {
-        self.poll(Duration::ZERO)?;
+        if !std::mem::take(&mut self.looked) {
+            self.poll(Duration::ZERO)?;
+        }
         while let Ok(visitor) = self.visitors.try_recv() {
             self.let_in(visitor, state);
         }
@@ -219,7 +227,7 @@ impl World {
     fn hear(&mut self, caller: Caller) {
         let Some(guest) = self.guests.get_mut(&caller) else { return };
         if std::mem::take(&mut guest.readable) && guest.connection.is_heard() {
-            guest.connection.read();
+            guest.connection.read(&mut self.space);
         }
         match guest.who {
             Who::Client => {
@@ -348,6 +356,7 @@ impl World {
             self.host = Some(host.clone());
         }
         self.flush();
+        self.looked = true;
         self.poll(at_most)
     }
 
