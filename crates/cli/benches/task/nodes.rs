@@ -6,7 +6,7 @@ use gapless_task::Session;
 use gapless_task::wire::{self, FromShard, Hello, ToShard, VERSION, Welcome};
 use serde::{Deserialize, Serialize};
 use std::net::{TcpListener, TcpStream};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -78,7 +78,12 @@ pub struct Nodes {
 impl Nodes {
     /// Starts it and waits until all shards are protected.
     pub fn start(shards: u16, commit: Commit) -> Self {
-        let home = tempfile::Builder::new().prefix("gapless-bench-").tempdir().expect("a temporary directory");
+        Self::start_in(&std::env::temp_dir(), shards, commit)
+    }
+
+    /// The same, with logs and register below this directory.
+    pub fn start_in(place: &Path, shards: u16, commit: Commit) -> Self {
+        let home = tempfile::Builder::new().prefix("gapless-bench-").tempdir_in(place).expect("a temporary directory");
         let free = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").expect("a port"));
         let addresses = free.iter().map(|l| l.local_addr().expect("its address").to_string()).collect();
         drop(free);
@@ -123,6 +128,12 @@ impl Nodes {
 
     pub fn pids(&self) -> Vec<u32> {
         self.children.iter().flatten().map(Child::id).collect()
+    }
+
+    /// What the nodes have said to people.
+    pub fn words(&self) -> String {
+        let words = |n| std::fs::read_to_string(self.home.path().join(format!("node-{n}.err"))).unwrap_or_default();
+        (1..=self.started).map(|n| format!("node {n}:\n{}", words(n))).collect()
     }
 
     /// Waits until every shard has a live side and a backup that may take over.
@@ -194,10 +205,7 @@ impl Drop for Nodes {
     fn drop(&mut self) {
         (0..2).for_each(|node| self.kill(node));
         if std::thread::panicking() {
-            for n in 1..=self.started {
-                let words = std::fs::read_to_string(self.home.path().join(format!("node-{n}.err")));
-                eprintln!("node {n}:\n{}", words.unwrap_or_default());
-            }
+            eprintln!("{}", self.words());
         }
     }
 }

@@ -2,18 +2,21 @@
 
 use crate::nodes::{Add, BYTES, Counter, Nodes};
 use gapless::task::{Client, Commit};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 const CLIENTS: usize = 8;
 /// The load runs for so long before each kill.
 const LOAD: Duration = Duration::from_millis(200);
+/// After a longer gap the nodes are asked what they have said.
+const LONG: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// The longest gap that any client sees at each of so many kills, nodes in turns, sorted. A dead process closes its connections at once, so detection
 /// takes no time here, and all of the gap is counted.
-pub fn gaps(kills: usize, shards: u16) -> Vec<Duration> {
-    let mut nodes = Nodes::start(shards, Commit::Received);
+pub fn gaps(kills: usize, shards: u16, place: &Path) -> Vec<Duration> {
+    let mut nodes = Nodes::start_in(place, shards, Commit::Received);
     let stop = AtomicBool::new(false);
     let began = Instant::now();
     // Of each client: when it was answered last, and its longest gap, in microseconds.
@@ -60,7 +63,11 @@ pub fn gaps(kills: usize, shards: u16) -> Vec<Duration> {
                 }
             }
             let gap = longest.iter().map(|gap| gap.load(Ordering::Relaxed)).max().expect("there are clients");
+            crate::say(&format!("kill {} of {kills}: {:.0} ms", kill + 1, gap as f64 / 1e3));
             gaps.push(Duration::from_micros(gap));
+            if gap > LONG.as_micros() as u64 {
+                eprintln!("{}", nodes.words());
+            }
             nodes.spawn(victim);
         }
         gaps.sort_unstable();
