@@ -30,6 +30,23 @@ struct Held {
     broken: Option<String>,
     /// Hash of it when a digest was last taken.
     hash: Digest,
+    /// It has read something since.
+    touched: bool,
+}
+
+/// Where a task is kept: by a hash first, so that looking for one among many compares numbers and not names all over the memory.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Key(u64, TaskId);
+
+impl Key {
+    /// FNV-1a. Tasks whose hashes are equal are told apart by their names.
+    fn of(id: TaskId) -> Self {
+        let bytes = id.name.bytes().chain(id.kind.bytes());
+        let hash = bytes.fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+        });
+        Self(hash, id)
+    }
 }
 
 /// What one client has asked, and what it was told.
@@ -111,11 +128,11 @@ pub struct State {
     kinds: Kinds,
     rest: Rest,
     rng: ChaCha8Rng,
-    tasks: BTreeMap<TaskId, Held>,
+    tasks: BTreeMap<Key, Held>,
     /// Sum of the hashes of all tasks.
     tasks_hash: Digest,
     /// Tasks that have read something since the last digest.
-    touched: BTreeSet<TaskId>,
+    touched: Vec<Key>,
     said: Vec<Said>,
     /// Shards from which something has come since this was last said.
     heard_from: BTreeSet<Shard>,
@@ -160,7 +177,7 @@ impl State {
     fn new(kinds: Kinds, rest: Rest) -> Self {
         let mut rng = ChaCha8Rng::from_seed(rest.seed);
         rng.set_word_pos(rest.drawn);
-        let (tasks, touched, heard_from) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
+        let (tasks, touched, heard_from) = (BTreeMap::new(), Vec::new(), BTreeSet::new());
         Self { kinds, rest, rng, tasks, tasks_hash: 0, touched, said: Vec::new(), heard_from }
     }
 
@@ -194,9 +211,11 @@ impl State {
         self.tasks.len()
     }
 
-    /// The tasks, and why those that are broken are.
+    /// The tasks in order, and why those that are broken are.
     pub fn task_list(&self) -> impl Iterator<Item = (&TaskId, Option<&str>)> {
-        self.tasks.iter().map(|(id, held)| (id, held.broken.as_deref()))
+        let mut all: Vec<_> = self.tasks.iter().map(|(Key(_, id), held)| (id, held.broken.as_deref())).collect();
+        all.sort_unstable();
+        all.into_iter()
     }
 
     /// Open sessions.
@@ -374,37 +393,47 @@ impl State {
     fn deliver(&mut self, from: From, to: TaskId, body: &str) {
         self.rest.read += 1;
         let client = if let From::Client(reply) = &from { Some(*reply) } else { None };
-        let held = match self.tasks.get_mut(&to) {
+        let key = Key::of(to);
+        let to = &key.1;
+        let held = match self.tasks.get_mut(&key) {
             Some(held) => held,
-            None => match self.kinds.make(&to) {
-                Some(task) => self.tasks.entry(to.clone()).or_insert(Held { task, broken: None, hash: 0 }),
-                None => return self.bury(client, to.clone(), body, format!("no kind {}", to.kind)),
+            None => match self.kinds.make(to) {
+                Some(task) => {
+                    let held = Held { task, broken: None, hash: 0, touched: false };
+                    self.tasks.entry(key.clone()).or_insert(held)
+                }
+                None => {
+                    let why = format!("no kind {}", to.kind);
+                    return self.bury(client, key.1, body, why);
+                }
             },
         };
         if let Some(why) = &held.broken {
             let why = format!("{to} is broken: {why}");
-            return self.bury(client, to, body, why);
+            return self.bury(client, key.1, body, why);
         }
-        let mut ctx = Context { id: &to, time: self.rest.time, rng: &mut self.rng, owed: client, effects: Vec::new() };
+        let mut ctx = Context { id: to, time: self.rest.time, rng: &mut self.rng, owed: client, effects: Vec::new() };
         // A panic is as much a function of state and message as a result is: both sides have the same one.
         let read = catch_unwind(AssertUnwindSafe(|| held.task.receive(&mut ctx, &from, body)));
         let (owed, effects) = (ctx.owed, ctx.effects);
-        self.touched.insert(to.clone());
+        if !std::mem::replace(&mut held.touched, true) {
+            self.touched.push(key.clone());
+        }
         match read {
             Ok(Ok(())) => {
-                effects.into_iter().for_each(|effect| self.carry_out(&to, effect));
+                effects.into_iter().for_each(|effect| self.carry_out(&key.1, effect));
                 if let Some(reply) = owed {
                     self.reply(reply, Ok("null".to_owned()));
                 }
             }
             Ok(Err(why)) => match client {
                 Some(reply) => self.reply(reply, Err(why)),
-                None => self.bury(None, to, body, why),
+                None => self.bury(None, key.1, body, why),
             },
             Err(panic) => {
                 let why = format!("it panicked: {}", panic_words(panic.as_ref()));
-                self.tasks.get_mut(&to).expect("it has just read").broken = Some(why.clone());
-                self.bury(client, to, body, why);
+                held.broken = Some(why.clone());
+                self.bury(client, key.1, body, why);
             }
         }
     }
@@ -474,9 +503,10 @@ impl State {
     /// Hashes of everything that shapes the future, by name. Only tasks that have read something since the last time are looked at.
     pub fn digest_parts(&mut self) -> Parts {
         self.rest.drawn = self.rng.get_word_pos();
-        for id in std::mem::take(&mut self.touched) {
-            if let Some(held) = self.tasks.get_mut(&id) {
-                let bytes = postcard::to_stdvec(&(&id, held.task.save(), &held.broken)).expect("plain data encodes");
+        for key in std::mem::take(&mut self.touched) {
+            if let Some(held) = self.tasks.get_mut(&key) {
+                held.touched = false;
+                let bytes = postcard::to_stdvec(&(&key.1, held.task.save(), &held.broken)).expect("plain data encodes");
                 let new = hash(&bytes);
                 self.tasks_hash = self.tasks_hash.wrapping_sub(held.hash).wrapping_add(new);
                 held.hash = new;
@@ -489,7 +519,7 @@ impl State {
     /// Everything, as bytes.
     pub fn save(&mut self) -> Vec<u8> {
         self.rest.drawn = self.rng.get_word_pos();
-        let tasks: Vec<_> = self.tasks.iter().map(|(id, held)| (id, held.task.save(), &held.broken)).collect();
+        let tasks: Vec<_> = self.tasks.iter().map(|(Key(_, id), held)| (id, held.task.save(), &held.broken)).collect();
         postcard::to_stdvec(&(&self.rest, tasks)).expect("plain data encodes")
     }
 
@@ -500,8 +530,9 @@ impl State {
         let mut state = Self::new(kinds, rest);
         for (id, bytes, broken) in tasks {
             let task = state.kinds.load(&id, &bytes).ok_or_else(|| format!("the state of {id} does not decode"))?;
-            state.touched.insert(id.clone());
-            state.tasks.insert(id, Held { task, broken, hash: 0 });
+            let key = Key::of(id);
+            state.touched.push(key.clone());
+            state.tasks.insert(key, Held { task, broken, hash: 0, touched: true });
         }
         Ok(state)
     }
