@@ -4,7 +4,7 @@
 //! have). A life is an engine behind a lock (`core`), the caller's thread with the replica (`replica`), one thread for sockets (`io`) and
 //! three for what blocks (`workers`). The commit path has no hop but the network's two: the replica's thread writes the frame to the own log
 //! and to the socket; the backup's I/O thread acknowledges before it wakes anybody; the primary's I/O thread publishes the commit and wakes
-//! the replica.
+//! the replica, or, if that attends to its connections itself ([`NodeConfig::attends`]), looks only at its ticks.
 //!
 //! What it leaves out: every decision of the protocol, which is the engine's, and everything about one machine alone ([`alone`]).
 
