@@ -1,7 +1,7 @@
 //! A closed-loop load on one thread, the same for all that are compared: connections that each keep so many requests on their way.
 
 use std::collections::VecDeque;
-use std::io::{ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::time::{Duration, Instant};
@@ -69,7 +69,7 @@ struct Line<P> {
 }
 
 impl<P: Protocol> Line<P> {
-    fn fill(&mut self, window: usize) {
+    fn fill(&mut self, window: usize) -> io::Result<()> {
         while self.asked.len() < window {
             self.protocol.ask(&mut self.going);
             self.asked.push_back(Instant::now());
@@ -79,19 +79,20 @@ impl<P: Protocol> Line<P> {
             match self.stream.write(&self.going[sent..]) {
                 Ok(n) => sent += n,
                 Err(e) if e.kind() == ErrorKind::WouldBlock => break,
-                Err(e) => panic!("asking: {e}"),
+                Err(e) => return Err(e),
             }
         }
         self.going.drain(..sent);
+        Ok(())
     }
 
-    fn read(&mut self, buffer: &mut [u8], mut took: impl FnMut(Duration)) {
+    fn read(&mut self, buffer: &mut [u8], mut took: impl FnMut(Duration)) -> io::Result<()> {
         loop {
             let n = match self.stream.read(buffer) {
-                Ok(0) => panic!("the server has closed the connection"),
+                Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
                 Ok(n) => n,
-                Err(e) if e.kind() == ErrorKind::WouldBlock => return,
-                Err(e) => panic!("reading: {e}"),
+                Err(e) if e.kind() == ErrorKind::WouldBlock => return Ok(()),
+                Err(e) => return Err(e),
             };
             self.come.extend_from_slice(&buffer[..n]);
             let mut at = 0;
@@ -101,14 +102,14 @@ impl<P: Protocol> Line<P> {
             }
             self.come.drain(..at);
             if n < buffer.len() {
-                return;
+                return Ok(());
             }
         }
     }
 }
 
-/// Runs the load on these connections to these processes.
-pub fn run<P: Protocol>(connections: Vec<(TcpStream, P)>, servers: &[u32], load: Load) -> Figures {
+/// Runs the load on these connections to these processes. An error says that a connection broke.
+pub fn run<P: Protocol>(connections: Vec<(TcpStream, P)>, servers: &[u32], load: Load) -> io::Result<Figures> {
     // SAFETY: no pointers; the result is checked, and a descriptor is nobody else's.
     let epoll = unsafe {
         let fd = libc::epoll_create1(libc::EPOLL_CLOEXEC);
@@ -132,14 +133,14 @@ pub fn run<P: Protocol>(connections: Vec<(TcpStream, P)>, servers: &[u32], load:
     let mut before = None;
     let mut events = [libc::epoll_event { events: 0, u64: 0 }; 256];
     let began = Instant::now();
-    lines.iter_mut().for_each(|line| line.fill(load.window));
+    lines.iter_mut().try_for_each(|line| line.fill(load.window))?;
     loop {
         let warm = began.elapsed() >= load.warm;
         if warm && before.is_none() {
             before = Some(spent(servers));
         }
         if let Some(before) = before.filter(|_| began.elapsed() >= load.warm + load.time) {
-            return Figures::of(took, load.time, spent(servers) - before);
+            return Ok(Figures::of(took, load.time, spent(servers) - before));
         }
         // SAFETY: the array has the length given.
         let n = unsafe { libc::epoll_wait(epoll.as_raw_fd(), events.as_mut_ptr(), events.len() as i32, 100) };
@@ -149,8 +150,8 @@ pub fn run<P: Protocol>(connections: Vec<(TcpStream, P)>, servers: &[u32], load:
                 if warm {
                     took.push(time);
                 }
-            });
-            line.fill(load.window);
+            })?;
+            line.fill(load.window)?;
         }
     }
 }
