@@ -61,6 +61,8 @@ const AGAIN_AFTER: Duration = Duration::from_millis(50);
 const AGAIN_AFTER_MAX: Duration = Duration::from_secs(2);
 /// A life that lasted so long was none that had to fail.
 const LIFE_MIN: Duration = Duration::from_secs(5);
+/// Backups execute what has come so often. Many shards share few processors, and a task reads a message in microseconds.
+const LINGER: Duration = Duration::from_millis(5);
 /// A shard's backup may be so many entries behind. It has millions a second at its best.
 const LAG_ENTRIES_MAX: u64 = 1 << 16;
 
@@ -350,6 +352,8 @@ fn life(service: &Service, place: &Place, control: &Mutex<Option<Control>>, stop
     config.hold = !service.unprotected_start;
     config.accept_loss = service.accept_loss;
     config.lag_entries_max = LAG_ENTRIES_MAX;
+    config.attends = true;
+    config.linger = LINGER;
     let arbiter = arbiter::parse(&service.shard_arbiter(place.shard)).map_err(Error::Refused)?;
     let (tell, shard) = (service.tell.clone(), place.shard);
     let notify = Box::new(move |notice: &Notice| match notice {

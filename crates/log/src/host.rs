@@ -378,6 +378,7 @@ impl<R: Replica> Host<R> {
         let mut digest = DigestPace::new(self.options.digest_every);
         loop {
             waker.reset();
+            sink.look();
             let order = sink.order();
             if order == Order::Halt {
                 self.replica.halt();
@@ -419,7 +420,9 @@ impl<R: Replica> Host<R> {
                     self.close(sink)?;
                     return Ok(End::Exited(status));
                 }
-                Some(Progress::Idle(at_most)) => self.replica.wait(waker, at_most.min(digest.left()))?,
+                Some(Progress::Idle(at_most)) => {
+                    self.replica.wait(waker, at_most.min(digest.left(self.replica.position())))?
+                }
                 _ if order == Order::Handover => return Ok(End::Handover),
                 _ => waker.wait(WAIT_FOR_COMMIT_MAX),
             }
@@ -500,7 +503,11 @@ impl DigestPace {
         self.last != Some(position) && Instant::now() >= self.next
     }
 
-    fn left(&self) -> Duration {
+    /// Nothing is due at a position that has its digest.
+    fn left(&self, position: Position) -> Duration {
+        if self.last == Some(position) {
+            return Duration::MAX;
+        }
         self.next.saturating_duration_since(Instant::now()).max(Duration::from_millis(10))
     }
 

@@ -36,6 +36,9 @@ pub trait Sink {
         None
     }
 
+    /// Takes in what has come for it and did not wake anybody else; called at the beginning of each turn of the loop.
+    fn look(&mut self) {}
+
     /// What the outside wants.
     fn order(&mut self) -> Order {
         Order::None

@@ -45,15 +45,24 @@ fn child_process() {
     common::child_process();
 }
 
-/// Kills the primary in mid-load again and again; each survivor gets a fresh backup. What was released is never contradicted.
 #[test]
 fn killed_primaries_lose_nothing() {
+    kill_primaries(false);
+}
+
+#[test]
+fn killed_primaries_that_attend_to_their_backups_lose_nothing() {
+    kill_primaries(true);
+}
+
+/// Kills the primary in mid-load again and again; each survivor gets a fresh backup. What was released is never contradicted.
+fn kill_primaries(attends: bool) {
     let home = tempfile::tempdir().unwrap();
     let kills = 8;
-    let plan = |i: usize| Plan::new(Start::Join, home.path(), &format!("n{i}"));
+    let plan = |i: usize| Plan { attends, ..Plan::new(Start::Join, home.path(), &format!("n{i}")) };
     let mut backup = plan(0).spawn();
-    let first =
-        Plan { peer: Some(backup.address.clone()), hold: true, ..Plan::new(Start::Fresh, home.path(), "first") };
+    let first = Plan { attends, hold: true, ..Plan::new(Start::Fresh, home.path(), "first") };
+    let first = Plan { peer: Some(backup.address.clone()), ..first };
     let mut primary = first.spawn();
     let mut takeover_ms = Vec::new();
     for i in 1..=kills {
@@ -90,7 +99,7 @@ fn random_kills_and_stalls_of_both_sides() {
         seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (seed >> 33) % n
     };
-    let plan = |i: usize, start| Plan::new(start, home.path(), ["left", "right"][i]);
+    let plan = |i: usize, start| Plan { attends: i == 1, ..Plan::new(start, home.path(), ["left", "right"][i]) };
     let mut nodes: Vec<Option<Proc>> = vec![Some(plan(0, Start::Fresh).spawn()), None];
     let world = plan(0, Start::Auto).world;
     wait_until("it runs", || (heard_lines(&world) > 0).then_some(()));
@@ -145,12 +154,15 @@ fn random_kills_and_stalls_of_both_sides() {
 fn commit_latency_is_measured() {
     let home = tempfile::tempdir().unwrap();
     let pace = |plan: Plan, burst, pause| Plan { burst, pause: std::time::Duration::from_micros(pause), ..plan };
-    for (name, burst, pause) in [("one step a millisecond", 1, 1000), ("bursts of 1000 steps", 1000, 1000)] {
-        let home = home.path().join(burst.to_string());
+    let loads =
+        [("one step a millisecond", 1, false), ("the same, attending", 1, true), ("bursts of 1000", 1000, false)];
+    for (name, burst, attends) in loads {
+        let pause = 1000;
+        let home = home.path().join(format!("{burst}-{attends}"));
         std::fs::create_dir(&home).unwrap();
         let backup = pace(Plan::new(Start::Join, &home, "b"), burst, pause).spawn();
         let primary = Plan { peer: Some(backup.address.clone()), hold: true, ..Plan::new(Start::Fresh, &home, "a") };
-        let primary = pace(primary, burst, pause);
+        let primary = pace(Plan { attends, ..primary }, burst, pause);
         let node = primary.spawn();
         node.wait_mode("protected");
         let before = heard_lines(&primary.world);
@@ -167,12 +179,19 @@ fn commit_latency_is_measured() {
 /// A pair with nothing to do sleeps: heartbeats and ticks are all that it costs.
 #[test]
 fn an_idle_pair_sleeps() {
+    for attends in [false, true] {
+        sleep_idle(attends);
+    }
+}
+
+fn sleep_idle(attends: bool) {
     let home = tempfile::tempdir().unwrap();
     let backup = Plan::new(Start::Join, home.path(), "b").spawn();
     let primary = Plan {
         peer: Some(backup.address.clone()),
         hold: true,
         burst: 1,
+        attends,
         pause: std::time::Duration::from_millis(500),
         ..Plan::new(Start::Fresh, home.path(), "a")
     };

@@ -86,6 +86,8 @@ struct Talk {
 struct Line {
     stream: TcpStream,
     come: Vec<u8>,
+    /// What is read next goes here first.
+    space: Vec<u8>,
     going: Vec<u8>,
 }
 
@@ -321,7 +323,7 @@ impl Line {
         let timed =
             stream.set_read_timeout(Some(SILENCE_MAX)).and_then(|()| stream.set_write_timeout(Some(SILENCE_MAX)));
         timed.map_err(|e| Refused::Silent(e.to_string()))?;
-        Ok(Self { stream, come: Vec::new(), going: Vec::new() })
+        Ok(Self { stream, come: Vec::new(), space: vec![0; READ_BYTES], going: Vec::new() })
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -339,14 +341,14 @@ impl Line {
     }
 
     fn read(&mut self) -> io::Result<()> {
-        let at = self.come.len();
-        self.come.resize(at + READ_BYTES, 0);
-        let read = self.stream.read(&mut self.come[at..]);
-        self.come.truncate(at + *read.as_ref().unwrap_or(&0));
-        match read {
+        match self.stream.read(&mut self.space) {
             Ok(0) => Err(ErrorKind::UnexpectedEof.into()),
+            Ok(n) => {
+                self.come.extend_from_slice(&self.space[..n]);
+                Ok(())
+            }
             Err(e) if e.kind() != ErrorKind::Interrupted => Err(e),
-            _ => Ok(()),
+            Err(_) => Ok(()),
         }
     }
 }

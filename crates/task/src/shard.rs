@@ -365,7 +365,8 @@ impl<E: Edge> Replica for ShardReplica<E> {
         let (state, world) = self.live();
         speak(state, log.out());
         world.flush();
-        if inputs == INPUTS_MAX || state.has_queued() { Ok(Progress::Ran) } else { Ok(self.idle()) }
+        // Whoever has read something looks once more before it rests: what came meanwhile shares the frame, and its way to the backup and back.
+        if inputs > 0 || state.has_queued() { Ok(Progress::Ran) } else { Ok(self.idle()) }
     }
 
     fn replay(&mut self, log: &mut Player<'_>) -> Result<Progress> {

@@ -15,7 +15,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::ops::Bound;
+use std::ops::{Bound, RangeBounds};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
@@ -40,6 +40,23 @@ struct Held {
     broken: Option<String>,
     /// Hash of it when a digest was last taken.
     hash: Digest,
+    /// It has read something since.
+    touched: bool,
+}
+
+/// Where a task is kept: by a hash first, so that looking for one among many compares numbers and not names all over the memory.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Spot(u64, TaskId);
+
+impl Spot {
+    /// FNV-1a. Tasks whose hashes are equal are told apart by their names.
+    fn of(id: TaskId) -> Self {
+        let bytes = id.name.bytes().chain(id.kind.bytes());
+        let hash = bytes.fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+        });
+        Self(hash, id)
+    }
 }
 
 /// What one client has asked, and what it was told.
@@ -133,11 +150,11 @@ pub struct State {
     rest: Rest,
     keys: Keys,
     rng: ChaCha8Rng,
-    tasks: BTreeMap<TaskId, Held>,
+    tasks: BTreeMap<Spot, Held>,
     /// Sum of the hashes of all tasks.
     tasks_hash: Digest,
     /// Tasks that have read something since the last digest.
-    touched: BTreeSet<TaskId>,
+    touched: Vec<Spot>,
     said: Vec<Said>,
     /// Shards from which something has come since this was last said.
     heard_from: BTreeSet<Shard>,
@@ -211,7 +228,7 @@ impl State {
     fn new(kinds: Kinds, rest: Rest, keys: Keys) -> Self {
         let mut rng = ChaCha8Rng::from_seed(rest.seed);
         rng.set_word_pos(rest.drawn);
-        let (tasks, touched, heard_from) = (BTreeMap::new(), BTreeSet::new(), BTreeSet::new());
+        let (tasks, touched, heard_from) = (BTreeMap::new(), Vec::new(), BTreeSet::new());
         let (kinds, said) = (kinds.of_shard(), Vec::new());
         let (watch, verdict, failure) = (None, None, None);
         Self { kinds, rest, keys, rng, tasks, tasks_hash: 0, touched, said, heard_from, watch, verdict, failure }
@@ -247,9 +264,12 @@ impl State {
         self.tasks.len()
     }
 
-    /// The tasks from there on, and why those that are broken are.
+    /// The tasks from there on in the order of their names, and why those that are broken are.
     pub fn task_list(&self, start: Bound<&TaskId>) -> impl Iterator<Item = (&TaskId, Option<&str>)> {
-        self.tasks.range((start, Bound::Unbounded)).map(|(id, held)| (id, held.broken.as_deref()))
+        let wanted = self.tasks.iter().filter(|(Spot(_, id), _)| (start, Bound::Unbounded).contains(id));
+        let mut tasks: Vec<_> = wanted.map(|(Spot(_, id), held)| (id, held.broken.as_deref())).collect();
+        tasks.sort_unstable();
+        tasks.into_iter()
     }
 
     /// Is it open?
@@ -581,54 +601,64 @@ impl State {
 
     fn receive(&mut self, from: From, to: TaskId, body: &str, verdict: Option<String>) {
         let client = if let From::Client(reply) = &from { Some(*reply) } else { None };
-        let held = match self.tasks.get_mut(&to) {
+        let spot = Spot::of(to);
+        let to = &spot.1;
+        let held = match self.tasks.get_mut(&spot) {
             Some(held) => held,
-            None => match catch_unwind(AssertUnwindSafe(|| self.kinds.make(&to))) {
-                Ok(Some(task)) => self.tasks.entry(to.clone()).or_insert(Held { task, broken: None, hash: 0 }),
-                Ok(None) => return self.bury(client, to.clone(), body, format!("no kind {}", to.kind)),
+            None => match catch_unwind(AssertUnwindSafe(|| self.kinds.make(to))) {
+                Ok(Some(task)) => {
+                    let held = Held { task, broken: None, hash: 0, touched: false };
+                    self.tasks.entry(spot.clone()).or_insert(held)
+                }
+                Ok(None) => {
+                    let why = format!("no kind {}", to.kind);
+                    return self.bury(client, spot.1, body, why);
+                }
                 Err(panic) => {
                     let why = format!("{to} panicked before its first message: {}", panic_words(panic.as_ref()));
-                    return self.bury(client, to, body, why);
+                    return self.bury(client, spot.1, body, why);
                 }
             },
         };
         // Also where it reads nothing: that it is there is part of the digest.
-        self.touched.insert(to.clone());
+        if !std::mem::replace(&mut held.touched, true) {
+            self.touched.push(spot.clone());
+        }
         if let Some(why) = &held.broken {
             let why = format!("{to} is broken: {why}");
-            return self.bury(client, to, body, why);
+            return self.bury(client, spot.1, body, why);
         }
         if let Some(why) = verdict {
-            return self.bury(client, to, body, why);
+            return self.bury(client, spot.1, body, why);
         }
         let drawn = self.rng.get_word_pos();
-        let mut ctx = Context { id: &to, time: self.rest.time, rng: &mut self.rng, owed: client, effects: Vec::new() };
+        let mut ctx = Context { id: to, time: self.rest.time, rng: &mut self.rng, owed: client, effects: Vec::new() };
         // A panic is as much a function of state and message as a result is: both sides have the same one.
         let read = catch_unwind(AssertUnwindSafe(|| held.task.receive(&mut ctx, &from, body)));
         let (owed, effects) = (ctx.owed, ctx.effects);
         match read {
             Ok(Ok(())) => {
-                effects.into_iter().for_each(|effect| self.carry_out(&to, effect));
+                effects.into_iter().for_each(|effect| self.carry_out(&spot.1, effect));
                 if let Some(reply) = owed {
                     self.reply(reply, Ok("null".to_owned()));
                 }
             }
             Ok(Err(Unread::Refused(why))) => match client {
                 Some(reply) => self.reply(reply, Err(why)),
-                None => self.bury(None, to, body, why),
+                None => self.bury(None, spot.1, body, why),
             },
             Ok(Err(Unread::Failed(why))) => {
                 let why = cut(&why, WHY_BYTES_MAX).to_owned();
                 // As if it had been condemned: then it draws no random number.
                 self.rng.set_word_pos(drawn);
-                self.bury(client, to, body, why.clone());
+                self.bury(client, spot.1, body, why.clone());
                 self.failure = Some(Failure::Message(why));
             }
             Ok(Err(Unread::Stuck(why))) => self.failure = Some(Failure::Side(why)),
             Err(panic) => {
                 let why = format!("it panicked: {}", panic_words(panic.as_ref()));
-                self.tasks.get_mut(&to).expect("it has just read").broken = Some(why.clone());
-                self.bury(client, to, body, why);
+                held.broken = Some(why.clone());
+                self.bury(client, spot.1, body, why);
             }
         }
     }
@@ -715,9 +745,10 @@ impl State {
     /// Hashes of everything that shapes the future, by name. Only tasks that have read something since the last time are looked at.
     pub fn digest_parts(&mut self) -> Parts {
         self.rest.drawn = self.rng.get_word_pos();
-        for id in std::mem::take(&mut self.touched) {
-            if let Some(held) = self.tasks.get_mut(&id) {
-                let bytes = postcard::to_stdvec(&(&id, held.task.save(), &held.broken)).expect("plain data encodes");
+        for spot in std::mem::take(&mut self.touched) {
+            if let Some(held) = self.tasks.get_mut(&spot) {
+                held.touched = false;
+                let bytes = postcard::to_stdvec(&(&spot.1, held.task.save(), &held.broken)).expect("plain data encodes");
                 let new = hash(&bytes);
                 self.tasks_hash = self.tasks_hash.wrapping_sub(held.hash).wrapping_add(new);
                 held.hash = new;
@@ -734,7 +765,7 @@ impl State {
     /// Everything, as bytes.
     pub fn save(&mut self) -> Vec<u8> {
         self.rest.drawn = self.rng.get_word_pos();
-        let tasks: Vec<_> = self.tasks.iter().map(|(id, held)| (id, held.task.save(), &held.broken)).collect();
+        let tasks: Vec<_> = self.tasks.iter().map(|(Spot(_, id), held)| (id, held.task.save(), &held.broken)).collect();
         postcard::to_stdvec(&(&self.rest, self.keys.saved(), tasks)).expect("plain data encodes")
     }
 
@@ -747,8 +778,9 @@ impl State {
         let mut state = Self::new(kinds, rest, Keys::load(keys)?);
         for (id, bytes, broken) in tasks {
             let task = state.kinds.load(&id, &bytes).ok_or_else(|| format!("the state of {id} does not decode"))?;
-            state.touched.insert(id.clone());
-            state.tasks.insert(id, Held { task, broken, hash: 0 });
+            let spot = Spot::of(id);
+            state.touched.push(spot.clone());
+            state.tasks.insert(spot, Held { task, broken, hash: 0, touched: true });
         }
         Ok(state)
     }

@@ -20,10 +20,10 @@ impl Restate {
     /// Installs it where the build is, if it is not there, and starts server and service. An error says what stopped it.
     pub fn start() -> Result<Self, String> {
         let modules = Path::new(env!("CARGO_TARGET_TMPDIR")).join("restate");
-        let server = modules.join("node_modules/.bin/restate-server");
-        if !server.exists() {
+        if server(&modules).is_none() {
             install(&modules)?;
         }
+        let server = server(&modules).ok_or("npm has installed no restate-server for this machine")?;
         let service = modules.join("counter.mjs");
         std::fs::write(&service, include_str!("counter.mjs")).map_err(|e| e.to_string())?;
         let home = tempfile::tempdir().map_err(|e| e.to_string())?;
@@ -78,6 +78,12 @@ impl Drop for Restate {
             let _ = child.wait();
         }
     }
+}
+
+/// The program itself: what npm links to starts it as a child of its own, which would outlive it.
+fn server(modules: &Path) -> Option<PathBuf> {
+    let packages = std::fs::read_dir(modules.join("node_modules/@restatedev")).ok()?;
+    packages.flatten().map(|package| package.path().join("bin/restate-server")).find(|program| program.exists())
 }
 
 fn install(modules: &Path) -> Result<(), String> {

@@ -5,7 +5,7 @@
 //! After every batch, what waits for a socket is written by whoever holds the lock, so the commit path has no hop for sending.
 
 use super::Notice;
-use super::link::Link;
+use super::link::{Arrived, Link};
 use super::mailbox::{Command, Mailbox};
 use super::pace::{Following, Pace};
 use super::state;
@@ -31,6 +31,8 @@ pub(super) struct Shared {
     pub store: Mutex<Option<Store>>,
     view: Mutex<LogView>,
     pub commit: Commit,
+    /// The live replica's thread reads acknowledgements itself.
+    pub attends: bool,
 }
 
 /// What the I/O thread does to the own log of a backup, in order.
@@ -53,6 +55,10 @@ pub(super) struct Core {
     /// End of the own log as the engine knows it.
     sealed: Seq,
     pub ops: VecDeque<LogOp>,
+    /// The live replica's waker, while its thread reads the streaming connections itself.
+    attending: Option<Waker>,
+    /// What happens now is told by the replica's own thread, which looks at what has changed afterwards.
+    own: bool,
     /// For whom the live replica is being saved.
     saving: Option<(ConnId, Nonce)>,
     pub stats: Stats,
@@ -90,12 +96,14 @@ pub(super) struct Parts {
     pub notify: SyncSender<Notice>,
     pub peer: Option<String>,
     pub lag_entries_max: u64,
+    pub attends: bool,
     pub stats: Stats,
 }
 
 impl Shared {
     pub fn new(parts: Parts, store: Store, commit: Commit) -> Self {
         let (mail, io, view) = (Arc::clone(&parts.mail), parts.io.clone(), parts.view.clone());
+        let attends = parts.attends;
         Self {
             core: Mutex::new(Core::new(parts, commit)),
             mail,
@@ -103,6 +111,7 @@ impl Shared {
             store: Mutex::new(Some(store)),
             view: Mutex::new(view),
             commit,
+            attends,
         }
     }
 
@@ -130,6 +139,15 @@ impl Shared {
         *self.view.lock().unwrap_or_else(PoisonError::into_inner) = view.clone();
         self.mail.written(view.end().0);
         self.lock().view = view.clone();
+    }
+
+    /// What the replica's own thread does under the lock: what changes by it wakes nobody, since that thread looks afterwards.
+    pub fn by_replica(&self, work: impl FnOnce(&mut Core)) {
+        let mut core = self.lock();
+        core.own = true;
+        work(&mut core);
+        core.finish();
+        core.own = false;
     }
 
     /// Reports events, carries out what follows, and writes what there is to send.
@@ -167,6 +185,8 @@ impl Core {
             connections: 0,
             sealed,
             ops: VecDeque::new(),
+            attending: None,
+            own: false,
             saving: None,
             stats: parts.stats,
             over: None,
@@ -269,6 +289,9 @@ impl Core {
             Action::Commit(seq) => {
                 self.stats.committed(seq);
                 self.mail.commit(seq);
+                if !self.own {
+                    self.mail.waker.wake();
+                }
             }
             Action::Throttle(on) => self.mail.throttle(on),
             Action::Stop => self.mail.stop(true),
@@ -412,6 +435,48 @@ impl Core {
         }
     }
 
+    /// The replica's thread reads the streaming connections itself from now on, woken by this; or no more.
+    pub fn attend(&mut self, waker: Option<Waker>) {
+        self.attending = waker;
+        self.hand_over_links();
+    }
+
+    /// Who reads which connection.
+    fn hand_over_links(&mut self) {
+        for link in self.links.values_mut() {
+            if link.attended_by(self.attending.as_ref()) {
+                self.io.wake();
+            }
+        }
+    }
+
+    /// Reads what has come on the connections that the replica's thread attends to.
+    pub fn read_attended(&mut self) {
+        let attended = self.links.iter().filter(|(_, link)| link.is_attended()).map(|(&conn, _)| conn);
+        for conn in attended.collect::<Vec<_>>() {
+            self.read(conn);
+        }
+    }
+
+    /// Reads what has come on a connection.
+    pub fn read(&mut self, conn: ConnId) {
+        let Some(link) = self.links.get_mut(&conn) else { return };
+        let mut packets = Vec::new();
+        let arrived = link.read(&mut |packet| packets.push(packet));
+        let closing = link.is_closing();
+        for packet in packets {
+            if !closing {
+                self.handle(Event::Received(conn, packet));
+            }
+        }
+        if let Arrived::Gone(why) = arrived {
+            if let Some(why) = why {
+                self.stats.refused_bytes(why);
+            }
+            self.gone(conn);
+        }
+    }
+
     /// The live host has sealed a frame and written it to the own log.
     pub fn sealed(&mut self, frame: &Frame) {
         self.stats.sealed(frame);
@@ -465,6 +530,7 @@ impl Core {
             }
             gone.into_iter().for_each(|conn| self.gone(conn));
         }
+        self.hand_over_links();
         if self.links.values().any(Link::is_unwatched) {
             self.io.wake();
         }

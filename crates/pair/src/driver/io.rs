@@ -4,7 +4,6 @@
 //! promised). It sleeps in poll until something happens or the engine's next tick is due; it never spins.
 
 use super::core::{Core, LogOp, Shared};
-use super::link::Arrived;
 use super::mailbox::Command;
 use super::state::{Incoming, Refused};
 use super::workers::DiskJob;
@@ -32,11 +31,13 @@ pub(super) fn run(shared: &Shared, listener: Option<&TcpListener>, tick: Duratio
             resting = !accept(listener, &mut core);
         }
         for conn in ready.conns {
-            read(&mut core, conn);
+            core.read(conn);
         }
         if ticked.elapsed() >= tick {
             ticked = Instant::now();
             resting = false;
+            // The replica may be in a long step.
+            core.read_attended();
             core.tick();
         }
         core.finish();
@@ -94,24 +95,6 @@ fn accept(listener: Option<&TcpListener>, core: &mut Core) -> bool {
         }
     }
     true
-}
-
-fn read(core: &mut Core, conn: ConnId) {
-    let Some(link) = core.links.get_mut(&conn) else { return };
-    let mut packets = Vec::new();
-    let arrived = link.read(&mut |packet| packets.push(packet));
-    let closing = link.is_closing();
-    for packet in packets {
-        if !closing {
-            core.handle(Event::Received(conn, packet));
-        }
-    }
-    if let Arrived::Gone(why) = arrived {
-        if let Some(why) = why {
-            core.stats.refused_bytes(why);
-        }
-        core.gone(conn);
-    }
 }
 
 /// Writes frames to the own log, cuts it, and reports.

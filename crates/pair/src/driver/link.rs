@@ -3,7 +3,7 @@
 use super::state;
 use crate::wire::{Incoming, Outgoing, WireError};
 use crate::{Message, Nonce, Packet};
-use gapless_log::{Frame, LogReader, LogView, Seq};
+use gapless_log::{Frame, LogReader, LogView, Seq, Waker};
 use std::io::{self, Read, Write};
 use std::net::TcpStream;
 use std::os::fd::{AsRawFd, RawFd};
@@ -27,6 +27,8 @@ pub(super) struct Link {
     stream: Option<Stream>,
     /// The I/O thread waits until the socket takes more.
     watched: bool,
+    /// The live replica's thread reads it, and is woken by this.
+    attended: Option<Waker>,
     /// What the other side gets before a stream.
     state: Option<state::Outgoing>,
     /// Set when it is to be closed as soon as everything is sent, at the latest then.
@@ -55,7 +57,16 @@ impl Link {
         socket.set_nonblocking(true)?;
         socket.set_nodelay(true)?;
         let (incoming, outgoing) = (Incoming::default(), Outgoing::default());
-        Ok(Self { socket, incoming, outgoing, stream: None, watched: false, state: None, closing: None })
+        Ok(Self {
+            socket,
+            incoming,
+            outgoing,
+            stream: None,
+            watched: false,
+            attended: None,
+            state: None,
+            closing: None,
+        })
     }
 
     pub fn fd(&self) -> RawFd {
@@ -74,7 +85,30 @@ impl Link {
     /// What its poll is to wait for; the I/O thread asks right before it.
     pub fn watch(&mut self) -> libc::c_short {
         self.watched = self.has_more();
-        if self.watched { libc::POLLIN | libc::POLLOUT } else { libc::POLLIN }
+        let (reads, writes) = (!self.is_attended(), self.watched);
+        (if reads { libc::POLLIN } else { 0 }) | (if writes { libc::POLLOUT } else { 0 })
+    }
+
+    /// The live replica's thread reads it, and is woken by this, while it streams. True if that is over, and the I/O thread reads it again.
+    pub fn attended_by(&mut self, waker: Option<&Waker>) -> bool {
+        let waker = waker.filter(|_| self.stream.is_some() && !self.is_closing());
+        match (waker, &self.attended) {
+            (Some(waker), None) => {
+                // If it cannot be watched, the I/O thread goes on.
+                self.attended = waker.watch(&self.socket).is_ok().then(|| waker.clone());
+                false
+            }
+            (None, Some(waker)) => {
+                let _ = waker.unwatch(&self.socket);
+                self.attended = None;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    pub fn is_attended(&self) -> bool {
+        self.attended.is_some()
     }
 
     /// Something waits for the socket and the I/O thread does not know.

@@ -12,7 +12,6 @@ use std::time::Duration;
 
 /// Frames beyond this are left in the log and read from there.
 const QUEUE_BYTES_MAX: usize = 32 << 20;
-
 /// An order to the replica's thread that is not just a flag.
 #[derive(Clone, Debug)]
 pub(super) enum Command {
@@ -49,6 +48,8 @@ struct Mail {
     frozen: bool,
     /// The own log is written below this number.
     written: Seq,
+    /// A frame was the last thing taken.
+    busy: bool,
 }
 
 /// Shared by the replica's thread and everybody else.
@@ -58,6 +59,11 @@ pub(super) struct Mailbox {
     arrived: Condvar,
     /// Something in `mail.commands`, for a look without the lock.
     urgent: AtomicBool,
+    /// Something to execute has come since the last announcement.
+    news: AtomicBool,
+    /// The replica's thread sleeps and will look for frames soon: only commands wake it.
+    lingers: AtomicBool,
+    linger: Duration,
     /// Wakes a live replica from its wait.
     pub waker: Waker,
     committed: AtomicU64,
@@ -73,12 +79,16 @@ pub(super) struct Mailbox {
 }
 
 impl Mailbox {
-    pub fn new() -> std::io::Result<Self> {
-        Ok(Self {
+    /// `linger`: see [`super::NodeConfig::linger`].
+    pub fn new(waker: Waker, linger: Duration) -> Self {
+        Self {
             mail: Mutex::default(),
             arrived: Condvar::new(),
             urgent: AtomicBool::new(false),
-            waker: Waker::new()?,
+            news: AtomicBool::new(false),
+            lingers: AtomicBool::new(false),
+            linger,
+            waker,
             committed: AtomicU64::new(0),
             synced: AtomicU64::new(0),
             throttled: AtomicBool::new(false),
@@ -89,7 +99,7 @@ impl Mailbox {
             position: AtomicU64::new(0),
             next: AtomicU64::new(0),
             executed: AtomicU64::new(0),
-        })
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Mail> {
@@ -121,6 +131,7 @@ impl Mailbox {
             mail.bytes += frame.len();
             mail.frames.push_back(Arc::clone(frame));
         }
+        self.news.store(true, Ordering::SeqCst);
     }
 
     /// The log will be cut at `point`: what is queued beyond is void, and nothing more is taken until [`Command::Cut`] (or [`Command::Load`]
@@ -142,16 +153,19 @@ impl Mailbox {
     /// The own log is written so far.
     pub fn written(&self, end: Seq) {
         self.lock().written = end;
+        self.news.store(true, Ordering::SeqCst);
     }
 
-    /// Wakes the replica's thread if it waits for frames.
+    /// Wakes the replica's thread if it waits for frames and there are some.
     pub fn announce(&self) {
-        self.arrived.notify_one();
+        if self.news.swap(false, Ordering::SeqCst) && !self.lingers.load(Ordering::SeqCst) {
+            self.arrived.notify_one();
+        }
     }
 
+    /// Without waking anybody: on the replica's own thread.
     pub fn commit(&self, seq: Seq) {
         self.committed.fetch_max(seq.0, Ordering::SeqCst);
-        self.waker.wake();
     }
 
     pub fn throttle(&self, on: bool) {
@@ -224,6 +238,15 @@ impl Mailbox {
         if let Some(work) = self.look(&mut mail, taken) {
             return work;
         }
+        if std::mem::take(&mut mail.busy) && !self.linger.is_zero() {
+            self.lingers.store(true, Ordering::SeqCst);
+            mail = self.arrived.wait_timeout(mail, self.linger).unwrap_or_else(PoisonError::into_inner).0;
+            self.lingers.store(false, Ordering::SeqCst);
+            // From here on whoever brings a frame finds the lock taken, and then somebody who is to be woken.
+            if let Some(work) = self.look(&mut mail, taken) {
+                return work;
+            }
+        }
         let waited = self.arrived.wait_timeout(mail, at_most);
         let mut mail = waited.unwrap_or_else(PoisonError::into_inner).0;
         self.look(&mut mail, taken).unwrap_or(Work::Nothing)
@@ -244,6 +267,7 @@ impl Mailbox {
         if mail.frames.front().is_some_and(|f| f.first_seq() == taken) {
             let frame = mail.frames.pop_front().expect("just seen");
             mail.bytes -= frame.len();
+            mail.busy = true;
             return Some(Work::Frame(frame));
         }
         (mail.written > taken).then_some(Work::ReadLog)

@@ -4,7 +4,7 @@
 //! have). A life is an engine behind a lock (`core`), the caller's thread with the replica (`replica`), one thread for sockets (`io`) and
 //! three for what blocks (`workers`). The commit path has no hop but the network's two: the replica's thread writes the frame to the own log
 //! and to the socket; the backup's I/O thread acknowledges before it wakes anybody; the primary's I/O thread publishes the commit and wakes
-//! the replica.
+//! the replica, or, if that attends to its connections itself ([`NodeConfig::attends`]), looks only at its ticks.
 //!
 //! What it leaves out: every decision of the protocol, which is the engine's, and everything about one machine alone ([`alone`]).
 
@@ -67,6 +67,12 @@ pub struct NodeConfig {
     pub lag_entries_max: u64,
     /// A fresh backup that lacks more entries than this is sent the replica's state instead of the log, if the replica can save itself.
     pub state_entries_min: u64,
+    /// The live replica's thread reads what its backup acknowledges itself: one wake-up less a commit, for replicas that rest often and whose waits poll
+    /// nothing but their waker and sockets.
+    pub attends: bool,
+    /// Who has executed frames as a backup sleeps so long before it looks for more, whatever comes but a command: waking it for every frame would cost
+    /// more than most frames do. So much more there is to execute at a takeover, at most.
+    pub linger: Duration,
     /// How the host loop batches and checks.
     pub host: Options,
 }
@@ -87,6 +93,8 @@ impl NodeConfig {
             accept_loss: false,
             lag_entries_max: 1 << 14,
             state_entries_min: 1 << 16,
+            attends: false,
+            linger: Duration::from_millis(1),
             host: Options::default(),
         }
     }
@@ -287,8 +295,12 @@ impl Node {
             config.commit = meta.commit;
         }
         let commit = config.commit;
-        let mail = Arc::new(Mailbox::new().map_err(|e| Error::io("making a waker for", &self.config.dir, e))?);
-        let io = Waker::new().map_err(|e| Error::io("making a waker for", &self.config.dir, e))?;
+        let attends = self.config.attends;
+        let woken =
+            |waker: std::io::Result<Waker>| waker.map_err(|e| Error::io("making a waker for", &self.config.dir, e));
+        let mail =
+            Arc::new(Mailbox::new(woken(if attends { Waker::watching() } else { Waker::new() })?, self.config.linger));
+        let io = woken(Waker::new())?;
         mail.written(store.end().0);
         let (arbiter, arbiter_jobs) = mpsc::channel();
         let (disk, disk_jobs) = workers::disk_queue();
@@ -305,6 +317,7 @@ impl Node {
             dial,
             notify,
             lag_entries_max: self.config.lag_entries_max,
+            attends,
             peer: self.config.peer.clone(),
             stats,
         };
@@ -325,7 +338,8 @@ impl Node {
         let tick = (self.config.heartbeat / 5).max(Duration::from_millis(1));
         let listener = self.listener.as_ref();
         let over = thread::scope(|scope| {
-            let sockets = scope.spawn(|| io::run(&shared, listener, tick));
+            let named = thread::Builder::new().name("pair-io".into());
+            let sockets = named.spawn_scoped(scope, || io::run(&shared, listener, tick)).expect("a thread starts");
             // If the replica's thread panics, its connections must not go on saying that all is well.
             let _ended = EndOnPanic(&shared);
             shared.tell([Event::Start].into_iter().chain(asked));

@@ -3,7 +3,7 @@
 //! The rule it keeps: frames are fed to the host only in whole steps, so that a cut at the end of a step never meets what was fed; and everything
 //! that the replica does, its death included, happens on this one thread (ptrace needs that).
 
-use super::core::Shared;
+use super::core::{Core, Shared};
 use super::mailbox::{Command, Work};
 use crate::{Event, GoLive, Halt, Nonce, Point, Report};
 use gapless_log::{
@@ -196,7 +196,10 @@ impl<'a, R: Replica> Runner<'a, R> {
         self.shared.lock().stats.went_live();
         loop {
             let mut sink = PairSink { shared: Arc::clone(self.shared), log_failed: None };
-            let end = self.host.run_live(&mut sink, &self.shared.mail.waker);
+            let waker = &self.shared.mail.waker;
+            self.shared.lock().attend(self.shared.attends.then(|| waker.clone()));
+            let end = self.host.run_live(&mut sink, waker);
+            self.shared.lock().attend(None);
             let event = match (end, sink.log_failed) {
                 (_, Some(why)) => Event::LogFailed(why),
                 (Ok(End::Exited(status)), _) => Event::ReplicaEnded(status),
@@ -246,10 +249,14 @@ impl Sink for PairSink {
             self.log_failed = Some(e.to_string());
             return Err(e);
         }
-        let mut core = self.shared.lock();
-        core.sealed(&frame);
-        core.finish();
+        self.shared.by_replica(|core| core.sealed(&frame));
         Ok(())
+    }
+
+    fn look(&mut self) {
+        if self.shared.attends {
+            self.shared.by_replica(Core::read_attended);
+        }
     }
 
     fn committed(&self) -> Seq {

@@ -247,7 +247,10 @@ impl Engine {
         }
         self.log.append(&frame);
         self.act(Action::Append(frame));
-        self.ack_soon();
+        // At level durable nothing waits for what is merely received.
+        if self.config.commit == crate::Commit::Received {
+            self.ack_soon();
+        }
     }
 
     fn is_loading(&self) -> bool {

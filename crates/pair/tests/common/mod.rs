@@ -299,6 +299,8 @@ pub struct Plan {
     pub ballast: Option<usize>,
     /// A fresh backup that lacks more entries than this is sent the state.
     pub state_entries_min: u64,
+    /// See [`NodeConfig::attends`].
+    pub attends: bool,
 }
 
 impl Plan {
@@ -322,6 +324,7 @@ impl Plan {
             alone: false,
             ballast: None,
             state_entries_min: 0,
+            attends: false,
         }
     }
 
@@ -332,6 +335,7 @@ impl Plan {
         config.peer.clone_from(&self.peer);
         config.commit = self.commit;
         config.hold = self.hold;
+        config.attends = self.attends;
         config.state_entries_min = self.state_entries_min;
         // Loaded test machines stall for hundreds of milliseconds; what is tested here is not how soon that is noticed.
         config.detect = Duration::from_millis(1000);
@@ -401,6 +405,7 @@ impl Plan {
             u8::from(self.alone).to_string(),
             self.ballast.map_or_else(String::new, |n| n.to_string()),
             self.state_entries_min.to_string(),
+            u8::from(self.attends).to_string(),
         ]
         .join("|")
     }
@@ -438,6 +443,7 @@ impl Plan {
             alone: f[15] == "1",
             ballast: some(f[16]).map(|n| n.parse().unwrap()),
             state_entries_min: f[17].parse().unwrap(),
+            attends: f[18] == "1",
         }
     }
 

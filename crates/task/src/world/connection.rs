@@ -9,7 +9,7 @@ use std::net::TcpStream;
 /// Nothing is read from who does not read what is said to him, beyond this.
 const OUT_BYTES_MAX: usize = 4 << 20;
 /// Read at once.
-const READ_BYTES: usize = 64 << 10;
+pub const READ_BYTES: usize = 64 << 10;
 
 #[derive(Debug)]
 pub struct Connection {
@@ -47,18 +47,15 @@ impl Connection {
         !self.going.is_empty() && !self.ended
     }
 
-    /// Takes what has come, as much as is read at once.
-    pub fn read(&mut self) {
+    /// Takes what has come, as much as `space` has room for.
+    pub fn read(&mut self, space: &mut [u8]) {
         self.come.drain(..self.taken);
         self.taken = 0;
-        let at = self.come.len();
-        self.come.resize(at + READ_BYTES, 0);
-        let read = self.stream.read(&mut self.come[at..]);
-        self.come.truncate(at + *read.as_ref().unwrap_or(&0));
-        match read {
+        match self.stream.read(space) {
             Ok(0) => self.ended = true,
+            Ok(n) => self.come.extend_from_slice(&space[..n]),
             Err(e) if !matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => self.ended = true,
-            _ => {}
+            Err(_) => {}
         }
     }
 

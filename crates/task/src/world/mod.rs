@@ -17,7 +17,7 @@ use crate::shard::Place;
 use crate::state::{SESSIONS_MAX, State};
 use crate::task::Io;
 use crate::wire::{FromShard, KeyedTold, ToShard};
-use connection::Connection;
+use connection::{Connection, READ_BYTES};
 use epoll::{Epoll, Ready};
 use gapless_log::{Error, Result, Waker};
 use link::Links;
@@ -78,6 +78,10 @@ pub struct World {
     events: VecDeque<Event>,
     host: Option<Waker>,
     ready: Vec<Ready>,
+    /// Where guests are read into.
+    space: Vec<u8>,
+    /// Everybody was looked at by a wait, and nothing was done since.
+    looked: bool,
 }
 
 /// Nothing more is read while so much waits to be taken.
@@ -155,7 +159,7 @@ impl World {
     fn hear(&mut self, caller: Caller, state: &State) {
         let Some(guest) = self.guests.get_mut(&caller) else { return };
         if std::mem::take(&mut guest.readable) && guest.connection.is_heard() {
-            guest.connection.read();
+            guest.connection.read(&mut self.space);
         }
         if guest.full {
             return;
@@ -281,6 +285,8 @@ impl Edge for World {
             events: VecDeque::new(),
             host: None,
             ready: Vec::new(),
+            space: vec![0; READ_BYTES],
+            looked: false,
         })
     }
 
@@ -308,7 +314,9 @@ impl Edge for World {
     }
 
     fn look(&mut self, state: &State) -> Result<()> {
-        self.poll(Duration::ZERO)?;
+        if !std::mem::take(&mut self.looked) {
+            self.poll(Duration::ZERO)?;
+        }
         while let Ok(visitor) = self.visitors.try_recv() {
             self.let_in(visitor, state);
         }
@@ -436,6 +444,7 @@ impl Edge for World {
         if self.readmit() {
             return Ok(());
         }
+        self.looked = true;
         self.poll(at_most)
     }
 }
