@@ -748,7 +748,8 @@ impl State {
         for spot in std::mem::take(&mut self.touched) {
             if let Some(held) = self.tasks.get_mut(&spot) {
                 held.touched = false;
-                let bytes = postcard::to_stdvec(&(&spot.1, held.task.save(), &held.broken)).expect("plain data encodes");
+                let bytes =
+                    postcard::to_stdvec(&(&spot.1, held.task.save(), &held.broken)).expect("plain data encodes");
                 let new = hash(&bytes);
                 self.tasks_hash = self.tasks_hash.wrapping_sub(held.hash).wrapping_add(new);
                 held.hash = new;
