@@ -183,7 +183,7 @@ fn a_replay_stops_where_it_is_told() {
 fn with_other_digest(from: &Path, to: &Path, n: usize) -> Seq {
     let (view, _) = LogView::open(from).expect("a log");
     let lock = gapless_log::DirLock::take(to).expect("a new directory");
-    let mut store = Store::create_with(lock, view.meta(), StoreOptions::default()).expect("a log");
+    let mut store = Store::create_with(lock, &view.meta(), StoreOptions::default()).expect("a log");
     let (mut chain, mut left, mut changed) = (0, n, None);
     for frame in view.reader(Seq(0)) {
         let frame = frame.expect("a whole log");

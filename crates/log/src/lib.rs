@@ -59,7 +59,7 @@ pub use segment::{
     SEGMENT_HEADER_BYTES, SegmentHeader, segment_path,
 };
 pub use sink::{Order, Sink};
-pub use snapshot::{SnapshotReader, SnapshotWriter, load_base, snapshot_path};
+pub use snapshot::{SealedSnapshot, SnapshotReader, SnapshotWriter, load_base, snapshot_path};
 pub use socket::at_short_path;
 pub use store::{Store, StoreOptions, Syncer};
 pub use sync::{PARTS_MAX, Parts, SyncBody, combine};

@@ -86,6 +86,8 @@ pub(crate) struct Scan {
     pub segments: Vec<Segment>,
     /// Every segment file, whole or not, in order.
     pub files: Vec<(Seq, PathBuf)>,
+    /// Those from before the beginning, which whoever has shortened the log did not come to remove.
+    pub stale: Vec<(Seq, PathBuf)>,
     pub end: End,
     pub last_mark: Option<LastMark>,
     pub damage: Option<Damage>,
@@ -153,6 +155,17 @@ type See<'a> = dyn FnMut(&Segment, u64, &Frame) + 'a;
 impl Scan {
     /// Looks at the log in `dir`, reading sealed segments only as far as needed.
     pub(crate) fn quick(dir: &Path) -> Result<Self> {
+        loop {
+            let base = Meta::require(dir)?.base;
+            let scan = Self::quickly(dir);
+            // Whoever writes it may have let it begin later meanwhile.
+            if matches!(&scan, Ok(scan) if scan.damage.is_none()) || Meta::require(dir)?.base == base {
+                return scan;
+            }
+        }
+    }
+
+    fn quickly(dir: &Path) -> Result<Self> {
         let files = list_segments(dir)?.len();
         let mut full_from = files.saturating_sub(1);
         loop {
@@ -175,11 +188,12 @@ impl Scan {
         if snapshot::is_needed(meta.base) {
             SnapshotReader::open(dir, &meta)?;
         }
-        let files = list_segments(dir)?;
         let base = meta.base;
+        let (stale, files) = list_segments(dir)?.into_iter().partition(|&(first, _)| first < base.seq);
         let end = End { next: base.seq, chain: base.chain, position: base.position, term: Term(0), synced: Seq(0) };
         let rebooted = meta.boot != boot_id()?;
-        let mut scan = Self { meta, segments: Vec::new(), files, end, last_mark: None, damage: None, rebooted };
+        let mut scan =
+            Self { meta, segments: Vec::new(), files, stale, end, last_mark: None, damage: None, rebooted };
         for i in 0..scan.files.len() {
             if let Some(damage) = scan.segment(i, i >= full_from, see)? {
                 scan.damage = scan.look_behind(damage)?;

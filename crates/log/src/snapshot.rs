@@ -89,10 +89,14 @@ impl SnapshotWriter {
         Ok(Self { disk, dir, new, path, file, at, chunk, total, hasher })
     }
 
+    /// One that cannot be written gives its room back.
     fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.disk.write_at(&self.new, &self.file, bytes, self.at)?;
+        let written = self.disk.write_at(&self.new, &self.file, bytes, self.at);
+        if written.is_err() {
+            let _ = self.disk.remove(&self.new);
+        }
         self.at += bytes.len() as u64;
-        Ok(())
+        written
     }
 
     fn put_chunk(&mut self) -> io::Result<()> {
@@ -112,22 +116,36 @@ impl SnapshotWriter {
     }
 
     /// Writes the end and makes the contents durable, still without their name.
-    pub(crate) fn seal(mut self) -> Result<Sealed> {
+    pub fn seal(mut self) -> Result<SealedSnapshot> {
         let done = self.put_chunk().and_then(|()| {
             let end = [&self.total.to_le_bytes()[..], &self.hasher.finish().to_le_bytes()].concat();
             self.put(&[&[0; 4], &crc32fast::hash(&end).to_le_bytes()[..], &end].concat())?;
             self.disk.sync_data(&self.new, &self.file)
         });
         done.map_err(|e| disk_error("writing", &self.new, e))?;
-        Ok(Sealed(self))
+        Ok(SealedSnapshot(self))
     }
 }
 
 /// A snapshot whose contents are durable and which has no name yet.
 #[derive(Debug)]
-pub(crate) struct Sealed(SnapshotWriter);
+pub struct SealedSnapshot(SnapshotWriter);
 
-impl Sealed {
+impl SealedSnapshot {
+    /// Bytes of its file.
+    pub fn bytes(&self) -> u64 {
+        self.0.at
+    }
+
+    /// Gives it its name and lets `meta`, whose base it was made for, name it as the beginning of the directory's log; durable when this returns.
+    /// [`crate::Store::begin_at`] removes what lies before.
+    pub fn install(self, meta: &Meta) -> Result<()> {
+        let (disk, dir, path) = (self.0.disk.clone(), self.0.dir.clone(), self.0.path.clone());
+        assert_eq!(path, snapshot_path(&dir, meta.base.seq), "a snapshot belongs to one base");
+        self.name()?;
+        meta.store_on(&disk, &dir)
+    }
+
     /// Gives it its name; durable when this returns.
     pub(crate) fn name(self) -> Result<()> {
         let SnapshotWriter { disk, dir, new, path, .. } = self.0;
@@ -263,12 +281,13 @@ impl Read for SnapshotReader {
 /// Loads the state that the log begins with, if it begins with one, into a host that has executed nothing; the log continues from what is
 /// returned.
 pub fn load_base<R: Replica>(view: &LogView, host: &mut Host<R>) -> Result<Base> {
-    let base = view.meta().base;
+    let meta = view.meta();
+    let base = meta.base;
     if !is_needed(base) {
         return Ok(base);
     }
     let mut bytes = Vec::new();
-    let mut reader = SnapshotReader::open(view.dir(), view.meta())?;
+    let mut reader = SnapshotReader::open(view.dir(), &meta)?;
     reader.read_to_end(&mut bytes).map_err(|e| reader.error(&e))?;
     host.load(&bytes, base.seq, base.chain)?;
     let stands = host.replica().position();

@@ -86,23 +86,19 @@ impl Store {
         let dir = lock.dir().to_owned();
         let scan = Scan::quick(&dir)?;
         let found = recovered(&scan)?;
-        let files = scan.files.clone();
+        let (files, stale) = (scan.files.clone(), scan.stale.clone());
         let view = LogView::new(&dir, scan);
         let mut store = Self { lock, view, options, active: None };
-        store.tidy(&files, found.truncated.is_some()).map_err(|e| disk_error("recovering", &dir, e))?;
+        store.tidy(&files, &stale, found.truncated.is_some()).map_err(|e| disk_error("recovering", &dir, e))?;
         Ok((store, found))
     }
 
     /// Makes the files be exactly what the scan found whole.
-    fn tidy(&mut self, files: &[(Seq, PathBuf)], torn: bool) -> std::io::Result<()> {
+    fn tidy(&mut self, files: &[(Seq, PathBuf)], stale: &[(Seq, PathBuf)], torn: bool) -> std::io::Result<()> {
         let disk = self.options.disk.clone();
         remove_if_there(&disk, &meta_new_path(self.dir()))?;
-        // A snapshot that `meta` does not name is a half made beginning of a log, or the beginning of one that is gone.
-        let base = self.meta().base;
-        let ours = snapshot::is_needed(base).then(|| snapshot_path(self.dir(), base.seq));
-        for path in list_snapshots(self.dir())?.iter().filter(|&path| Some(path) != ours.as_ref()) {
-            disk.remove(path)?;
-        }
+        stale.iter().try_for_each(|(_, path)| disk.remove(path))?;
+        self.remove_other_snapshots()?;
         let mut state = self.view.shared.lock();
         // A segment without a frame says nothing that its successor will not say better.
         let empty = |s: &Segment| s.frames_end == SEGMENT_HEADER_BYTES as u64;
@@ -133,13 +129,21 @@ impl Store {
         Ok(())
     }
 
+    /// A snapshot that `meta` does not name is a half made beginning of a log, or the beginning of one that is gone.
+    fn remove_other_snapshots(&self) -> std::io::Result<()> {
+        let base = self.view.base();
+        let ours = snapshot::is_needed(base).then(|| snapshot_path(self.dir(), base.seq));
+        let others = list_snapshots(self.dir())?.into_iter().filter(|path| Some(path) != ours.as_ref());
+        others.into_iter().try_for_each(|path| self.options.disk.remove(&path))
+    }
+
     /// The directory.
     pub fn dir(&self) -> &Path {
         self.lock.dir()
     }
 
-    /// What the directory said of itself when it was opened.
-    pub fn meta(&self) -> &Meta {
+    /// See [`LogView::meta`].
+    pub fn meta(&self) -> Meta {
         self.view.meta()
     }
 
@@ -147,13 +151,19 @@ impl Store {
     pub fn store_meta(&self, meta: &Meta) -> Result<()> {
         let ours = self.meta();
         let same = (ours.uuid, ours.level, ours.base) == (meta.uuid, meta.level, meta.base);
-        assert!(same, "uuid, level and base of a log never change");
+        assert!(same, "uuid and level of a log never change, and its base only with its files");
         meta.store_on(&self.options.disk, self.dir())
     }
 
     /// The readable side, for other threads.
     pub fn view(&self) -> &LogView {
         &self.view
+    }
+
+    /// Bytes of all its frames.
+    pub fn bytes(&self) -> u64 {
+        let state = self.view.shared.lock();
+        state.segments.iter().map(|s| s.frames_end - SEGMENT_HEADER_BYTES as u64).sum()
     }
 
     /// Number of the next entry, and the chain hash of all frames before it.
@@ -211,7 +221,7 @@ impl Store {
 
     /// Starts the snapshot that this directory's next log is to begin with; the log that is there stays as it is.
     pub fn snapshot(&self, base: Base) -> Result<SnapshotWriter> {
-        SnapshotWriter::create_on(self.options.disk.clone(), &self.lock, &Meta { base, ..self.meta().clone() })
+        SnapshotWriter::create_on(self.options.disk.clone(), &self.lock, &Meta { base, ..self.meta() })
     }
 
     /// Replaces the log by an empty one that begins with `snapshot`, which was made for the base in `meta`; durable when this returns. Views,
@@ -225,34 +235,62 @@ impl Store {
         if meta.intent.is_some() {
             return Err(has_intent(self.dir()));
         }
-        self.view = self.replace_log(meta, snapshot).map_err(|e| self.fail(e))?;
-        Ok(())
+        self.replace_log(meta, snapshot).map_err(|e| self.fail(e))
     }
 
-    fn replace_log(&mut self, meta: &Meta, snapshot: SnapshotWriter) -> Result<LogView> {
+    fn replace_log(&mut self, meta: &Meta, snapshot: SnapshotWriter) -> Result<()> {
         let snapshot = snapshot.seal()?;
         let (disk, dir) = (self.options.disk.clone(), self.dir().to_owned());
         self.remove_segments().map_err(|e| disk_error("emptying", &dir, e))?;
-        if snapshot::is_needed(self.meta().base) {
+        if snapshot::is_needed(self.view.base()) {
             // The old snapshot goes before the new one gets its name, which may be the same.
             Meta { base: Base::default(), ..meta.clone() }.store_on(&disk, &dir)?;
         }
         snapshot.name()?;
         meta.store_on(&disk, &dir)?;
-        let view = LogView::new(&dir, Scan::quick(&dir)?);
-        for path in list_snapshots(&dir).map_err(|e| disk_error("listing", &dir, e))? {
-            if path != snapshot_path(&dir, meta.base.seq) {
-                disk.remove(&path).map_err(|e| disk_error("removing", &path, e))?;
-            }
+        self.view = LogView::new(&dir, Scan::quick(&dir)?);
+        self.remove_other_snapshots().map_err(|e| disk_error("tidying", &dir, e))
+    }
+
+    /// Lets the log begin at `base`, whose snapshot is installed ([`SealedSnapshot::install`]), and removes what lies before. A segment must begin there,
+    /// or the log end there after a [`Store::roll`]. Views and readers stay, as long as they want nothing from before. A crash on the way, or before,
+    /// leaves files that the next opening removes.
+    pub fn begin_at(&mut self, base: Base) -> Result<()> {
+        self.check_alive()?;
+        if base.seq <= self.view.base().seq || !self.begins_segment(base) {
+            return Err(Error::Refused(format!("the log cannot begin at entry {}: no segment begins there", base.seq)));
         }
-        Ok(view)
+        self.forget_before(base).map_err(|e| self.fail(disk_error("shortening", self.dir().to_owned(), e)))
+    }
+
+    fn begins_segment(&self, base: Base) -> bool {
+        let state = self.view.shared.lock();
+        let at_end = self.active.is_none() && (state.end.next, state.end.chain) == (base.seq, base.chain);
+        at_end || state.segments.iter().any(|s| s.first_seq == base.seq)
+    }
+
+    fn forget_before(&mut self, base: Base) -> std::io::Result<()> {
+        let shared = &self.view.shared;
+        // Who syncs has a list of files.
+        let _nobody_syncs = shared.syncing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = shared.lock();
+        state.base = base;
+        let kept = state.segments.partition_point(|s| s.first_seq < base.seq);
+        let old: Vec<Segment> = state.segments.drain(..kept).collect();
+        state.unsynced.retain(|(path, _)| old.iter().all(|s| s.path != *path));
+        // What lies before is the snapshot now, which is durable.
+        state.synced = state.synced.max(base.seq);
+        state.dir_unsynced = true;
+        drop(state);
+        old.iter().try_for_each(|s| self.options.disk.remove(&s.path))?;
+        self.remove_other_snapshots()
     }
 
     /// From the last to the first, so that what a crash leaves is a shorter log.
     fn remove_segments(&mut self) -> std::io::Result<()> {
         let disk = self.options.disk.clone();
-        let base = self.meta().base;
         let mut state = self.view.shared.lock();
+        let base = state.base;
         state.generation += 1;
         self.active = None;
         state.unsynced.clear();
@@ -266,7 +304,7 @@ impl Store {
     /// Appends a frame: in the page cache, thus safe from the death of this process, when this returns.
     pub fn append(&mut self, frame: &Frame) -> Result<()> {
         self.check_alive()?;
-        let refused = self.view.shared.lock().end.refuses(frame, self.meta());
+        let refused = self.view.shared.lock().end.refuses(frame, &self.view.opened);
         if let Some(why) = refused {
             return Err(Error::Refused(why));
         }
@@ -315,11 +353,16 @@ impl Store {
     }
 
     fn roll_if_full(&mut self, frame: &Frame) -> Result<()> {
+        let full =
+            self.active.is_some() && self.frames_end() + frame.len() as u64 > self.options.segment_bytes;
+        if full { self.roll() } else { Ok(()) }
+    }
+
+    /// Seals the last segment: what is appended next begins another one.
+    pub fn roll(&mut self) -> Result<()> {
+        self.check_alive()?;
         let Some(active) = &self.active else { return Ok(()) };
         let at = self.frames_end();
-        if at + frame.len() as u64 <= self.options.segment_bytes {
-            return Ok(());
-        }
         let mut state = self.view.shared.lock();
         let end = state.end;
         let segment = state.segments.last_mut().expect("there is an active one");
@@ -349,7 +392,7 @@ impl Store {
         let path = segment_path(self.dir(), frame.first_seq());
         let header = SegmentHeader {
             level: frame.level(),
-            uuid: self.meta().uuid,
+            uuid: self.view.opened.uuid,
             first_seq: frame.first_seq(),
             first_position: frame.first_position(),
             chain_before: frame.chain_before(),
@@ -406,7 +449,7 @@ impl Store {
     fn place_of(&self, seq: Seq) -> Result<CutPlace> {
         let state = self.view.shared.lock();
         let keep = state.segments.partition_point(|s| s.first_seq < seq);
-        let base = self.meta().base;
+        let base = state.base;
         let mut end = state.end;
         (end.next, end.chain, end.position, end.term) = (base.seq, base.chain, base.position, crate::Term(0));
         let (mut frames_end, mut rows) = (SEGMENT_HEADER_BYTES as u64, Vec::new());

@@ -6,7 +6,7 @@
 use crate::inspect::SegmentStat;
 use crate::scan::{End, Scan, Segment};
 use crate::window::{Item, Window};
-use crate::{Digest, Error, Frame, LastMark, Meta, Position, Result, SEGMENT_HEADER_BYTES, Seq, TornTail};
+use crate::{Base, Digest, Error, Frame, LastMark, Meta, Position, Result, SEGMENT_HEADER_BYTES, Seq, TornTail};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -21,6 +21,8 @@ pub(crate) struct Shared {
 
 #[derive(Debug)]
 pub(crate) struct State {
+    /// Where it begins, with the first segment.
+    pub base: Base,
     pub segments: Vec<Segment>,
     pub end: End,
     /// Grows when the log is cut: what readers and syncers know is void.
@@ -35,8 +37,9 @@ pub(crate) struct State {
 }
 
 impl Shared {
-    pub(crate) fn new(segments: Vec<Segment>, end: End) -> Self {
+    pub(crate) fn new(base: Base, segments: Vec<Segment>, end: End) -> Self {
         let state = State {
+            base,
             segments,
             end,
             generation: 0,
@@ -58,7 +61,8 @@ impl Shared {
 #[derive(Clone, Debug)]
 pub struct LogView {
     pub(crate) shared: Arc<Shared>,
-    pub(crate) meta: Arc<Meta>,
+    /// What the directory said of itself when it was opened.
+    pub(crate) opened: Arc<Meta>,
     pub(crate) dir: Arc<Path>,
 }
 
@@ -87,13 +91,18 @@ impl LogView {
     }
 
     pub(crate) fn new(dir: &Path, scan: Scan) -> Self {
-        let shared = Arc::new(Shared::new(scan.segments, scan.end));
-        Self { shared, meta: Arc::new(scan.meta), dir: dir.into() }
+        let shared = Arc::new(Shared::new(scan.meta.base, scan.segments, scan.end));
+        Self { shared, opened: Arc::new(scan.meta), dir: dir.into() }
     }
 
-    /// What the directory said of itself when it was opened.
-    pub fn meta(&self) -> &Meta {
-        &self.meta
+    /// What the directory said of itself when it was opened, and where the log begins now.
+    pub fn meta(&self) -> Meta {
+        Meta { base: self.base(), ..Meta::clone(&self.opened) }
+    }
+
+    /// Where the log begins now.
+    pub fn base(&self) -> Base {
+        self.shared.lock().base
     }
 
     /// The directory.
@@ -115,13 +124,15 @@ impl LogView {
     /// Frames in order, from the one that holds entry `from` (or the first, if the log begins behind it). At the end of the log the iterator says `None`; if the log
     /// grows, it goes on when asked again.
     pub fn reader(&self, from: Seq) -> LogReader {
-        let generation = self.shared.lock().generation;
-        LogReader { view: self.clone(), next: from.max(self.meta.base.seq), generation, place: None, failed: false }
+        let state = self.shared.lock();
+        let (next, generation) = (from.max(state.base.seq), state.generation);
+        drop(state);
+        LogReader { view: self.clone(), next, generation, place: None, failed: false }
     }
 
     /// Chain hash of all frames before entry `seq`; `None` if no frame of this log ends there.
     pub fn chain_at(&self, seq: Seq) -> Result<Option<Digest>> {
-        let (end, base) = (self.end(), self.meta.base);
+        let (end, base) = (self.end(), self.base());
         if seq == end.0 {
             return Ok(Some(end.1));
         }
@@ -157,7 +168,7 @@ impl LogView {
         let state = self.shared.lock();
         let s = state.segments.partition_point(|s| s.first_position < position);
         let Some(segment) = s.checked_sub(1).map(|s| &state.segments[s]) else {
-            return self.meta.base.seq;
+            return state.base.seq;
         };
         let r = segment.rows.partition_point(|r| r.position < position);
         r.checked_sub(1).map_or(segment.first_seq, |r| segment.rows[r].seq)
@@ -188,7 +199,8 @@ pub struct LogReader {
 
 #[derive(Debug)]
 struct Place {
-    segment: usize,
+    /// First entry of the segment.
+    segment: Seq,
     window: Window,
     at: u64,
 }
@@ -205,20 +217,21 @@ impl LogReader {
         if state.generation != self.generation {
             return Err(Error::Refused("the log was cut while it was being read; open a new reader".to_owned()));
         }
+        if self.next < state.base.seq {
+            let why = format!("the log begins at entry {} now, and {} is gone", state.base.seq, self.next);
+            return Err(Error::Refused(why));
+        }
         if self.next >= state.end.next {
             return Ok(None);
         }
-        let found = match &self.place {
-            Some(p) if p.at < state.segments[p.segment].frames_end => None,
-            Some(p) => Some((p.segment + 1, SEGMENT_HEADER_BYTES as u64)),
-            None => Some(locate(&state.segments, self.next)),
-        };
-        if let Some((segment, at)) = found {
-            let window = Window::open(&state.segments[segment].path)?;
-            self.place = Some(Place { segment, window, at });
+        let index = segment_of(&state.segments, self.next);
+        let segment = &state.segments[index];
+        if self.place.as_ref().is_none_or(|place| place.segment != segment.first_seq) {
+            let (window, at) = (open(&segment.path)?, nearest(segment, self.next));
+            self.place = Some(Place { segment: segment.first_seq, window, at });
         }
         let place = self.place.as_mut().expect("set above");
-        place.window.set_limit(state.segments[place.segment].frames_end);
+        place.window.set_limit(segment.frames_end);
         Ok(Some(place))
     }
 
@@ -247,17 +260,31 @@ impl LogReader {
     }
 }
 
+/// Another process may have shortened the log since this one looked at it.
+fn open(segment: &Path) -> Result<Window> {
+    Window::open(segment).map_err(|e| match e {
+        Error::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+            let why = format!("{} is gone: the log was shortened while it was being read; try again", segment.display());
+            Error::Refused(why)
+        }
+        e => e,
+    })
+}
+
 fn corrupt(path: &Path, offset: u64, what: String) -> Error {
     let advice = "keep the directory and run `gapless log verify DIR`, which lists every damaged place";
     Error::Corrupt { file: path.to_owned(), offset, what, advice }
 }
 
-/// The segment that holds `seq`, and the offset of the nearest frame before it that has a row.
-fn locate(segments: &[Segment], seq: Seq) -> (usize, u64) {
-    let s = segments.partition_point(|s| s.first_seq <= seq).saturating_sub(1);
-    let rows = &segments[s].rows;
-    let r = rows.partition_point(|r| r.seq <= seq).checked_sub(1);
-    (s, r.map_or(SEGMENT_HEADER_BYTES as u64, |r| rows[r].offset))
+/// The segment that holds entry `seq`.
+fn segment_of(segments: &[Segment], seq: Seq) -> usize {
+    segments.partition_point(|s| s.first_seq <= seq).saturating_sub(1)
+}
+
+/// Offset of the nearest frame at or before entry `seq` that has a row.
+fn nearest(segment: &Segment, seq: Seq) -> u64 {
+    let r = segment.rows.partition_point(|r| r.seq <= seq).checked_sub(1);
+    r.map_or(SEGMENT_HEADER_BYTES as u64, |r| segment.rows[r].offset)
 }
 
 impl Iterator for LogReader {

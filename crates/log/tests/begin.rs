@@ -81,7 +81,7 @@ fn replace(work: &mut Work) -> Result<()> {
 
 fn snapshot_of(store: &Store) -> Vec<u8> {
     let mut bytes = Vec::new();
-    SnapshotReader::open(store.dir(), store.meta()).unwrap().read_to_end(&mut bytes).unwrap();
+    SnapshotReader::open(store.dir(), &store.meta()).unwrap().read_to_end(&mut bytes).unwrap();
     bytes
 }
 

@@ -71,7 +71,7 @@ fn old_logs_stay_readable() {
         let expected = std::fs::read_to_string(golden.join("entries.txt")).unwrap();
         assert_eq!(text(dir.path()), expected, "{version}");
         let (view, _) = LogView::open(dir.path()).unwrap();
-        assert_eq!(*view.meta(), Meta { boot: 1, ..common::meta() });
+        assert_eq!(view.meta(), Meta { boot: 1, ..common::meta() });
         let (mut store, found) = Store::open(dir.path()).unwrap();
         assert_eq!(found.truncated, None);
         // And it can be continued.

@@ -49,7 +49,7 @@ fn a_log_goes_on_from_its_snapshot() {
     assert_eq!(store.chain_at(Seq(0)).unwrap(), None);
 
     let mut bytes = Vec::new();
-    SnapshotReader::open(dir.path(), store.meta()).unwrap().read_to_end(&mut bytes).unwrap();
+    SnapshotReader::open(dir.path(), &store.meta()).unwrap().read_to_end(&mut bytes).unwrap();
     let mut host = Host::new(Toy::new(World::new(0)), Options::default());
     host.load(&bytes, base.seq, base.chain).unwrap();
     store.reader(base.seq).for_each(|f| host.feed(&f.unwrap()).unwrap());

@@ -108,7 +108,7 @@ pub fn stat(dir: &Path, render: &dyn Render) -> Result<Stat> {
     }
     let segments = view.segments();
     let snapshot = match snapshot::is_needed(meta.base) {
-        true => Some((SnapshotReader::open(dir, meta)?.check()?, meta.base.position)),
+        true => Some((SnapshotReader::open(dir, &meta)?.check()?, meta.base.position)),
         false => None,
     };
     Ok(Stat {
@@ -116,7 +116,7 @@ pub fn stat(dir: &Path, render: &dyn Render) -> Result<Stat> {
         uuid: format!("{:032x}", meta.uuid),
         level: format!("{:?}", meta.level).to_lowercase(),
         commit: meta.commit,
-        code: meta.identity.as_ref().map(|i| i.code.clone()),
+        code: meta.identity.map(|i| i.code),
         life: meta.life.as_ref().map(|l| hex(l)),
         generation: meta.generation,
         unresolved_put: meta.intent.is_some(),

@@ -80,6 +80,18 @@ impl fmt::Display for Report {
 
 /// Reads every byte of the log in `dir`. An error means that it could not be read; damage is in the report.
 pub fn verify(dir: &Path) -> Result<Report> {
+    loop {
+        let base = |meta: Result<Option<Meta>>| meta.ok().flatten().map(|meta| meta.base);
+        let before = base(Meta::load(dir));
+        let report = verify_once(dir);
+        // Whoever writes it may have let it begin later meanwhile.
+        if matches!(&report, Ok(report) if report.corrupt.is_empty()) || base(Meta::load(dir)) == before {
+            return report;
+        }
+    }
+}
+
+fn verify_once(dir: &Path) -> Result<Report> {
     let mut report = Report {
         dir: dir.display().to_string(),
         bytes: 0,

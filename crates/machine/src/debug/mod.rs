@@ -69,8 +69,8 @@ impl Debugger {
     pub fn open_spaced(dir: &Path, files: &Path, spacing: u64) -> Result<Self> {
         let (view, _) = LogView::open(dir)?;
         let host = Host::new(Machine::debugged(files), Options::default());
-        let identity = view.meta().identity.as_ref();
-        if let Some(why) = identity.and_then(|theirs| host.replica().identity().differs(theirs)) {
+        let identity = view.meta().identity;
+        if let Some(why) = identity.as_ref().and_then(|theirs| host.replica().identity().differs(theirs)) {
             return Err(Error::Refused(format!("this log was recorded elsewhere: {why}")));
         }
         let mut debugger = Self {

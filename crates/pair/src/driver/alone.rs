@@ -67,7 +67,7 @@ fn holds_nothing(dir: &Path) -> bool {
 /// At level received a log that has seen a reboot may end before what was released: that is refused unless `accept_loss`.
 pub fn resume<R: Replica>(dir: &Path, replica: R, accept_loss: bool, options: Options) -> Result<i32> {
     let (mut store, found) = Store::open(dir)?;
-    let mut meta = store.meta().clone();
+    let mut meta = store.meta();
     if meta.life.is_some() || meta.highest.is_some() {
         return Err(Error::Refused(format!(
             "{} belongs to a pair: its register decides who may go on; give its --arbiter",
@@ -155,7 +155,7 @@ pub fn replay_then<R: Replica, T>(
     then: impl FnOnce(&mut R, &Replay) -> Result<T>,
 ) -> Result<(Replay, T)> {
     let (view, _) = LogView::open(dir)?;
-    refuse_other_identity(view.meta(), &replica)?;
+    refuse_other_identity(&view.meta(), &replica)?;
     let mut host = Host::new(replica, Options::default());
     let result = execute(&view, &mut host, extent, progress).and_then(|done| {
         let value = then(host.replica_mut(), &done)?;

@@ -289,7 +289,7 @@ impl Node {
         }
         let life = Life { node: node_number(&self.config.dir), id: random_u128()? };
         let mut config = self.config.engine(life, self.advertised.clone(), &replica)?;
-        let meta = workers::load_meta(store.meta())?;
+        let meta = workers::load_meta(&store.meta())?;
         if self.config.start == Start::Resume {
             // The history goes on at the level at which it was promised.
             config.commit = meta.commit;
@@ -306,7 +306,7 @@ impl Node {
         let (disk, disk_jobs) = workers::disk_queue();
         // Who does not get in asks again.
         let (dial, addresses) = mpsc::sync_channel(1);
-        let (view, syncer, log_meta) = (store.view().clone(), store.syncer(), store.meta().clone());
+        let (view, syncer, log_meta) = (store.view().clone(), store.syncer(), store.meta());
         let parts = Parts {
             engine: Engine::new(config, meta, found),
             mail,
