@@ -160,12 +160,6 @@ impl Store {
         &self.view
     }
 
-    /// Bytes of all its frames.
-    pub fn bytes(&self) -> u64 {
-        let state = self.view.shared.lock();
-        state.segments.iter().map(|s| s.frames_end - SEGMENT_HEADER_BYTES as u64).sum()
-    }
-
     /// Number of the next entry, and the chain hash of all frames before it.
     pub fn end(&self) -> (Seq, Digest) {
         self.view.end()

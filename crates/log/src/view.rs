@@ -151,6 +151,11 @@ impl LogView {
         Ok(self.chain_at(seq)? == Some(chain))
     }
 
+    /// Bytes of all its frames.
+    pub fn bytes(&self) -> u64 {
+        self.shared.lock().segments.iter().map(|s| s.frames_end - SEGMENT_HEADER_BYTES as u64).sum()
+    }
+
     /// Its files.
     pub fn segments(&self) -> Vec<SegmentStat> {
         let stat = |s: &Segment| SegmentStat {

@@ -36,6 +36,8 @@ pub enum Met {
     PowerLoss,
     /// A replica began with a saved state.
     State,
+    /// A log was made to begin later.
+    Shortened,
     /// The protected program ended.
     Ended,
     /// An owner read that it was deposed.
@@ -44,7 +46,7 @@ pub enum Met {
 
 impl Met {
     /// All of them, in the order shown.
-    pub const ALL: [Met; 17] = [
+    pub const ALL: [Met; 18] = [
         Met::Takeover,
         Met::FalseAlarm,
         Met::Solo,
@@ -60,6 +62,7 @@ impl Met {
         Met::LossAccepted,
         Met::PowerLoss,
         Met::State,
+        Met::Shortened,
         Met::Ended,
         Met::Deposed,
     ];
@@ -81,6 +84,7 @@ impl Met {
             Met::LossAccepted => "loss accepted",
             Met::PowerLoss => "power loss",
             Met::State => "state transfer",
+            Met::Shortened => "log shortened",
             Met::Ended => "program ended",
             Met::Deposed => "deposed",
         }

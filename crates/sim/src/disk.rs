@@ -1,7 +1,8 @@
 //! A simulated log directory: what the process has appended, what the kernel has, what the platter has.
 
-use gapless_log::{Frame, Kind, Seq};
+use gapless_log::{Frame, Seq};
 use gapless_pair::{Found, Meta, Point, Points};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 /// One directory. Survives the process; parts of it survive loss of power.
@@ -11,7 +12,9 @@ pub struct Disk {
     pub meta: Meta,
     /// A saved replica that the log begins with.
     pub base: Option<(Point, Arc<Vec<u8>>)>,
-    frames: Vec<Arc<Frame>>,
+    frames: VecDeque<Arc<Frame>>,
+    /// How many frames were there before them and are gone. All counts include these.
+    gone: usize,
     /// How many of the frames have been written, and synced.
     written: usize,
     synced: usize,
@@ -25,34 +28,57 @@ impl Disk {
 
     /// Where the log ends.
     pub fn end(&self) -> Point {
-        self.frames.last().map_or(self.start(), |f| Point::after(f))
+        self.frames.back().map_or(self.start(), |f| Point::after(f))
     }
 
     /// Every frame.
-    pub fn frames(&self) -> &[Arc<Frame>] {
-        &self.frames
+    pub fn frames(&self) -> impl Iterator<Item = &Arc<Frame>> {
+        self.frames.iter()
     }
 
-    /// Index of the frame that contains `seq`.
-    pub fn find(&self, seq: Seq) -> Option<usize> {
+    /// Every frame from the one on that has so many before it.
+    pub fn frames_from(&self, count: usize) -> impl Iterator<Item = &Arc<Frame>> {
+        self.frames.iter().skip(count.saturating_sub(self.gone))
+    }
+
+    /// How many frames there were.
+    pub fn count(&self) -> usize {
+        self.gone + self.frames.len()
+    }
+
+    /// The frame that contains `seq`, and how many lie before it.
+    pub fn find(&self, seq: Seq) -> Option<(usize, &Arc<Frame>)> {
         let at = self.frames.partition_point(|f| f.end_seq() <= seq);
-        self.frames.get(at).filter(|f| f.first_seq() <= seq).map(|_| at)
+        self.frames.get(at).filter(|f| f.first_seq() <= seq).map(|f| (self.gone + at, f))
     }
 
-    /// Index of the first frame at or after `seq`.
-    pub fn from(&self, seq: Seq) -> usize {
-        self.frames.partition_point(|f| f.first_seq() < seq)
+    /// How many frames lie before `seq`; `None` if some that do not are gone.
+    pub fn from(&self, seq: Seq) -> Option<usize> {
+        (seq >= self.start().seq).then(|| self.gone + self.frames.partition_point(|f| f.first_seq() < seq))
+    }
+
+    /// The log begins at `at`, with this state; false if not all before it is written.
+    pub fn shorten(&mut self, at: Point, state: Arc<Vec<u8>>) -> bool {
+        let before = self.frames.partition_point(|f| f.end_seq() <= at.seq);
+        if before == 0 || Point::after(&self.frames[before - 1]) != at || self.gone + before > self.written {
+            return false;
+        }
+        self.frames.drain(..before);
+        self.gone += before;
+        self.synced = self.synced.max(self.gone);
+        self.base = Some((at, state));
+        true
     }
 
     /// Appends in the memory of the process; returns how many frames there are.
     pub fn append(&mut self, frame: Arc<Frame>) -> usize {
-        self.frames.push(frame);
-        self.frames.len()
+        self.frames.push_back(frame);
+        self.count()
     }
 
     /// The kernel has the first `count` frames.
     pub fn write(&mut self, count: usize) -> Seq {
-        self.written = self.written.max(count.min(self.frames.len()));
+        self.written = self.written.max(count.min(self.count()));
         self.end_of(self.written)
     }
 
@@ -63,7 +89,7 @@ impl Disk {
     }
 
     fn end_of(&self, count: usize) -> Seq {
-        count.checked_sub(1).map_or(self.start().seq, |i| self.frames[i].end_seq())
+        count.checked_sub(self.gone + 1).map_or(self.start().seq, |i| self.frames[i].end_seq())
     }
 
     /// How many frames the kernel has.
@@ -83,8 +109,8 @@ impl Disk {
         }
         let keep = self.frames.partition_point(|f| f.end_seq() <= at.seq);
         self.frames.truncate(keep);
-        self.written = self.written.min(keep);
-        self.synced = self.synced.min(keep);
+        self.written = self.written.min(self.count());
+        self.synced = self.synced.min(self.count());
         assert_eq!(self.end(), at, "the log is cut at the end of a frame that it has");
     }
 
@@ -95,7 +121,7 @@ impl Disk {
 
     /// The process died: what it had not written is gone.
     pub fn process_died(&mut self) {
-        self.frames.truncate(self.written);
+        self.frames.truncate(self.written - self.gone);
     }
 
     /// Power was lost: of what was not synced some prefix survives, and of the frame after it perhaps a torn piece, which recovery
@@ -103,12 +129,12 @@ impl Disk {
     pub fn power_lost(&mut self, survive: usize, torn_bytes: usize) -> bool {
         let unsynced = self.written - self.synced;
         let keep = self.synced + if unsynced == 0 { 0 } else { survive % (unsynced + 1) };
-        if let Some(torn) = self.frames.get(keep) {
+        if let Some(torn) = self.frames.get(keep - self.gone) {
             let piece = &torn.bytes()[..torn_bytes % torn.len()];
             assert!(Frame::decode(piece).is_err(), "a torn frame passes for a whole one");
         }
-        let lost = self.frames.len() > keep;
-        self.frames.truncate(keep);
+        let lost = self.count() > keep;
+        self.frames.truncate(keep - self.gone);
         self.written = keep;
         self.synced = keep;
         lost
@@ -116,8 +142,8 @@ impl Disk {
 
     /// What recovery finds: the log up to its last whole step is what the engine may build on.
     pub fn recover(&mut self) -> Found {
-        self.synced = self.frames.len();
-        self.written = self.frames.len();
+        self.synced = self.count();
+        self.written = self.count();
         let mut found = Found { points: Points::default(), whole: self.start(), start: self.start() };
         if self.start() != Point::ZERO {
             found.points.push(self.start());
@@ -125,8 +151,7 @@ impl Disk {
         for frame in &self.frames {
             found.points.push(Point::after(frame));
         }
-        let whole = |f: &&Arc<Frame>| f.entries().last().is_some_and(|e| e.kind == Kind::MARK || e.kind == Kind::SYNC);
-        if let Some(frame) = self.frames.iter().rev().find(whole) {
+        if let Some(frame) = self.frames.iter().rev().find(|f| f.ends_step()) {
             found.whole = Point::after(frame);
         }
         found

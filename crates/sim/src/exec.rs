@@ -28,12 +28,15 @@ impl Sim {
                 self.give(node, Micros(200), ToNode::Event(Event::CommonFound(conn, common)));
             }
             Action::StreamFrom(conn, nonce, from) => {
-                let at = self.nodes[node].disk.from(from);
+                let Some(at) = self.nodes[node].disk.from(from) else {
+                    return self.fail(format!("n{node} is to send its log from entry {from}, which is gone"));
+                };
                 if let Some(run) = &mut self.nodes[node].run {
                     run.streams.insert(nonce, (conn, at));
                 }
                 self.pump(node);
             }
+            Action::ShortenLog(at) => self.shorten_log(node, at),
             Action::SaveState(conn, nonce) => self.save_state(node, conn, nonce),
             Action::StopStream(_, nonce) => {
                 if let Some(run) = &mut self.nodes[node].run {
@@ -85,7 +88,7 @@ impl Sim {
         let Some(live) = run.live else { return };
         let last = Seq(run.commit.0 - 1);
         let at = match n.disk.find(last) {
-            Some(frame) => Point::after(&n.disk.frames()[frame]),
+            Some((_, frame)) => Point::after(frame),
             None if last < n.disk.start().seq => n.disk.start(),
             None => n.disk.end(),
         };
@@ -175,7 +178,8 @@ impl Sim {
             return self.fail(format!("n{node} cuts its log at {at:?}, where no frame ends"));
         }
         n.disk.cut(at);
-        run.floor = if run.cuts == 0 { n.disk.frames().len() } else { run.floor.min(n.disk.frames().len()) };
+        run.floor = if run.cuts == 0 { n.disk.count() } else { run.floor.min(n.disk.count()) };
+        run.kept.take_if(|(kept, _)| kept.seq > at.seq);
         run.cuts += 1;
         run.held = (run.held.0.min(at.seq), run.held.1.min(at.seq));
         let (life, held) = (run.life, run.held);
@@ -200,10 +204,9 @@ impl Sim {
         {
             return self.fail(format!("n{node} cannot load the state that its log begins with: {e}"));
         }
-        for frame in n.disk.frames() {
-            if let Err(e) = run.host.feed(frame) {
-                return self.fail(format!("n{node} cannot replay its log: {e}"));
-            }
+        let fed = n.disk.frames().try_for_each(|frame| run.host.feed(frame));
+        if let Err(e) = fed {
+            return self.fail(format!("n{node} cannot replay its log: {e}"));
         }
         self.work_soon(node);
     }
@@ -244,12 +247,44 @@ impl Sim {
         self.give(node, Micros(100), ToNode::Event(Event::StateSaved(conn, nonce, at)));
     }
 
+    /// The replica is saved where its log ends now, if nothing else waits to be kept, so that the log may begin there.
+    fn keep_state(&mut self, node: usize) {
+        let delay = Micros(100 + self.rng.below(20_000));
+        let n = &mut self.nodes[node];
+        let Some(run) = &mut n.run else { return };
+        let fed = Point { seq: run.host.next_seq(), chain: run.host.chain() };
+        let at = if run.live.is_some() { n.disk.end() } else { fed };
+        let ready = self.plan.saves_state && run.kept.is_none() && run.host.behind_steps() == 0 && at.seq > n.disk.start().seq;
+        // A frame may hold the beginning of a step that cannot be executed yet.
+        if !ready || n.disk.common(&[at]) != at {
+            return;
+        }
+        match run.host.save() {
+            Ok(Some(bytes)) => run.kept = Some((at, Arc::new(bytes))),
+            other => return self.fail(format!("n{node} cannot save its state: {other:?}")),
+        }
+        self.give(node, delay, ToNode::Event(Event::StateKept(at)));
+    }
+
+    fn shorten_log(&mut self, node: usize, at: Point) {
+        let n = &mut self.nodes[node];
+        let Some(run) = &mut n.run else { return };
+        let Some((_, state)) = run.kept.take_if(|(kept, _)| *kept == at) else {
+            return self.fail(format!("n{node} has kept no state at {at:?}"));
+        };
+        if !n.disk.shorten(at, state) {
+            return self.fail(format!("n{node} shortens its log to {at:?}, which it has not written"));
+        }
+        self.met.insert(Met::Shortened);
+    }
+
     fn load_state(&mut self, node: usize, nonce: Nonce, chunk: StateChunk) {
         let n = &mut self.nodes[node];
         let Some(run) = &mut n.run else { return };
         if chunk.offset == 0 {
             n.disk.clear();
             run.state.clear();
+            run.kept = None;
             run.floor = 0;
             run.cuts += 1;
             run.held = (Seq(0), Seq(0));
@@ -294,7 +329,7 @@ impl Sim {
             return self.fail(format!("n{node} goes live at {}, but its log ends at {end:?}", how.next));
         }
         let live = Live { life: run.life, term: how.term.0, generation: how.generation };
-        let ends: Vec<Point> = n.disk.frames().iter().map(|f| Point::after(f)).collect();
+        let ends: Vec<Point> = n.disk.frames().map(|f| Point::after(f)).collect();
         let lossy = self.checker.owner().is_some_and(|o| o.generation < how.generation);
         if let Err(what) = self.checker.goes_live(live, n.disk.start(), &ends, run.host.outbox()) {
             return self.fail(what);
@@ -364,6 +399,9 @@ impl Sim {
             return self.fail(format!("n{node} has no digest at its end"));
         }
         self.seal(node);
+        if self.rng.one_in(8) {
+            self.keep_state(node);
+        }
         let Some(run) = &mut self.nodes[node].run else { return };
         if run.stopping == Some(false) {
             run.stopping = Some(true);
@@ -417,7 +455,7 @@ impl Sim {
         let Some(run) = &self.nodes[node].run else { return };
         let streams: Vec<(Nonce, (ConnId, usize))> = run.streams.iter().map(|(&n, &s)| (n, s)).collect();
         for (nonce, (conn, from)) in streams {
-            let frames: Vec<Arc<Frame>> = self.nodes[node].disk.frames().iter().skip(from).cloned().collect();
+            let frames: Vec<Arc<Frame>> = self.nodes[node].disk.frames_from(from).cloned().collect();
             let next = from + frames.len();
             for frame in frames {
                 self.send(node, conn, Packet::new(nonce, Message::Stream(frame)));
@@ -443,7 +481,7 @@ impl Sim {
                 return self.fail(format!("n{node} releases output {} before its step has ended", output.number));
             };
             let end = match n.disk.find(mark) {
-                Some(at) => {
+                Some((at, frame)) => {
                     let safe = match self.plan.commit {
                         Commit::Received => n.disk.written_frames(),
                         Commit::Durable => n.disk.synced_frames(),
@@ -452,7 +490,7 @@ impl Sim {
                         return self
                             .fail(format!("n{node} releases output {} before its own log is safe", output.number));
                     }
-                    Point::after(&n.disk.frames()[at])
+                    Point::after(frame)
                 }
                 None => n.disk.start(),
             };
@@ -481,7 +519,7 @@ impl Sim {
             match run.host.replay_step() {
                 Ok(Replayed::Step(mark)) => {
                     let digest = run.host.replica_mut().digest().unwrap_or_default();
-                    let frame = n.disk.find(mark).map(|at| n.disk.frames()[at].chain_after());
+                    let frame = n.disk.find(mark).map(|(_, frame)| frame.chain_after());
                     if let Some(Err(what)) = frame.map(|f| self.checker.replayed(run.life, f, mark, digest)) {
                         return self.fail(what);
                     }
@@ -502,6 +540,9 @@ impl Sim {
         }
         if news {
             self.handle(node, Event::Executed(next));
+            if self.rng.one_in(8) {
+                self.keep_state(node);
+            }
         }
     }
 

@@ -68,6 +68,7 @@ impl Sim {
             disk_free: Micros(0),
             cuts: 0,
             floor: 0,
+            kept: None,
             state: Vec::new(),
             held: (end, end),
         };

@@ -3,8 +3,9 @@
 use crate::disk::Disk;
 use gapless_log::toy::{Toy, World};
 use gapless_log::{Digest, Host, Seq};
-use gapless_pair::{ConnId, Engine, Life, Meta, Micros, Nonce};
+use gapless_pair::{ConnId, Engine, Life, Meta, Micros, Nonce, Point};
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use crate::check::Live;
 use crate::sim::ToNode;
@@ -80,6 +81,8 @@ pub struct Run {
     pub cuts: u32,
     /// See `cuts`.
     pub floor: usize,
+    /// A state of this replica that its log may come to begin with.
+    pub kept: Option<(Point, Arc<Vec<u8>>)>,
     /// A state that is arriving.
     pub state: Vec<u8>,
     /// How much of the log this life holds in memory and on the platter.

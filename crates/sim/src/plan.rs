@@ -72,7 +72,7 @@ impl Plan {
             nodes,
             commit: if rng.percent(25) { Commit::Durable } else { Commit::Received },
             hold: rng.percent(30),
-            saves_state: rng.percent(25),
+            saves_state: rng.percent(40),
             state_entries_min: [0, 0, 40][rng.below(3) as usize],
             arbiter_bad_percent: [0, 10, 40][rng.below(3) as usize],
             net_bad_percent: [0, 1, 6][rng.below(3) as usize],

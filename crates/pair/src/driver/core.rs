@@ -8,13 +8,14 @@ use super::Notice;
 use super::link::{Arrived, Link};
 use super::mailbox::{Command, Mailbox};
 use super::pace::{Following, Pace};
+use super::shorten::Shortening;
 use super::state;
 use super::stats::Stats;
 use super::workers::{ArbiterJob, DiskJob, DiskQueue};
 use crate::{
     Action, Commit, ConnId, Engine, Event, Halt, Micros, Mode, Nonce, Packet, Point, STATE_BYTES_MAX, StateChunk,
 };
-use gapless_log::{Base, Frame, LogView, Position, Result, Seq, Store, Waker};
+use gapless_log::{Base, Frame, LogView, Position, Result, SealedSnapshot, Seq, Store, Waker};
 use std::collections::{BTreeMap, VecDeque};
 use std::net::TcpStream;
 use std::sync::mpsc::{Sender, SyncSender};
@@ -40,6 +41,8 @@ pub(super) struct Shared {
 pub(super) enum LogOp {
     Append(Arc<Frame>),
     Cut(Point),
+    /// What is appended next begins a segment.
+    Roll,
     /// A piece of the state that the log is to begin with.
     State(Nonce, StateChunk),
 }
@@ -55,6 +58,7 @@ pub(super) struct Core {
     /// End of the own log as the engine knows it.
     sealed: Seq,
     pub ops: VecDeque<LogOp>,
+    pub shortening: Shortening,
     /// The live replica's waker, while its thread reads the streaming connections itself.
     attending: Option<Waker>,
     /// What happens now is told by the replica's own thread, which looks at what has changed afterwards.
@@ -97,6 +101,8 @@ pub(super) struct Parts {
     pub peer: Option<String>,
     pub lag_entries_max: u64,
     pub attends: bool,
+    /// See [`super::NodeConfig::shorten_bytes`].
+    pub shorten_bytes: Option<u64>,
     pub stats: Stats,
 }
 
@@ -185,6 +191,7 @@ impl Core {
             connections: 0,
             sealed,
             ops: VecDeque::new(),
+            shortening: Shortening::new(parts.shorten_bytes, &parts.view),
             attending: None,
             own: false,
             saving: None,
@@ -247,16 +254,24 @@ impl Core {
             Action::Append(frame) => {
                 self.stats.appended(&frame);
                 self.sealed = frame.end_seq();
+                let divides = frame.ends_step() && self.shortening.divides(frame.end_seq());
+                if divides {
+                    self.mail.keep_at(frame.end_seq());
+                }
                 self.mail.push(&frame);
                 self.ops.push_back(LogOp::Append(frame));
+                if divides {
+                    self.ops.push_back(LogOp::Roll);
+                }
             }
             Action::CutLog(point) => {
                 self.sealed = self.sealed.min(point.seq);
+                self.shortening.cut(point.seq);
                 self.mail.freeze(point);
                 self.ops.push_back(LogOp::Cut(point));
             }
             Action::ReplayLog => {
-                if self.view.meta().base != Base::default() {
+                if self.view.base() != Base::default() {
                     self.mail.post(Command::Load(None));
                 }
                 self.mail.replay_log();
@@ -275,6 +290,11 @@ impl Core {
                     self.mail.want_state(false);
                 }
             }
+            Action::ShortenLog(at) => {
+                if let Some((base, snapshot)) = self.shortening.ordered(at) {
+                    self.send_disk(DiskJob::Shorten(base, Box::new(snapshot)));
+                }
+            }
             Action::SaveState(conn, nonce) => {
                 self.saving = Some((conn, nonce));
                 self.mail.want_state(true);
@@ -282,6 +302,7 @@ impl Core {
             Action::LoadState(nonce, chunk) => {
                 if chunk.offset == 0 {
                     self.sealed = chunk.at.seq;
+                    self.shortening.cut(Seq(0));
                     self.mail.freeze(Point::ZERO);
                 }
                 self.ops.push_back(LogOp::State(nonce, chunk));
@@ -392,6 +413,7 @@ impl Core {
     pub fn tick(&mut self) {
         self.handle(Event::Tick);
         self.complain();
+        self.look_if_long();
         let following = match self.mode() {
             Mode::Closing | Mode::Protected => Following::Backup(self.stats.lag().1),
             Mode::Solo if self.links.values().any(Link::streams) => {
@@ -402,6 +424,33 @@ impl Core {
             _ => Following::Nobody,
         };
         self.mail.rest(self.pace.rests(following, Instant::now(), self.clock));
+    }
+
+    /// A log that has grown long enough is to begin later: the replica is saved for that.
+    fn look_if_long(&mut self) {
+        let live = matches!(self.mode(), Mode::Solo | Mode::Closing | Mode::Protected);
+        if self.shortening.is_due(&self.view, live) {
+            self.mail.want_keep();
+        }
+    }
+
+    /// The state that the own log may begin with has been written, or not.
+    pub fn kept(&mut self, base: Base, written: Result<SealedSnapshot>) {
+        match written {
+            Ok(snapshot) => {
+                self.shortening.kept(base, snapshot);
+                self.handle(Event::StateKept(Point { seq: base.seq, chain: base.chain }));
+            }
+            Err(e) => self.unkept(&format!("the replica's state cannot be written: {e}")),
+        }
+    }
+
+    /// The log stays as long as it is for now.
+    pub fn unkept(&mut self, why: &str) {
+        self.shortening.put_off(&self.view);
+        let line = format!("the log is not shortened: {why}; trying again when it has grown");
+        // Whoever does not keep up looks at the size of the log.
+        let _ = self.notify.try_send(Notice::Trouble(line));
     }
 
     /// Tells a person what fails again and again, and what this side waits for.

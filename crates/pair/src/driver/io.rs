@@ -124,6 +124,12 @@ fn carry_out(shared: &Shared, ops: Vec<LogOp>, arriving: &mut Option<Incoming>) 
                     }
                 }
             }
+            LogOp::Roll => {
+                if let Err(e) = shared.with_store(gapless_log::Store::roll) {
+                    events.push(failed(e));
+                    break;
+                }
+            }
             LogOp::State(nonce, chunk) => {
                 if let Err(why) = take_state(shared, nonce, &chunk, arriving) {
                     events.push(match why {

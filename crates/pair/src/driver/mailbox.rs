@@ -73,6 +73,8 @@ pub(super) struct Mailbox {
     stopped: AtomicBool,
     halted: AtomicBool,
     state_wanted: AtomicBool,
+    keep_wanted: AtomicBool,
+    keep_at: AtomicU64,
     position: AtomicU64,
     next: AtomicU64,
     executed: AtomicU64,
@@ -96,6 +98,8 @@ impl Mailbox {
             stopped: AtomicBool::new(false),
             halted: AtomicBool::new(false),
             state_wanted: AtomicBool::new(false),
+            keep_wanted: AtomicBool::new(false),
+            keep_at: AtomicU64::new(u64::MAX),
             position: AtomicU64::new(0),
             next: AtomicU64::new(0),
             executed: AtomicU64::new(0),
@@ -191,6 +195,17 @@ impl Mailbox {
         self.wake();
     }
 
+    /// The live replica is to be saved, so that its own log may begin with its state.
+    pub fn want_keep(&self) {
+        self.keep_wanted.store(true, Ordering::SeqCst);
+        self.waker.wake();
+    }
+
+    /// The same for a backup that has executed everything before this entry.
+    pub fn keep_at(&self, seq: Seq) {
+        self.keep_at.store(seq.0, Ordering::SeqCst);
+    }
+
     pub fn set_synced(&self, seq: Seq) {
         self.synced.fetch_max(seq.0, Ordering::Relaxed);
     }
@@ -225,6 +240,16 @@ impl Mailbox {
     /// Is the live replica to be saved? Says so once.
     pub fn takes_state_wanted(&self) -> bool {
         self.state_wanted.load(Ordering::SeqCst) && self.state_wanted.swap(false, Ordering::SeqCst)
+    }
+
+    /// The same for [`Mailbox::want_keep`].
+    pub fn takes_keep_wanted(&self) -> bool {
+        self.keep_wanted.load(Ordering::SeqCst) && self.keep_wanted.swap(false, Ordering::SeqCst)
+    }
+
+    /// Where a backup is to be saved that has executed everything below.
+    pub fn is_kept_at(&self, executed: Seq) -> bool {
+        self.keep_at.load(Ordering::SeqCst) == executed.0
     }
 
     /// A command waits.

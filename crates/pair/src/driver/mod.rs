@@ -16,6 +16,7 @@ mod link;
 mod mailbox;
 mod pace;
 mod replica;
+mod shorten;
 mod state;
 mod stats;
 mod trouble;
@@ -28,7 +29,7 @@ use crate::status::{ControlServer, Snapshot};
 use crate::{Commit, Config, Engine, Event, Found, Halt, Life, Micros, Point, Points, Seat, Start, Status};
 use core::{Parts, Shared};
 use gapless_log::{
-    DirLock, Error, Host, Identity, Kind, Level, Options, Replica, Result, Store, StoreOptions, Waker, boot_id,
+    DirLock, Error, Host, Identity, Level, Options, Replica, Result, Store, StoreOptions, Waker, boot_id,
     random_u128,
 };
 use mailbox::Mailbox;
@@ -73,6 +74,9 @@ pub struct NodeConfig {
     /// Who has executed frames as a backup sleeps so long before it looks for more, whatever comes but a command: waking it for every frame would cost
     /// more than most frames do. So much more there is to execute at a takeover, at most.
     pub linger: Duration,
+    /// A log whose frames take more than this, and more than four times the state that it begins with, is made to begin later, with the replica's state,
+    /// if that can save itself; without a number it grows for ever.
+    pub shorten_bytes: Option<u64>,
     /// How the host loop batches and checks.
     pub host: Options,
 }
@@ -95,6 +99,7 @@ impl NodeConfig {
             state_entries_min: 1 << 16,
             attends: false,
             linger: Duration::from_millis(1),
+            shorten_bytes: None,
             host: Options::default(),
         }
     }
@@ -294,7 +299,7 @@ impl Node {
             // The history goes on at the level at which it was promised.
             config.commit = meta.commit;
         }
-        let commit = config.commit;
+        let (commit, saves) = (config.commit, config.saves_state);
         let attends = self.config.attends;
         let woken =
             |waker: std::io::Result<Waker>| waker.map_err(|e| Error::io("making a waker for", &self.config.dir, e));
@@ -318,6 +323,7 @@ impl Node {
             notify,
             lag_entries_max: self.config.lag_entries_max,
             attends,
+            shorten_bytes: self.config.shorten_bytes.filter(|_| saves),
             peer: self.config.peer.clone(),
             stats,
         };
@@ -356,6 +362,10 @@ impl Node {
         let lived = shared.lock().end();
         // It writes into the directory, which is the next life's from here on. The arbiter's thread and the dialling one may hang; they hold nothing.
         disk_thread.join().expect("the disk's thread does not panic");
+        let writing = shared.lock().shortening.take_writing();
+        if let Some(writing) = writing {
+            writing.join().expect("the thread that writes a state does not panic");
+        }
         let store = shared.store.lock().unwrap_or_else(PoisonError::into_inner).take();
         Ok((over, store.expect("taken once, here").into_lock(), lived))
     }
@@ -415,7 +425,7 @@ fn open(lock: DirLock, level: Level, identity: &Identity, commit: Commit) -> Res
     for frame in store.reader(start.seq) {
         let frame = frame?;
         points.push(Point::after(&frame));
-        if frame.entries().last().is_some_and(|e| e.kind == Kind::MARK || e.kind == Kind::SYNC) {
+        if frame.ends_step() {
             whole = Point::after(&frame);
         }
     }

@@ -5,9 +5,10 @@
 
 use super::core::{Core, Shared};
 use super::mailbox::{Command, Work};
+use super::shorten;
 use crate::{Event, GoLive, Halt, Nonce, Point, Report};
 use gapless_log::{
-    Divergence, End, Error, Frame, Host, Kind, LogReader, Order, Position, Replayed, Replica, Result, Seq, Sink,
+    Base, Divergence, End, Error, Frame, Host, LogReader, Order, Position, Replayed, Replica, Result, Seq, Sink,
     load_base,
 };
 use std::sync::Arc;
@@ -141,7 +142,7 @@ impl<'a, R: Replica> Runner<'a, R> {
             self.reader = None;
         }
         self.taken = frame.end_seq();
-        let whole = ends_step(&frame);
+        let whole = frame.ends_step();
         if self.broken {
             return;
         }
@@ -173,6 +174,11 @@ impl<'a, R: Replica> Runner<'a, R> {
             }
         }
         self.report();
+        if self.shared.mail.is_kept_at(self.executed) {
+            let (seq, chain, position) = (self.executed, self.host.chain(), self.host.replica().position());
+            let state = self.host.save();
+            shorten::keep(self.shared, Base { seq, position, chain }, state);
+        }
         Ok(())
     }
 
@@ -195,7 +201,7 @@ impl<'a, R: Replica> Runner<'a, R> {
         }
         self.shared.lock().stats.went_live();
         loop {
-            let mut sink = PairSink { shared: Arc::clone(self.shared), log_failed: None };
+            let mut sink = PairSink { shared: Arc::clone(self.shared), log_failed: None, keeps: false };
             let waker = &self.shared.mail.waker;
             self.shared.lock().attend(self.shared.attends.then(|| waker.clone()));
             let end = self.host.run_live(&mut sink, waker);
@@ -223,11 +229,6 @@ impl<'a, R: Replica> Runner<'a, R> {
     }
 }
 
-/// The same rule as the engine's: a frame that ends with a mark, or with a digest, which stands between two steps.
-fn ends_step(frame: &Frame) -> bool {
-    frame.entries().last().is_some_and(|e| e.kind == Kind::MARK || e.kind == Kind::SYNC)
-}
-
 fn failure(error: Error) -> Event {
     match error {
         Error::Diverged(Divergence { position, seq, expected, found }) => {
@@ -241,6 +242,8 @@ fn failure(error: Error) -> Event {
 struct PairSink {
     shared: Arc<Shared>,
     log_failed: Option<String>,
+    /// The state is asked for by the own log.
+    keeps: bool,
 }
 
 impl Sink for PairSink {
@@ -272,10 +275,17 @@ impl Sink for PairSink {
     }
 
     fn wants_state(&mut self) -> bool {
-        self.shared.mail.takes_state_wanted()
+        self.keeps = self.shared.mail.takes_keep_wanted();
+        self.shared.mail.takes_state_wanted() || self.keeps
     }
 
     fn take_state(&mut self, position: Position, state: Result<Option<Vec<u8>>>) {
+        if std::mem::take(&mut self.keeps) {
+            let kept = state.as_ref().map_or_else(|e| Err(Error::Level(e.to_string())), |bytes| Ok(bytes.clone()));
+            if let Err(e) = shorten::keep_live(&self.shared, position, kept) {
+                self.log_failed = Some(e.to_string());
+            }
+        }
         let (seq, chain) = self.shared.view().end();
         let mut core = self.shared.lock();
         core.saved(Point { seq, chain }, position, state);

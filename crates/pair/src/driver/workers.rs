@@ -9,7 +9,7 @@ use super::mailbox::Command;
 use super::state;
 use crate::arbiter::{Arbiter, ArbiterError, PutOutcome};
 use crate::{ConnId, Event, Life, Meta, Mode, Point, Put, Ticket};
-use gapless_log::{CommitLevel, LogView, META_NAME, Syncer};
+use gapless_log::{Base, CommitLevel, LogView, META_NAME, SealedSnapshot, Syncer};
 use std::net::{TcpStream, ToSocketAddrs};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -39,6 +39,8 @@ pub(super) enum DiskJob {
     FindCommon(ConnId, Vec<Point>),
     /// The whole state has arrived: let the log begin with it.
     BeginWith(Box<state::Incoming>),
+    /// Let the log begin later, with this snapshot.
+    Shorten(Base, Box<SealedSnapshot>),
 }
 
 /// To the disk's thread. However many syncs are asked for while one lasts, one waits.
@@ -165,6 +167,10 @@ pub(super) fn work_disk(
                     Ok(point) => Event::CommonFound(conn, point),
                     Err(e) => Event::LogFailed(e.to_string()),
                 }),
+                DiskJob::Shorten(base, snapshot) => {
+                    let Some(shared) = shared.upgrade() else { continue };
+                    events.extend(shorten(&shared, &mut meta, base, *snapshot).err().map(|e| Event::LogFailed(e.to_string())));
+                }
                 DiskJob::BeginWith(state) => {
                     let Some(shared) = shared.upgrade() else { continue };
                     let load = Command::Load(Some((state.nonce, state.at)));
@@ -213,6 +219,24 @@ fn begin_with(
     })?;
     shared.log_replaced(&begun.0);
     Ok(begun)
+}
+
+/// Lets the log begin later. If its record cannot be replaced it stays as it is, whichever of the two a crash would leave.
+fn shorten(
+    shared: &Shared,
+    meta: &mut gapless_log::Meta,
+    base: Base,
+    snapshot: SealedSnapshot,
+) -> gapless_log::Result<()> {
+    let (bytes, old) = (snapshot.bytes(), std::mem::replace(&mut meta.base, base));
+    if let Err(e) = snapshot.install(meta) {
+        meta.base = old;
+        shared.lock().unkept(&e.to_string());
+        return Ok(());
+    }
+    shared.with_store(|store| store.begin_at(base))?;
+    shared.lock().shortening.done(bytes);
+    Ok(())
 }
 
 /// The pair's record inside the directory's.

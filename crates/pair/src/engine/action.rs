@@ -28,6 +28,8 @@ pub enum Action {
     /// At [`Point::ZERO`] everything goes, a state that it began with included.
     /// (A replica that was given nothing yet has no backlog to cut: `ReplayLog` follows.)
     CutLog(Point),
+    /// Lets the own log begin at this point, with the state that `StateKept` told of. Nobody will ask for anything before it.
+    ShortenLog(Point),
     /// Backup: replays the own log from its beginning to its end, before frames that follow.
     ReplayLog,
     /// Backup: a piece of the state to begin with. At the latest with the last piece the own log is emptied and begins at `at`; then `LogCut` is

@@ -161,11 +161,13 @@ pub enum Mutant {
     FlushWhenDeposed,
     /// The takeover does not wait until the log is executed to its last mark.
     PromoteBeforeExecuted,
+    /// The owner's log is shortened whatever its session still needs.
+    ShortenUnasked,
 }
 
 impl Mutant {
     /// Every broken engine.
-    pub const ALL: [Mutant; 24] = [
+    pub const ALL: [Mutant; 25] = [
         Mutant::AckBeforeReceive,
         Mutant::ReleaseBeforeAck,
         Mutant::ReleaseAtEntry,
@@ -190,6 +192,7 @@ impl Mutant {
         Mutant::IgnoreDeposed,
         Mutant::FlushWhenDeposed,
         Mutant::PromoteBeforeExecuted,
+        Mutant::ShortenUnasked,
     ];
 }
 

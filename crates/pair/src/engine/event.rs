@@ -55,6 +55,9 @@ pub enum Event {
     StateSaved(ConnId, Nonce, Point),
     /// The other answer: the replica cannot be saved, and why.
     StateUnsaved(ConnId, Nonce, String),
+    /// The replica was saved at this point, where the own log may begin anew, and its state is durable beside the log;
+    /// [`crate::Action::ShortenLog`] follows when nobody needs what lies before. One at a time.
+    StateKept(Point),
     /// Every chunk of the state that a session began with is loaded, and stored at the commit level.
     StateLoaded(Nonce, Point),
     /// The chunks that arrived do not make a state, and why.

@@ -1,7 +1,7 @@
 //! What the engine knows of its own log: where it ends, and how much of it is safe.
 
 use crate::{Commit, Point, Points};
-use gapless_log::{Frame, Kind, Seq};
+use gapless_log::{Frame, Seq};
 
 /// The log that a life finds in its directory, after recovery.
 #[derive(Clone, Debug, Default)]
@@ -25,6 +25,8 @@ pub(super) struct OwnLog {
     pub synced: Seq,
     /// Executed below this number; nothing executed can be taken back.
     pub executed: Seq,
+    /// Where it may begin as soon as nobody needs what lies before: a state stands there.
+    pub kept: Option<Point>,
     /// Cuts ordered and not yet done.
     cuts: u32,
     /// The lowest of them: until they are done, reports may be about the log before them, which is this one only up to here.
@@ -41,6 +43,7 @@ impl OwnLog {
             written: end,
             synced: Seq(0),
             executed: Seq(0),
+            kept: None,
             cuts: 0,
             floor: Seq(0),
         }
@@ -65,7 +68,7 @@ impl OwnLog {
     /// A received frame was appended.
     pub fn append(&mut self, frame: &Frame) {
         self.points.push(Point::after(frame));
-        if ends_step(frame) {
+        if frame.ends_step() {
             self.whole = Point::after(frame);
         }
     }
@@ -78,6 +81,7 @@ impl OwnLog {
 
     pub fn cut(&mut self, at: Point) {
         self.points.cut(at);
+        self.kept.take_if(|kept| kept.seq > at.seq);
         if at == Point::ZERO {
             self.start = at;
         }
@@ -87,6 +91,13 @@ impl OwnLog {
         self.written = self.written.min(at.seq);
         self.synced = self.synced.min(at.seq);
         self.cut_ordered(at.seq);
+    }
+
+    /// What lies before is gone.
+    pub fn shorten(&mut self, at: Point) {
+        self.points.forget_before(at);
+        self.start = at;
+        self.kept = None;
     }
 
     fn cut_ordered(&mut self, at: Seq) {
@@ -105,6 +116,7 @@ impl OwnLog {
     /// The log begins anew with a state that stands here.
     pub fn begin_at(&mut self, at: Point) {
         self.points = Points::default();
+        self.kept = None;
         if at != Point::ZERO {
             self.points.push(at);
         }
@@ -127,9 +139,4 @@ impl OwnLog {
     pub fn report_executed(&mut self, end: Seq) {
         self.executed = self.executed.max(end);
     }
-}
-
-/// A frame that ends with a mark, or with a digest (which stands between two steps), ends a step.
-fn ends_step(frame: &Frame) -> bool {
-    frame.entries().last().is_some_and(|e| e.kind == Kind::MARK || e.kind == Kind::SYNC)
 }

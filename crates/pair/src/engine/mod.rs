@@ -13,6 +13,7 @@ mod handover;
 mod log;
 mod owner;
 mod session;
+mod shorten;
 mod start;
 mod takeover;
 
@@ -167,6 +168,7 @@ impl Engine {
             Event::CommonFound(conn, common) => self.common_found(conn, common),
             Event::StateSaved(conn, nonce, at) => self.state_saved(conn, nonce, at),
             Event::StateUnsaved(conn, nonce, why) => self.state_unsaved(conn, nonce, why),
+            Event::StateKept(at) => self.state_kept(at),
             Event::StateLoaded(nonce, at) => self.state_loaded(nonce, at),
             Event::StateBroken(nonce, why) => self.state_broken(nonce, why),
             Event::Diverged(report) => self.diverged(report),
@@ -189,6 +191,7 @@ impl Engine {
             Role::Starting | Role::Halted => {}
         }
         self.advance_asking();
+        self.shorten();
     }
 
     fn tick(&mut self) {

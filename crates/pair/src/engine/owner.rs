@@ -77,6 +77,10 @@ impl OwnerSession {
         self.acked.executed
     }
 
+    pub fn received(&self) -> Seq {
+        self.acked.received
+    }
+
     /// What the backup holds, at the commit level.
     pub fn held(&self, commit: Commit) -> Seq {
         match commit {
