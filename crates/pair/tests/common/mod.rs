@@ -5,15 +5,16 @@ mod road;
 
 pub use road::Damage;
 
+use gapless_log::inspect::{EXIT_CORRUPT, Plain, Range};
 use gapless_log::{
     Channel, CommitLevel, Digest, Hasher, Identity, Kind, Level, Options, Output, Player, Position, Progress, Recorder,
-    Replica, Result, Term, Waker,
+    Replica, Result, Term, Waker, cat, stat, verify,
 };
 use gapless_pair::arbiter::parse;
 use gapless_pair::driver::{Node, NodeConfig, NodeEnd, alone};
 use gapless_pair::{Commit, Start, status};
 use road::{Back, Road};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -301,6 +302,8 @@ pub struct Plan {
     pub state_entries_min: u64,
     /// See [`NodeConfig::attends`].
     pub attends: bool,
+    /// See [`NodeConfig::shorten_bytes`]; 0 for never.
+    pub shorten_bytes: u64,
 }
 
 impl Plan {
@@ -325,6 +328,7 @@ impl Plan {
             ballast: None,
             state_entries_min: 0,
             attends: false,
+            shorten_bytes: 0,
         }
     }
 
@@ -336,6 +340,7 @@ impl Plan {
         config.commit = self.commit;
         config.hold = self.hold;
         config.attends = self.attends;
+        config.shorten_bytes = Some(self.shorten_bytes).filter(|bytes| *bytes > 0);
         config.state_entries_min = self.state_entries_min;
         // Loaded test machines stall for hundreds of milliseconds; what is tested here is not how soon that is noticed.
         config.detect = Duration::from_millis(1000);
@@ -406,6 +411,7 @@ impl Plan {
             self.ballast.map_or_else(String::new, |n| n.to_string()),
             self.state_entries_min.to_string(),
             u8::from(self.attends).to_string(),
+            self.shorten_bytes.to_string(),
         ]
         .join("|")
     }
@@ -444,6 +450,7 @@ impl Plan {
             ballast: some(f[16]).map(|n| n.parse().unwrap()),
             state_entries_min: f[17].parse().unwrap(),
             attends: f[18] == "1",
+            shorten_bytes: f[19].parse().unwrap(),
         }
     }
 
@@ -652,6 +659,83 @@ pub fn said_in(dir: &Path) -> (u64, Vec<String>) {
 /// Number of the entry that a directory's log begins with; 0 if it begins at the beginning.
 pub fn begins_at(dir: &Path) -> u64 {
     gapless_log::Meta::load(dir).unwrap().map_or(0, |meta| meta.base.seq.0)
+}
+
+pub fn wait_more(world: &Path, lines: usize) {
+    let before = heard_lines(world);
+    wait_until("more is released", || (heard_lines(world) > before + lines).then_some(()));
+}
+
+pub fn wait_role(node: &Proc, role: &str) -> status::Snapshot {
+    wait_until(role, || node.status().filter(|s| s.role == role))
+}
+
+/// Nothing is wrong with a directory that nobody uses: every byte of it is right, and it tells where it begins.
+pub fn check_dir(dir: &Path) -> u64 {
+    let report = verify(dir).unwrap();
+    assert_ne!(report.exit_status(), EXIT_CORRUPT, "{report}");
+    let (begins, stat) = (begins_at(dir), stat(dir, &Plain).unwrap());
+    assert_eq!(stat.first.0, begins);
+    assert_eq!(stat.to_string().contains("begins with a snapshot"), begins > 0, "{stat}");
+    let first = cat(dir, Range::default(), &Plain).unwrap().next();
+    assert!(first.is_none_or(|line| line.unwrap().seq.0 == begins));
+    begins
+}
+
+/// Two directories, each always started again, killed and stalled at random; `of` changes the plan of each. For `GAPLESS_TEST_SECONDS` (6), by
+/// `GAPLESS_TEST_SEED`.
+pub fn random_kills(of: impl Fn(Plan) -> Plan) {
+    let seconds: u64 = std::env::var("GAPLESS_TEST_SECONDS").ok().and_then(|s| s.parse().ok()).unwrap_or(6);
+    let seed = std::env::var("GAPLESS_TEST_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or(1u64);
+    let home = tempfile::tempdir().unwrap();
+    let mut roll = dice(seed);
+    let plan = |i: usize, start| of(Plan::new(start, home.path(), ["left", "right"][i]));
+    let mut nodes: Vec<Option<Proc>> = vec![Some(plan(0, Start::Fresh).spawn()), None];
+    let world = plan(0, Start::Auto).world;
+    wait_until("it runs", || (heard_lines(&world) > 0).then_some(()));
+    nodes[1] = Some(plan(1, Start::Auto).spawn());
+    let (started, mut kills, mut begins) = (Instant::now(), 0, BTreeSet::new());
+    let revive = |nodes: &mut Vec<Option<Proc>>| {
+        for (i, node) in nodes.iter_mut().enumerate() {
+            if node.as_mut().is_none_or(Proc::has_ended) {
+                *node = Some(plan(i, Start::Auto).spawn());
+            }
+        }
+    };
+    while started.elapsed().as_secs() < seconds {
+        std::thread::sleep(Duration::from_millis(5 + roll(250)));
+        let i = roll(2) as usize;
+        match roll(8) {
+            0 => {
+                let node = nodes[i].as_ref().unwrap();
+                node.stall();
+                std::thread::sleep(Duration::from_millis(20 + roll(400)));
+                node.go_on();
+            }
+            1 => nodes.iter_mut().for_each(|n| n.take().unwrap().kill()),
+            _ => {
+                kills += 1;
+                nodes[i].take().unwrap().kill();
+            }
+        }
+        for name in ["left", "right"] {
+            begins.insert(begins_at(&home.path().join(name)));
+        }
+        revive(&mut nodes);
+    }
+    let before = heard_lines(&world);
+    let survivor = wait_until("one is protected again", || {
+        revive(&mut nodes);
+        nodes.iter().position(|n| n.as_ref().is_some_and(|n| n.status().is_some_and(|s| s.mode == "protected")))
+    });
+    wait_until("it says more", || (heard_lines(&world) > before + 100).then_some(()));
+    let dir = nodes[survivor].as_ref().unwrap().dir.clone();
+    nodes.iter_mut().for_each(|n| n.take().unwrap().kill());
+    for name in ["left", "right"] {
+        check_dir(&home.path().join(name));
+    }
+    let released = check_released(&world, &dir);
+    println!("{kills} kills, logs that began at {begins:?}; {released} outputs released, none contradicted");
 }
 
 /// A TCP proxy on loopback whose directions can be cut: bytes are held as long as a direction is cut, as a network that loses every
