@@ -5,7 +5,7 @@
 //! before it.
 //!
 //! ```text
-//!  0  magic "GLF1"      4  version u16   6 level u8   7 flags u8 (0)
+//!  0  magic "GLF1"      4  version u16   6 level u8   7 flags u8: 1 divides
 //!  8  term u64         16  first seq u64
 //! 24  first position   32  synced seq u64 (entries below it were durable when this was written)
 //! 40  entries u32      44  payload bytes u32
@@ -24,6 +24,8 @@ pub const HEADER_BYTES: usize = 88;
 pub const PAYLOAD_BYTES_MAX: usize = 4 << 20;
 /// Version of the format written.
 pub const VERSION: u16 = 1;
+/// Flag of a frame before which a state may stand.
+const DIVIDES: u8 = 1;
 pub(crate) const FRAME_MAGIC: [u8; 4] = *b"GLF1";
 /// Longest encoding of an entry's position, kind and length.
 pub(crate) const ENTRY_HEAD_BYTES_MAX: usize = 10 + 3 + 4;
@@ -117,6 +119,11 @@ impl Frame {
         self.tail.ends_step
     }
 
+    /// True if the log may come to begin with this frame: whoever wrote it was saved before it, and a segment begins with it.
+    pub fn divides(&self) -> bool {
+        self.bytes[7] & DIVIDES != 0
+    }
+
     /// Number and position of the last mark in it.
     pub fn last_mark(&self) -> Option<(Seq, Position)> {
         self.tail.mark
@@ -143,7 +150,7 @@ impl Frame {
         if u16::from_le_bytes([bytes[4], bytes[5]]) != VERSION {
             return bad(4, "format version is not one that this build reads");
         }
-        if Level::from_byte(bytes[6]).is_none() || bytes[7] != 0 {
+        if Level::from_byte(bytes[6]).is_none() || bytes[7] & !DIVIDES != 0 {
             return bad(6, "unknown level or flags");
         }
         let payload = u32_at(bytes, 44) as usize;
@@ -301,6 +308,7 @@ pub struct FrameBuilder {
     count: u32,
     payload: Vec<u8>,
     chain: Digest,
+    flags: u8,
 }
 
 impl FrameBuilder {
@@ -315,7 +323,13 @@ impl FrameBuilder {
             count: 0,
             payload: Vec::new(),
             chain,
+            flags: 0,
         }
+    }
+
+    /// The next frame divides the log ([`Frame::divides`]).
+    pub fn divide(&mut self) {
+        self.flags |= DIVIDES;
     }
 
     /// The number that the next pushed entry gets.
@@ -373,7 +387,7 @@ impl FrameBuilder {
         let mut bytes = Vec::with_capacity(HEADER_BYTES + self.payload.len());
         bytes.extend_from_slice(&FRAME_MAGIC);
         bytes.extend_from_slice(&VERSION.to_le_bytes());
-        bytes.extend_from_slice(&[self.level as u8, 0]);
+        bytes.extend_from_slice(&[self.level as u8, self.flags]);
         bytes.extend_from_slice(&self.term.0.to_le_bytes());
         bytes.extend_from_slice(&self.first_seq.0.to_le_bytes());
         bytes.extend_from_slice(&self.first_position.0.to_le_bytes());
@@ -387,7 +401,7 @@ impl FrameBuilder {
         bytes.extend_from_slice(&crc32fast::hash(&bytes[..84]).to_le_bytes());
         bytes.append(&mut self.payload);
         self.first_seq = self.next_seq();
-        self.count = 0;
+        (self.count, self.flags) = (0, 0);
         self.chain = after;
         Some(Frame { bytes, tail: self.tail })
     }

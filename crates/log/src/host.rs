@@ -410,7 +410,9 @@ impl<R: Replica> Host<R> {
                 }
                 unsealed_since = None;
                 let state = self.save();
-                sink.take_state(self.replica.position(), state);
+                if sink.take_state(self.replica.position(), state) {
+                    self.writer().divide();
+                }
             }
             if !idle || self.release(sink.committed())? > 0 {
                 continue;

@@ -84,6 +84,11 @@ impl Writer {
         self.sealed.extend(self.builder.seal(self.synced));
     }
 
+    /// The next frame divides the log. Nothing may be open or unsealed.
+    pub(crate) fn divide(&mut self) {
+        self.builder.divide();
+    }
+
     pub(crate) fn take_sealed(&mut self) -> Vec<Frame> {
         std::mem::take(&mut self.sealed)
     }

@@ -192,8 +192,7 @@ impl Scan {
         let (stale, files) = list_segments(dir)?.into_iter().partition(|&(first, _)| first < base.seq);
         let end = End { next: base.seq, chain: base.chain, position: base.position, term: Term(0), synced: Seq(0) };
         let rebooted = meta.boot != boot_id()?;
-        let mut scan =
-            Self { meta, segments: Vec::new(), files, stale, end, last_mark: None, damage: None, rebooted };
+        let mut scan = Self { meta, segments: Vec::new(), files, stale, end, last_mark: None, damage: None, rebooted };
         for i in 0..scan.files.len() {
             if let Some(damage) = scan.segment(i, i >= full_from, see)? {
                 scan.damage = scan.look_behind(damage)?;

@@ -49,8 +49,10 @@ pub trait Sink {
         false
     }
 
-    /// What [`crate::Host::save`] made of it: the log stands at the end of the last frame appended, the replica at `position`.
-    fn take_state(&mut self, position: Position, state: Result<Option<Vec<u8>>>) {
+    /// What [`crate::Host::save`] made of it: the log stands at the end of the last frame appended, the replica at `position`. True if the log may come to
+    /// begin here; then the next frame divides it.
+    fn take_state(&mut self, position: Position, state: Result<Option<Vec<u8>>>) -> bool {
         let _ = (position, state);
+        false
     }
 }

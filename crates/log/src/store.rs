@@ -246,21 +246,29 @@ impl Store {
         self.remove_other_snapshots().map_err(|e| disk_error("tidying", &dir, e))
     }
 
-    /// Lets the log begin at `base`, whose snapshot is installed ([`SealedSnapshot::install`]), and removes what lies before. A segment must begin there,
-    /// or the log end there after a [`Store::roll`]. Views and readers stay, as long as they want nothing from before. A crash on the way, or before,
-    /// leaves files that the next opening removes.
-    pub fn begin_at(&mut self, base: Base) -> Result<()> {
+    /// Makes sure that the log can come to begin at `base`: a segment begins there, or will. To be asked before a snapshot is installed
+    /// ([`SealedSnapshot::install`]): a log whose `meta` names another place loses what follows it there.
+    pub fn can_begin_at(&mut self, base: Base) -> Result<()> {
         self.check_alive()?;
-        if base.seq <= self.view.base().seq || !self.begins_segment(base) {
-            return Err(Error::Refused(format!("the log cannot begin at entry {}: no segment begins there", base.seq)));
+        if self.end() == (base.seq, base.chain) {
+            self.roll()?;
         }
-        self.forget_before(base).map_err(|e| self.fail(disk_error("shortening", self.dir().to_owned(), e)))
+        let ours = base.seq > self.view.base().seq && self.common(base.seq, base.chain)?;
+        let state = self.view.shared.lock();
+        let divided = state.segments.iter().any(|s| s.first_seq == base.seq) || base.seq == state.end.next;
+        match ours && divided {
+            true => Ok(()),
+            false => {
+                Err(Error::Refused(format!("the log cannot begin at entry {}: it is not divided there", base.seq)))
+            }
+        }
     }
 
-    fn begins_segment(&self, base: Base) -> bool {
-        let state = self.view.shared.lock();
-        let at_end = self.active.is_none() && (state.end.next, state.end.chain) == (base.seq, base.chain);
-        at_end || state.segments.iter().any(|s| s.first_seq == base.seq)
+    /// Lets the log begin at `base`, whose snapshot is installed, and removes what lies before. Views and readers stay, as long as they want nothing from
+    /// before. A crash on the way, or before, leaves files that the next opening removes.
+    pub fn begin_at(&mut self, base: Base) -> Result<()> {
+        self.can_begin_at(base)?;
+        self.forget_before(base).map_err(|e| self.fail(disk_error("shortening", self.dir().to_owned(), e)))
     }
 
     fn forget_before(&mut self, base: Base) -> std::io::Result<()> {
@@ -301,6 +309,9 @@ impl Store {
         let refused = self.view.shared.lock().end.refuses(frame, &self.view.opened);
         if let Some(why) = refused {
             return Err(Error::Refused(why));
+        }
+        if frame.divides() {
+            self.roll()?;
         }
         self.roll_if_full(frame)?;
         if self.active.is_none() {
@@ -347,8 +358,7 @@ impl Store {
     }
 
     fn roll_if_full(&mut self, frame: &Frame) -> Result<()> {
-        let full =
-            self.active.is_some() && self.frames_end() + frame.len() as u64 > self.options.segment_bytes;
+        let full = self.active.is_some() && self.frames_end() + frame.len() as u64 > self.options.segment_bytes;
         if full { self.roll() } else { Ok(()) }
     }
 

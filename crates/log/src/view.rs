@@ -269,7 +269,8 @@ impl LogReader {
 fn open(segment: &Path) -> Result<Window> {
     Window::open(segment).map_err(|e| match e {
         Error::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
-            let why = format!("{} is gone: the log was shortened while it was being read; try again", segment.display());
+            let why =
+                format!("{} is gone: the log was shortened while it was being read; try again", segment.display());
             Error::Refused(why)
         }
         e => e,

@@ -7,8 +7,8 @@ use common::{Steps, fast_dir, frames, image, materialise, probed, small};
 use gapless_log::disk::{Fault, Op, Probe, Survives, after_crash};
 use gapless_log::inspect::{EXIT_FINE, EXIT_TORN_TAIL};
 use gapless_log::{
-    Base, DirLock, Error, Frame, FrameBuilder, Level, LogView, Meta, Position, Result, Seq, SnapshotReader, Store, Term,
-    verify,
+    Base, DirLock, Error, Frame, FrameBuilder, Level, LogView, Meta, Position, Result, Seq, SnapshotReader, Store,
+    Term, verify,
 };
 use std::io::{Read, Write};
 use std::path::Path;
@@ -38,10 +38,13 @@ fn prepare(dir: &Path, behind: usize, boot: u128) -> Work {
     let (options, probe) = probed(SEGMENT_BYTES);
     let meta = Meta { boot, ..common::meta() };
     let mut store = Store::create_with(DirLock::take(dir).unwrap(), &meta, options).unwrap();
-    let history = Steps::new(3).steps(AT + behind, 60);
+    let mut steps = Steps::new(3);
+    let mut history = steps.steps(AT, 60);
+    steps.builder.divide();
+    history.extend(steps.steps(behind, 60));
+    assert!(history.iter().enumerate().all(|(n, frame)| frame.divides() == (n == AT)));
     history[..AT].iter().for_each(|f| store.append(f).unwrap());
     store.sync().unwrap();
-    store.roll().unwrap();
     let last = &history[AT - 1];
     let base = Base { seq: last.end_seq(), position: last.last_position(), chain: last.chain_after() };
     assert_eq!(store.end(), (base.seq, base.chain));
@@ -56,6 +59,7 @@ impl Work {
         for piece in contents().chunks(999) {
             snapshot.write_all(piece).map_err(|e| Error::io("writing", "a state", e))?;
         }
+        self.store.can_begin_at(self.base)?;
         snapshot.seal()?.install(&Meta { base: self.base, ..self.meta.clone() })?;
         self.store.begin_at(self.base)?;
         self.store.sync()
@@ -183,14 +187,14 @@ fn a_state_that_does_not_fit_on_the_disk_leaves_the_log_alive() {
 }
 
 #[test]
-fn a_log_is_shortened_only_to_where_a_segment_begins() {
+fn a_log_is_shortened_only_to_where_it_is_divided() {
     let dir = fast_dir();
     let mut work = prepare(dir.path(), 5, common::meta().boot);
     let inside = &work.history[2];
     let base = Base { seq: inside.end_seq(), position: inside.last_position(), chain: inside.chain_after() };
     let begins = work.store.view().segments().iter().any(|s| s.first == base.seq);
     assert!(!begins, "the test wants a place inside a segment");
-    assert!(work.store.begin_at(base).unwrap_err().to_string().contains("no segment begins there"));
+    assert!(work.store.begin_at(base).unwrap_err().to_string().contains("not divided there"));
     assert_eq!(frames(&work.store), work.history);
 }
 
@@ -199,8 +203,7 @@ fn readers_go_on_behind_the_beginning_and_are_told_before_it() {
     let dir = fast_dir();
     let mut work = prepare(dir.path(), 5, common::meta().boot);
     let view = work.store.view().clone();
-    let (mut behind, mut before, mut crossing) =
-        (view.reader(work.base.seq), view.reader(Seq(0)), view.reader(Seq(0)));
+    let (mut behind, mut before, mut crossing) = (view.reader(work.base.seq), view.reader(Seq(0)), view.reader(Seq(0)));
     assert_eq!(behind.next().unwrap().unwrap(), work.history[AT]);
     assert_eq!(before.next().unwrap().unwrap(), work.history[0]);
     for frame in &work.history[..AT] {

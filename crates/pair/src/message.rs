@@ -17,7 +17,7 @@ use std::fmt;
 use std::sync::Arc;
 
 /// Version of this protocol.
-pub const PROTOCOL_VERSION: u16 = 1;
+pub const PROTOCOL_VERSION: u16 = 2;
 /// Longest packet: a STREAM with the longest frame. A length prefix that asks for more is refused.
 pub const PACKET_BYTES_MAX: usize = HEAD_BYTES + HEADER_BYTES + PAYLOAD_BYTES_MAX;
 /// Most state bytes in one STATE packet.
@@ -87,6 +87,8 @@ pub struct Hello {
     pub commit: Commit,
     /// It can take a state (STATE) instead of the log from its beginning.
     pub takes_state: bool,
+    /// As a backup it executes nothing before it takes over, and wants states from time to time.
+    pub warm: bool,
     /// Every entry below this was executed: what it holds below cannot be taken back.
     pub executed: Seq,
     /// A sample of its log's points, latest first.

@@ -66,7 +66,8 @@ impl Points {
 
     /// The log begins at `start` now, where a frame ended.
     pub fn forget_before(&mut self, start: Point) {
-        let before = self.kept.iter().take_while(|(_, p)| p.seq < start.seq).map(|&(n, _)| n).last().unwrap_or_default();
+        let before =
+            self.kept.iter().take_while(|(_, p)| p.seq < start.seq).map(|&(n, _)| n).last().unwrap_or_default();
         self.kept.retain(|(_, p)| p.seq >= start.seq);
         if self.kept.front().is_none_or(|&(_, p)| p != start) {
             // One that had been thinned out.

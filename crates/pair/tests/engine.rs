@@ -135,6 +135,7 @@ fn hello(node: u64, owner: bool) -> Hello {
         identity: identity(),
         commit: Commit::Received,
         takes_state: false,
+        warm: false,
         executed: Seq(0),
         points: vec![Point::ZERO],
     }

@@ -100,6 +100,7 @@ fn a_handed_over_directory_joins() {
         identity: identity(),
         commit: Commit::Received,
         takes_state: false,
+        warm: false,
         executed: Seq(0),
         points: vec![],
     };

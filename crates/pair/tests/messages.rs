@@ -21,6 +21,7 @@ fn examples() -> Vec<Message> {
         identity: Identity { level: "toy".into(), code: "1".into(), features: vec!["avx".into()] },
         commit: Commit::Durable,
         takes_state: true,
+        warm: true,
         executed: Seq(8),
         points: vec![Point { seq: Seq(9), chain: u128::MAX }, Point::ZERO],
     };

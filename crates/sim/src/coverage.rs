@@ -38,6 +38,8 @@ pub enum Met {
     State,
     /// A log was made to begin later.
     Shortened,
+    /// A backup that executes nothing was sent a later state.
+    Renewed,
     /// The protected program ended.
     Ended,
     /// An owner read that it was deposed.
@@ -46,7 +48,7 @@ pub enum Met {
 
 impl Met {
     /// All of them, in the order shown.
-    pub const ALL: [Met; 18] = [
+    pub const ALL: [Met; 19] = [
         Met::Takeover,
         Met::FalseAlarm,
         Met::Solo,
@@ -63,6 +65,7 @@ impl Met {
         Met::PowerLoss,
         Met::State,
         Met::Shortened,
+        Met::Renewed,
         Met::Ended,
         Met::Deposed,
     ];
@@ -85,6 +88,7 @@ impl Met {
             Met::PowerLoss => "power loss",
             Met::State => "state transfer",
             Met::Shortened => "log shortened",
+            Met::Renewed => "state renewed",
             Met::Ended => "program ended",
             Met::Deposed => "deposed",
         }

@@ -36,6 +36,7 @@ impl Sim {
                 }
                 self.pump(node);
             }
+            Action::RenewState(nonce, chunk) => self.renew_state(node, nonce, &chunk),
             Action::ShortenLog(at) => self.shorten_log(node, at),
             Action::SaveState(conn, nonce) => self.save_state(node, conn, nonce),
             Action::StopStream(_, nonce) => {
@@ -212,7 +213,10 @@ impl Sim {
     }
 
     fn append_received(&mut self, node: usize, frame: Arc<Frame>) {
-        if let Some(run) = &mut self.nodes[node].run {
+        let warm = self.plan.warm;
+        if let Some(run) = &mut self.nodes[node].run
+            && (run.fed || !warm)
+        {
             run.fed = true;
             if let Err(e) = run.host.feed(&frame) {
                 return self.fail(format!("n{node} refuses a frame that its engine accepted: {e}"));
@@ -225,7 +229,6 @@ impl Sim {
     // ---- states ----
 
     fn save_state(&mut self, node: usize, conn: ConnId, nonce: Nonce) {
-        const PIECES: usize = 2;
         self.seal(node);
         let at = self.nodes[node].disk.end();
         let Some(run) = &mut self.nodes[node].run else { return };
@@ -233,6 +236,13 @@ impl Sim {
             Ok(Some(bytes)) => bytes,
             other => return self.fail(format!("n{node} cannot save its state: {other:?}")),
         };
+        self.send_state(node, (conn, nonce), at, &bytes);
+        self.give(node, Micros(100), ToNode::Event(Event::StateSaved(conn, nonce, at)));
+    }
+
+    fn send_state(&mut self, node: usize, (conn, nonce): (ConnId, Nonce), at: Point, bytes: &[u8]) {
+        const PIECES: usize = 2;
+        let Some(run) = &self.nodes[node].run else { return };
         let position = run.host.replica().position();
         let piece = bytes.len().div_ceil(PIECES);
         let mut offset = 0;
@@ -244,7 +254,24 @@ impl Sim {
             offset = end;
             self.send(node, conn, Packet::new(nonce, Message::State(chunk)));
         }
-        self.give(node, Micros(100), ToNode::Event(Event::StateSaved(conn, nonce, at)));
+    }
+
+    /// A later state arrives at a backup that executes nothing.
+    fn renew_state(&mut self, node: usize, nonce: Nonce, chunk: &StateChunk) {
+        let n = &mut self.nodes[node];
+        let Some(run) = &mut n.run else { return };
+        if chunk.offset == 0 {
+            run.renewed = (nonce, Vec::new());
+        }
+        if run.renewed.0 != nonce || run.renewed.1.len() as u64 != chunk.offset {
+            return self.fail(format!("n{node} takes a piece of state that does not continue what it has"));
+        }
+        run.renewed.1.extend_from_slice(&chunk.bytes);
+        if chunk.last && run.kept.is_none() {
+            run.kept = Some((chunk.at, Arc::new(std::mem::take(&mut run.renewed.1))));
+            self.met.insert(Met::Renewed);
+            self.give(node, Micros(3_000), ToNode::Event(Event::StateKept(chunk.at)));
+        }
     }
 
     /// The replica is saved where its log ends now, if nothing else waits to be kept, so that the log may begin there.
@@ -254,16 +281,22 @@ impl Sim {
         let Some(run) = &mut n.run else { return };
         let fed = Point { seq: run.host.next_seq(), chain: run.host.chain() };
         let at = if run.live.is_some() { n.disk.end() } else { fed };
-        let ready = self.plan.saves_state && run.kept.is_none() && run.host.behind_steps() == 0 && at.seq > n.disk.start().seq;
+        let ready =
+            self.plan.saves_state && run.kept.is_none() && run.host.behind_steps() == 0 && at.seq > n.disk.start().seq;
         // A frame may hold the beginning of a step that cannot be executed yet.
         if !ready || n.disk.common(&[at]) != at {
             return;
         }
-        match run.host.save() {
-            Ok(Some(bytes)) => run.kept = Some((at, Arc::new(bytes))),
+        let bytes = match run.host.save() {
+            Ok(Some(bytes)) => Arc::new(bytes),
             other => return self.fail(format!("n{node} cannot save its state: {other:?}")),
-        }
+        };
+        run.kept = Some((at, Arc::clone(&bytes)));
+        let warm = run.engine.warm_session();
         self.give(node, delay, ToNode::Event(Event::StateKept(at)));
+        if let Some(session) = warm {
+            self.send_state(node, session, at, &bytes);
+        }
     }
 
     fn shorten_log(&mut self, node: usize, at: Point) {
@@ -296,10 +329,12 @@ impl Sim {
         if !chunk.last {
             return;
         }
-        run.fed = true;
         let at = chunk.at;
-        if let Err(e) = run.host.load(&run.state, at.seq, at.chain) {
-            return self.fail(format!("n{node} cannot load a state: {e}"));
+        if run.fed || !self.plan.warm {
+            run.fed = true;
+            if let Err(e) = run.host.load(&run.state, at.seq, at.chain) {
+                return self.fail(format!("n{node} cannot load a state: {e}"));
+            }
         }
         n.disk.base = Some((at, Arc::new(std::mem::take(&mut run.state))));
         run.held = (at.seq, at.seq);

@@ -53,7 +53,7 @@ impl Sim {
             host: Host::new(Toy::flawed(world.clone(), flaw), Options::default()),
             world,
             live: None,
-            fed: n.disk.end() == Point::ZERO,
+            fed: n.disk.end() == Point::ZERO && !self.plan.warm,
             streams: BTreeMap::new(),
             commit: Seq(0),
             throttled: false,
@@ -69,6 +69,7 @@ impl Sim {
             cuts: 0,
             floor: 0,
             kept: None,
+            renewed: (gapless_pair::Nonce::NONE, Vec::new()),
             state: Vec::new(),
             held: (end, end),
         };
@@ -97,6 +98,7 @@ impl Sim {
         config.commit = self.plan.commit;
         config.hold = self.plan.hold;
         config.saves_state = self.plan.saves_state;
+        config.warm = self.plan.warm;
         config.state_entries_min = self.plan.state_entries_min;
         config.closing_entries_max = self.plan.closing_entries_max;
         config.lag_entries_max = self.plan.lag_entries_max;

@@ -83,6 +83,8 @@ pub struct Run {
     pub floor: usize,
     /// A state of this replica that its log may come to begin with.
     pub kept: Option<(Point, Arc<Vec<u8>>)>,
+    /// A later state that is arriving, in which session.
+    pub renewed: (Nonce, Vec<u8>),
     /// A state that is arriving.
     pub state: Vec<u8>,
     /// How much of the log this life holds in memory and on the platter.

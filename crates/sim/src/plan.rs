@@ -45,6 +45,8 @@ pub struct Plan {
     pub hold: bool,
     /// The replica can save itself.
     pub saves_state: bool,
+    /// Backups execute nothing before they take over.
+    pub warm: bool,
     /// See the engine's configuration.
     pub state_entries_min: u64,
     /// In a hundred requests, how many the arbiter treats badly.
@@ -73,6 +75,7 @@ impl Plan {
             commit: if rng.percent(25) { Commit::Durable } else { Commit::Received },
             hold: rng.percent(30),
             saves_state: rng.percent(40),
+            warm: rng.percent(40),
             state_entries_min: [0, 0, 40][rng.below(3) as usize],
             arbiter_bad_percent: [0, 10, 40][rng.below(3) as usize],
             net_bad_percent: [0, 1, 6][rng.below(3) as usize],

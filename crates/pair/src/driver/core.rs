@@ -41,10 +41,10 @@ pub(super) struct Shared {
 pub(super) enum LogOp {
     Append(Arc<Frame>),
     Cut(Point),
-    /// What is appended next begins a segment.
-    Roll,
     /// A piece of the state that the log is to begin with.
     State(Nonce, StateChunk),
+    /// A piece of a later state of a log that is not executed.
+    Renew(Nonce, StateChunk),
 }
 
 /// The engine and what its actions touch.
@@ -254,21 +254,19 @@ impl Core {
             Action::Append(frame) => {
                 self.stats.appended(&frame);
                 self.sealed = frame.end_seq();
-                let divides = frame.ends_step() && self.shortening.divides(frame.end_seq());
-                if divides {
-                    self.mail.keep_at(frame.end_seq());
-                }
                 self.mail.push(&frame);
                 self.ops.push_back(LogOp::Append(frame));
-                if divides {
-                    self.ops.push_back(LogOp::Roll);
-                }
             }
             Action::CutLog(point) => {
                 self.sealed = self.sealed.min(point.seq);
                 self.shortening.cut(point.seq);
                 self.mail.freeze(point);
                 self.ops.push_back(LogOp::Cut(point));
+            }
+            Action::ReplayLog if self.mail.is_warm() => {
+                self.shortening.takes_no_more();
+                // The log may be about to begin later.
+                self.send_disk(DiskJob::Replay);
             }
             Action::ReplayLog => {
                 if self.view.base() != Base::default() {
@@ -288,6 +286,11 @@ impl Core {
                 }
                 if self.saving.take_if(|s| *s == (conn, nonce)).is_some() {
                     self.mail.want_state(false);
+                }
+            }
+            Action::RenewState(nonce, chunk) => {
+                if self.shortening.takes(chunk.offset == 0, chunk.last) {
+                    self.ops.push_back(LogOp::Renew(nonce, chunk));
                 }
             }
             Action::ShortenLog(at) => {
@@ -429,8 +432,25 @@ impl Core {
     /// A log that has grown long enough is to begin later: the replica is saved for that.
     fn look_if_long(&mut self) {
         let live = matches!(self.mode(), Mode::Solo | Mode::Closing | Mode::Protected);
-        if self.shortening.is_due(&self.view, live) {
+        if (live || !self.mail.is_idle()) && self.shortening.is_due(&self.view, live) {
             self.mail.want_keep();
+        }
+    }
+
+    /// The replica was saved where its log may come to begin, or could not be.
+    pub fn keep(&mut self, shared: &Arc<Shared>, base: Base, state: &Result<Option<Arc<Vec<u8>>>>) {
+        let bytes = match state {
+            Ok(Some(bytes)) => bytes,
+            Ok(None) => return self.unkept("the replica cannot be saved now"),
+            Err(e) => return self.unkept(&e.to_string()),
+        };
+        self.shortening.write(shared, base, bytes);
+        if let Some((conn, nonce)) = self.engine.warm_session()
+            && let Some(link) = self.links.get_mut(&conn)
+            && !link.sends_state()
+        {
+            let at = Point { seq: base.seq, chain: base.chain };
+            link.send_state(state::Outgoing::new(nonce, at, base.position, Arc::clone(bytes)));
         }
     }
 
@@ -539,7 +559,7 @@ impl Core {
     }
 
     /// The live replica was saved at the end of its log, or cannot be.
-    pub fn saved(&mut self, at: Point, position: Position, state: Result<Option<Vec<u8>>>) {
+    pub fn saved(&mut self, at: Point, position: Position, state: Result<Option<Arc<Vec<u8>>>>) {
         let Some((conn, nonce)) = self.saving.take() else { return };
         let why = match state {
             Ok(Some(bytes)) if bytes.len() as u64 <= STATE_BYTES_MAX => {

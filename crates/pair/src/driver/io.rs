@@ -124,14 +124,13 @@ fn carry_out(shared: &Shared, ops: Vec<LogOp>, arriving: &mut Option<Incoming>) 
                     }
                 }
             }
-            LogOp::Roll => {
-                if let Err(e) = shared.with_store(gapless_log::Store::roll) {
-                    events.push(failed(e));
-                    break;
-                }
-            }
+            LogOp::Renew(nonce, chunk) => match take_state(shared, nonce, &chunk, arriving, DiskJob::Renew) {
+                Ok(()) => {}
+                Err(Refused::Broken(why)) => shared.lock().unkept(&why),
+                Err(Refused::Disk(e)) => shared.lock().unkept(&e.to_string()),
+            },
             LogOp::State(nonce, chunk) => {
-                if let Err(why) = take_state(shared, nonce, &chunk, arriving) {
+                if let Err(why) = take_state(shared, nonce, &chunk, arriving, DiskJob::BeginWith) {
                     events.push(match why {
                         Refused::Broken(what) => Event::StateBroken(nonce, what),
                         Refused::Disk(e) => failed(e),
@@ -167,6 +166,7 @@ fn take_state(
     nonce: Nonce,
     chunk: &StateChunk,
     arriving: &mut Option<Incoming>,
+    then: fn(Box<Incoming>) -> DiskJob,
 ) -> Result<(), Refused> {
     if chunk.offset == 0 {
         let begun = shared.with_store(|store| Incoming::begin(store, nonce, chunk));
@@ -177,7 +177,7 @@ fn take_state(
     if chunk.last
         && let Some(state) = arriving.take()
     {
-        shared.lock().send_disk(DiskJob::BeginWith(Box::new(state)));
+        shared.lock().send_disk(then(Box::new(state)));
     }
     Ok(())
 }

@@ -138,6 +138,10 @@ impl Link {
         self.state.take_if(|s| s.nonce == nonce);
     }
 
+    pub fn sends_state(&self) -> bool {
+        self.state.is_some()
+    }
+
     pub fn send_state(&mut self, state: state::Outgoing) {
         if !self.is_closing() {
             self.state = Some(state);

@@ -64,6 +64,8 @@ pub(super) struct Mailbox {
     /// The replica's thread sleeps and will look for frames soon: only commands wake it.
     lingers: AtomicBool,
     linger: Duration,
+    /// Nothing is executed before the engine says so.
+    warm: bool,
     /// Wakes a live replica from its wait.
     pub waker: Waker,
     committed: AtomicU64,
@@ -74,15 +76,14 @@ pub(super) struct Mailbox {
     halted: AtomicBool,
     state_wanted: AtomicBool,
     keep_wanted: AtomicBool,
-    keep_at: AtomicU64,
     position: AtomicU64,
     next: AtomicU64,
     executed: AtomicU64,
 }
 
 impl Mailbox {
-    /// `linger`: see [`super::NodeConfig::linger`].
-    pub fn new(waker: Waker, linger: Duration) -> Self {
+    /// `linger`, `warm`: see [`super::NodeConfig`].
+    pub fn new(waker: Waker, linger: Duration, warm: bool) -> Self {
         Self {
             mail: Mutex::default(),
             arrived: Condvar::new(),
@@ -90,6 +91,7 @@ impl Mailbox {
             news: AtomicBool::new(false),
             lingers: AtomicBool::new(false),
             linger,
+            warm,
             waker,
             committed: AtomicU64::new(0),
             synced: AtomicU64::new(0),
@@ -99,7 +101,6 @@ impl Mailbox {
             halted: AtomicBool::new(false),
             state_wanted: AtomicBool::new(false),
             keep_wanted: AtomicBool::new(false),
-            keep_at: AtomicU64::new(u64::MAX),
             position: AtomicU64::new(0),
             next: AtomicU64::new(0),
             executed: AtomicU64::new(0),
@@ -129,9 +130,9 @@ impl Mailbox {
     /// Queues a frame without waking anybody; [`Mailbox::announce`] follows.
     pub fn push(&self, frame: &Arc<Frame>) {
         let mut mail = self.lock();
-        mail.replay = true;
+        mail.replay |= !self.warm;
         // Only a queue that goes on where it ends is of use; what is missing is read from the log.
-        if mail.bytes < QUEUE_BYTES_MAX {
+        if mail.replay && mail.bytes < QUEUE_BYTES_MAX {
             mail.bytes += frame.len();
             mail.frames.push_back(Arc::clone(frame));
         }
@@ -195,15 +196,10 @@ impl Mailbox {
         self.wake();
     }
 
-    /// The live replica is to be saved, so that its own log may begin with its state.
+    /// The replica is to be saved where its own log may come to begin.
     pub fn want_keep(&self) {
         self.keep_wanted.store(true, Ordering::SeqCst);
         self.waker.wake();
-    }
-
-    /// The same for a backup that has executed everything before this entry.
-    pub fn keep_at(&self, seq: Seq) {
-        self.keep_at.store(seq.0, Ordering::SeqCst);
     }
 
     pub fn set_synced(&self, seq: Seq) {
@@ -247,9 +243,13 @@ impl Mailbox {
         self.keep_wanted.load(Ordering::SeqCst) && self.keep_wanted.swap(false, Ordering::SeqCst)
     }
 
-    /// Where a backup is to be saved that has executed everything below.
-    pub fn is_kept_at(&self, executed: Seq) -> bool {
-        self.keep_at.load(Ordering::SeqCst) == executed.0
+    pub fn is_warm(&self) -> bool {
+        self.warm
+    }
+
+    /// A backup that executes nothing of its log.
+    pub fn is_idle(&self) -> bool {
+        self.warm && !self.lock().replay
     }
 
     /// A command waits.

@@ -29,8 +29,7 @@ use crate::status::{ControlServer, Snapshot};
 use crate::{Commit, Config, Engine, Event, Found, Halt, Life, Micros, Point, Points, Seat, Start, Status};
 use core::{Parts, Shared};
 use gapless_log::{
-    DirLock, Error, Host, Identity, Level, Options, Replica, Result, Store, StoreOptions, Waker, boot_id,
-    random_u128,
+    DirLock, Error, Host, Identity, Level, Options, Replica, Result, Store, StoreOptions, Waker, boot_id, random_u128,
 };
 use mailbox::Mailbox;
 use replica::Runner;
@@ -74,6 +73,10 @@ pub struct NodeConfig {
     /// Who has executed frames as a backup sleeps so long before it looks for more, whatever comes but a command: waking it for every frame would cost
     /// more than most frames do. So much more there is to execute at a takeover, at most.
     pub linger: Duration,
+    /// As a backup it holds the log and executes it only when it is to take over, from the last state that the owner has sent: it costs next to nothing
+    /// meanwhile, and a takeover takes as long as executing what came since. The owner sends a state whenever its own log begins later
+    /// ([`NodeConfig::shorten_bytes`]).
+    pub warm: bool,
     /// A log whose frames take more than this, and more than four times the state that it begins with, is made to begin later, with the replica's state,
     /// if that can save itself; without a number it grows for ever.
     pub shorten_bytes: Option<u64>,
@@ -99,6 +102,7 @@ impl NodeConfig {
             state_entries_min: 1 << 16,
             attends: false,
             linger: Duration::from_millis(1),
+            warm: false,
             shorten_bytes: None,
             host: Options::default(),
         }
@@ -107,6 +111,7 @@ impl NodeConfig {
     fn engine<R: Replica>(&self, life: Life, address: String, replica: &R) -> Result<Config> {
         let mut config = Config::new(Seat { life, address }, self.start, replica.identity());
         config.saves_state = replica.saves();
+        config.warm = self.warm;
         config.state_entries_min = self.state_entries_min;
         config.boot = boot_id()?;
         config.fresh_uuid = random_u128()?;
@@ -303,8 +308,11 @@ impl Node {
         let attends = self.config.attends;
         let woken =
             |waker: std::io::Result<Waker>| waker.map_err(|e| Error::io("making a waker for", &self.config.dir, e));
-        let mail =
-            Arc::new(Mailbox::new(woken(if attends { Waker::watching() } else { Waker::new() })?, self.config.linger));
+        let mail = Arc::new(Mailbox::new(
+            woken(if attends { Waker::watching() } else { Waker::new() })?,
+            self.config.linger,
+            self.config.warm,
+        ));
         let io = woken(Waker::new())?;
         mail.written(store.end().0);
         let (arbiter, arbiter_jobs) = mpsc::channel();

@@ -5,7 +5,6 @@
 
 use super::core::{Core, Shared};
 use super::mailbox::{Command, Work};
-use super::shorten;
 use crate::{Event, GoLive, Halt, Nonce, Point, Report};
 use gapless_log::{
     Base, Divergence, End, Error, Frame, Host, LogReader, Order, Position, Replayed, Replica, Result, Seq, Sink,
@@ -103,6 +102,13 @@ impl<'a, R: Replica> Runner<'a, R> {
         if self.broken {
             return None;
         }
+        if let Some((nonce, at)) = session
+            && self.shared.mail.is_idle()
+        {
+            // It is in the directory; that is enough until it is needed.
+            self.tell(Event::StateLoaded(nonce, at));
+            return None;
+        }
         if self.executed > Seq(0) {
             // As with a cut: the engine did not know yet.
             self.broken = true;
@@ -146,6 +152,10 @@ impl<'a, R: Replica> Runner<'a, R> {
         if self.broken {
             return;
         }
+        let stands_before = self.open.is_empty() && self.executed == frame.first_seq();
+        if frame.divides() && stands_before && self.shared.mail.takes_keep_wanted() {
+            self.keep(&frame);
+        }
         self.open.push(frame);
         if !whole {
             return;
@@ -174,12 +184,15 @@ impl<'a, R: Replica> Runner<'a, R> {
             }
         }
         self.report();
-        if self.shared.mail.is_kept_at(self.executed) {
-            let (seq, chain, position) = (self.executed, self.host.chain(), self.host.replica().position());
-            let state = self.host.save();
-            shorten::keep(self.shared, Base { seq, position, chain }, state);
-        }
         Ok(())
+    }
+
+    /// The log may come to begin here, before this frame: the replica stands there.
+    fn keep(&mut self, before: &Frame) {
+        let position = self.host.replica().position();
+        let base = Base { seq: before.first_seq(), position, chain: before.chain_before() };
+        let state = self.host.save().map(|state| state.map(Arc::new));
+        self.shared.lock().keep(self.shared, base, &state);
     }
 
     fn report(&self) {
@@ -279,16 +292,16 @@ impl Sink for PairSink {
         self.shared.mail.takes_state_wanted() || self.keeps
     }
 
-    fn take_state(&mut self, position: Position, state: Result<Option<Vec<u8>>>) {
-        if std::mem::take(&mut self.keeps) {
-            let kept = state.as_ref().map_or_else(|e| Err(Error::Level(e.to_string())), |bytes| Ok(bytes.clone()));
-            if let Err(e) = shorten::keep_live(&self.shared, position, kept) {
-                self.log_failed = Some(e.to_string());
-            }
-        }
+    fn take_state(&mut self, position: Position, state: Result<Option<Vec<u8>>>) -> bool {
+        let keeps = std::mem::take(&mut self.keeps);
         let (seq, chain) = self.shared.view().end();
+        let state = state.map(|state| state.map(Arc::new));
         let mut core = self.shared.lock();
+        if keeps {
+            core.keep(&self.shared, Base { seq, position, chain }, &state);
+        }
         core.saved(Point { seq, chain }, position, state);
         core.finish();
+        keeps
     }
 }

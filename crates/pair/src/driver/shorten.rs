@@ -1,13 +1,14 @@
 //! Letting the own log begin later while it grows: when, and with which state.
 //!
-//! The rules it keeps: one at a time; the replica is saved on its own thread where a segment begins, and its state is written on a thread made for that, so
-//! that neither waits for the disk; the engine says when nobody needs what lies before, and the disk's thread does it. What it costs is bounded:
-//! a log is shortened when it has grown by several times what the state takes. A state that cannot be written is no reason to end: the log stays as it is.
-//! (A log that cannot be written is.)
+//! The rules it keeps: one at a time; a live replica is saved between two steps, and its next frame says that the log is divided there, so that a backup can
+//! be saved at the same place and a state that the owner sends stands where its log is divided too; a state is written on a thread made for that, so that
+//! nobody waits for the disk; the engine says when nobody needs what lies before, and the disk's thread does it. What it costs is bounded: a log is
+//! shortened when it has grown by several times what the state takes. A state that cannot be written is no reason to end: the log stays as it is. (A log
+//! that cannot be written is.)
 
 use super::core::Shared;
 use crate::Point;
-use gapless_log::{Base, LogView, Position, Result, SealedSnapshot, Seq};
+use gapless_log::{Base, LogView, SealedSnapshot, Seq};
 use std::io::Write;
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
@@ -29,11 +30,11 @@ pub(super) struct Shortening {
 #[derive(Debug)]
 enum Phase {
     Idle,
-    /// A backup divides its log at the end of the next step that it receives.
-    Due,
-    /// The replica is saved when it stands at the division; or, live, when it comes to it.
-    Saving(Option<Seq>),
-    /// Its state is being written.
+    /// The replica is to be saved.
+    Wanted,
+    /// A state comes from the owner.
+    Arriving,
+    /// A state is being written.
     Writing,
     /// It is there, and waits until nobody needs what lies before.
     Kept(Base, SealedSnapshot),
@@ -53,43 +54,50 @@ impl Shortening {
         self.due = self.least.unwrap_or(u64::MAX).max(state_bytes.saturating_mul(STATES_MAX));
     }
 
-    /// The log has grown enough. True if the live replica is to be saved; a backup divides its log first.
+    /// The log has grown enough, and the replica is to be saved. A backup waits until the owner divides its log, and is ready before.
     pub fn is_due(&mut self, view: &LogView, live: bool) -> bool {
-        if live && matches!(self.phase, Phase::Due | Phase::Saving(Some(_))) {
-            // It was a backup when it became due, and has executed beyond.
-            self.phase = Phase::Idle;
+        let due = if live { self.due } else { self.due / 2 };
+        let begins = self.least.is_some() && matches!(self.phase, Phase::Idle) && view.bytes() >= due;
+        if begins {
+            self.phase = Phase::Wanted;
         }
-        if self.least.is_none() || !matches!(self.phase, Phase::Idle) || view.bytes() < self.due {
-            return false;
-        }
-        self.phase = if live { Phase::Saving(None) } else { Phase::Due };
-        live
+        begins
     }
 
-    /// A backup's log is divided before entry `at`, if that is wanted.
-    pub fn divides(&mut self, at: Seq) -> bool {
-        let due = matches!(self.phase, Phase::Due);
-        if due {
-            self.phase = Phase::Saving(Some(at));
+    /// A piece of a state has come from the owner. False if it is of no use: there is another one, or its beginning was not taken.
+    pub fn takes(&mut self, first: bool, last: bool) -> bool {
+        let taken = match self.phase {
+            Phase::Arriving => true,
+            Phase::Idle | Phase::Wanted => first,
+            Phase::Writing | Phase::Kept(..) | Phase::Ordered => false,
+        };
+        if taken {
+            self.phase = if last { Phase::Writing } else { Phase::Arriving };
         }
-        due
+        taken
+    }
+
+    /// The replica will be at a later place itself.
+    pub fn takes_no_more(&mut self) {
+        if matches!(self.phase, Phase::Arriving) {
+            self.phase = Phase::Idle;
+        }
     }
 
     /// The log was cut here.
     pub fn cut(&mut self, at: Seq) {
-        let void = match &self.phase {
-            Phase::Saving(Some(end)) => *end > at,
-            Phase::Kept(base, _) => base.seq > at,
-            Phase::Idle | Phase::Due | Phase::Saving(None) | Phase::Writing | Phase::Ordered => false,
-        };
-        if void {
+        if matches!(&self.phase, Phase::Kept(base, _) if base.seq >= at) {
             self.phase = Phase::Idle;
         }
     }
 
-    fn write(&mut self, shared: &Arc<Shared>, base: Base, state: Vec<u8>) {
+    /// Writes a state on a thread of its own.
+    pub fn write(&mut self, shared: &Arc<Shared>, base: Base, state: &Arc<Vec<u8>>) {
+        if !matches!(self.phase, Phase::Idle | Phase::Wanted) {
+            return;
+        }
         self.phase = Phase::Writing;
-        let weak = Arc::downgrade(shared);
+        let (weak, state) = (Arc::downgrade(shared), Arc::clone(state));
         let work = move || write(&weak, base, &state);
         match std::thread::Builder::new().name("pair-state".into()).spawn(work) {
             Ok(thread) => self.writing = Some(thread),
@@ -127,26 +135,6 @@ impl Shortening {
     /// The life is over: waits for the thread that writes, if there is one.
     pub fn take_writing(&mut self) -> Option<JoinHandle<()>> {
         self.writing.take()
-    }
-}
-
-/// The replica was saved where its own log ends, which is where a segment may begin, or could not be.
-pub(super) fn keep_live(shared: &Arc<Shared>, position: Position, state: Result<Option<Vec<u8>>>) -> Result<()> {
-    let (seq, chain) = shared.with_store(|store| {
-        store.roll()?;
-        Ok(store.end())
-    })?;
-    keep(shared, Base { seq, position, chain }, state);
-    Ok(())
-}
-
-/// The replica was saved at this place, or could not be.
-pub(super) fn keep(shared: &Arc<Shared>, base: Base, state: Result<Option<Vec<u8>>>) {
-    let mut core = shared.lock();
-    match state {
-        Ok(Some(bytes)) => core.shortening.write(shared, base, bytes),
-        Ok(None) => core.unkept("the replica cannot be saved now"),
-        Err(e) => core.unkept(&e.to_string()),
     }
 }
 

@@ -7,6 +7,7 @@
 use crate::{Nonce, Point, STATE_BYTES_MAX, STATE_CHUNK_BYTES_MAX, StateChunk};
 use gapless_log::{Base, Digest, Error, Hasher, Position, Result, SnapshotWriter, Store};
 use std::io::Write;
+use std::sync::Arc;
 
 /// A saved replica that is being sent.
 #[derive(Debug)]
@@ -14,14 +15,14 @@ pub(super) struct Outgoing {
     pub nonce: Nonce,
     at: Point,
     position: Position,
-    bytes: Vec<u8>,
+    bytes: Arc<Vec<u8>>,
     sent: usize,
     hasher: Hasher,
 }
 
 impl Outgoing {
     /// A replica that stood at `position` when the log ended at `at`.
-    pub fn new(nonce: Nonce, at: Point, position: Position, bytes: Vec<u8>) -> Self {
+    pub fn new(nonce: Nonce, at: Point, position: Position, bytes: Arc<Vec<u8>>) -> Self {
         Self { nonce, at, position, bytes, sent: 0, hasher: Hasher::new() }
     }
 

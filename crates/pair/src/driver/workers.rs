@@ -39,6 +39,10 @@ pub(super) enum DiskJob {
     FindCommon(ConnId, Vec<Point>),
     /// The whole state has arrived: let the log begin with it.
     BeginWith(Box<state::Incoming>),
+    /// The whole later state of a log that is not executed has arrived.
+    Renew(Box<state::Incoming>),
+    /// Let the log be executed, from the state that it begins with now.
+    Replay,
     /// Let the log begin later, with this snapshot.
     Shorten(Base, Box<SealedSnapshot>),
 }
@@ -167,9 +171,24 @@ pub(super) fn work_disk(
                     Ok(point) => Event::CommonFound(conn, point),
                     Err(e) => Event::LogFailed(e.to_string()),
                 }),
+                DiskJob::Renew(state) => {
+                    let Some(shared) = shared.upgrade() else { continue };
+                    let base = state.base;
+                    let written = state.writer.seal();
+                    shared.lock().kept(base, written);
+                }
+                DiskJob::Replay => {
+                    let Some(shared) = shared.upgrade() else { continue };
+                    if view.base() != Base::default() {
+                        shared.mail.post(Command::Load(None));
+                    }
+                    shared.mail.replay_log();
+                }
                 DiskJob::Shorten(base, snapshot) => {
                     let Some(shared) = shared.upgrade() else { continue };
-                    events.extend(shorten(&shared, &mut meta, base, *snapshot).err().map(|e| Event::LogFailed(e.to_string())));
+                    events.extend(
+                        shorten(&shared, &mut meta, base, *snapshot).err().map(|e| Event::LogFailed(e.to_string())),
+                    );
                 }
                 DiskJob::BeginWith(state) => {
                     let Some(shared) = shared.upgrade() else { continue };
@@ -229,7 +248,8 @@ fn shorten(
     snapshot: SealedSnapshot,
 ) -> gapless_log::Result<()> {
     let (bytes, old) = (snapshot.bytes(), std::mem::replace(&mut meta.base, base));
-    if let Err(e) = snapshot.install(meta) {
+    let installed = shared.with_store(|store| store.can_begin_at(base)).and_then(|()| snapshot.install(meta));
+    if let Err(e) = installed {
         meta.base = old;
         shared.lock().unkept(&e.to_string());
         return Ok(());

@@ -28,6 +28,8 @@ pub enum Action {
     /// At [`Point::ZERO`] everything goes, a state that it began with included.
     /// (A replica that was given nothing yet has no backlog to cut: `ReplayLog` follows.)
     CutLog(Point),
+    /// Backup that executes nothing: a piece of a later state. `StateKept` follows when all of it is stored, or nothing if that fails.
+    RenewState(Nonce, StateChunk),
     /// Lets the own log begin at this point, with the state that `StateKept` told of. Nobody will ask for anything before it.
     ShortenLog(Point),
     /// Backup: replays the own log from its beginning to its end, before frames that follow.

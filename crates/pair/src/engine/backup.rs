@@ -41,6 +41,8 @@ pub(super) struct BackupSession {
     ack_due: bool,
     /// A state is being loaded: nothing can be acknowledged yet.
     loading: Option<Loading>,
+    /// A later state is arriving, of a backup that executes nothing.
+    renewing: Loading,
     /// A broken backup claims this much.
     claim: Seq,
 }
@@ -54,6 +56,21 @@ struct Loading {
     bytes: u64,
     /// The last piece has arrived.
     whole: bool,
+}
+
+impl Loading {
+    /// Is this the next piece of it, or the first of another?
+    fn takes(&mut self, chunk: &StateChunk) -> bool {
+        if chunk.offset == 0 {
+            *self = Self { at: Some(chunk.at), ..Self::default() };
+        }
+        let next = self.at == Some(chunk.at) && self.bytes == chunk.offset && !self.whole && !chunk.bytes.is_empty();
+        if next {
+            self.bytes += chunk.bytes.len() as u64;
+            self.whole = chunk.last;
+        }
+        next
+    }
 }
 
 impl Backup {
@@ -186,9 +203,10 @@ impl Engine {
             self.log.cut(common);
             self.act(Action::CutLog(common));
         }
+        let warm = self.config.warm;
         let Role::Backup(backup) = &mut self.role else { return };
-        let replay = !backup.replayed && !welcome.state;
-        backup.replayed = true;
+        let replay = !backup.replayed && !welcome.state && !warm;
+        backup.replayed |= !warm;
         backup.requested = None;
         backup.session = Some(BackupSession {
             conn,
@@ -198,6 +216,7 @@ impl Engine {
             acked_at: self.now,
             ack_due: true,
             loading: welcome.state.then_some(Loading::default()),
+            renewing: Loading::default(),
             claim: Seq(0),
         });
         if replay && common != Point::ZERO {
@@ -267,9 +286,15 @@ impl Engine {
     }
 
     fn take_state(&mut self, chunk: StateChunk) {
+        let idle = self.is_idle();
         let Role::Backup(Backup { session: Some(session), .. }) = &mut self.role else { return };
         let nonce = session.nonce;
-        let Some(loading) = &mut session.loading else { return };
+        let Some(loading) = &mut session.loading else {
+            if idle && session.renewing.takes(&chunk) {
+                self.act(Action::RenewState(nonce, chunk));
+            }
+            return;
+        };
         if chunk.offset < loading.bytes || loading.whole {
             return;
         }
@@ -283,6 +308,22 @@ impl Engine {
             self.log.begin_at(chunk.at);
         }
         self.act(Action::LoadState(nonce, chunk));
+    }
+
+    /// Warm, and nothing of the log was executed.
+    pub(super) fn is_idle(&self) -> bool {
+        self.config.warm && matches!(&self.role, Role::Backup(backup) if !backup.replayed)
+    }
+
+    /// Whoever is to take over executes from here on what comes.
+    pub(super) fn begin_to_execute(&mut self) {
+        if !self.is_idle() {
+            return;
+        }
+        if let Role::Backup(backup) = &mut self.role {
+            backup.replayed = true;
+        }
+        self.act(Action::ReplayLog);
     }
 
     pub(super) fn state_loaded(&mut self, nonce: Nonce, at: Point) {
@@ -320,7 +361,9 @@ impl Engine {
     /// ACK: only while acknowledging, only in the current session, only what is held (received) or synced (durable).
     fn ack(&mut self) {
         let silent = self.asking.is_some() && !self.config.breaks(Mutant::AckAfterPut);
-        let (end, synced, executed, now) = (self.log.end().seq, self.log.synced, self.log.executed, self.now);
+        let (end, synced, now) = (self.log.end().seq, self.log.synced, self.now);
+        // Nobody has to wait for who executes nothing.
+        let executed = if self.is_idle() { end } else { self.log.executed };
         let Role::Backup(Backup { session: Some(session), .. }) = &mut self.role else { return };
         if silent || session.loading.is_some() || !session.ack_due {
             return;

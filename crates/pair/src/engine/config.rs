@@ -63,6 +63,8 @@ pub struct Config {
     /// A joiner that has executed nothing and lacks more entries than this begins with a state, if the replica can save one. (One that lacks what the
     /// owner's log no longer has always does.)
     pub state_entries_min: u64,
+    /// As a backup it holds the log, and executes it only to take over; then it is executed from the last state that the owner has sent.
+    pub warm: bool,
     /// A human accepts that entries may be lost (rules R and A).
     pub accept_loss: bool,
     /// Silence longer than this is the other side's death.
@@ -95,6 +97,7 @@ impl Config {
             hold: false,
             saves_state: false,
             state_entries_min: 1 << 16,
+            warm: false,
             accept_loss: false,
             detect: Micros::from_millis(200),
             heartbeat: Micros::from_millis(50),

@@ -126,6 +126,7 @@ impl Engine {
                 backup.offered = Some(Box::new(Offered { end, put: put.clone(), answered: false }));
                 self.meta.intent = Some(put);
                 self.store_meta();
+                self.begin_to_execute();
             }
             (Role::Backup(_), Handover::Done) => self.read(),
             _ => {}
@@ -138,14 +139,15 @@ impl Engine {
         matches!(&self.role, Role::Backup(b) if b.offered.is_some())
     }
 
-    /// The intent is durable and the log is written out: the owner may put.
+    /// The intent is durable and the log is written out and executed: the owner may put.
     pub(super) fn advance_offer(&mut self) {
         let stored = self.meta_pending == 0;
-        let own = self.log.own(self.config.commit);
+        let (own, executed) = (self.log.own(self.config.commit), self.log.executed);
         if let Role::Backup(Backup { offered: Some(offered), session: Some(session), .. }) = &mut self.role
             && !offered.answered
             && stored
             && own >= offered.end
+            && executed >= offered.end
         {
             offered.answered = true;
             let (conn, nonce): (_, Nonce) = (session.conn, session.nonce);

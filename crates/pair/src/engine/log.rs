@@ -81,7 +81,7 @@ impl OwnLog {
 
     pub fn cut(&mut self, at: Point) {
         self.points.cut(at);
-        self.kept.take_if(|kept| kept.seq > at.seq);
+        self.kept.take_if(|kept| kept.seq >= at.seq);
         if at == Point::ZERO {
             self.start = at;
         }

@@ -115,6 +115,18 @@ impl Engine {
         matches!(&self.role, Role::Owner(owner) if owner.hold)
     }
 
+    /// To whom the owner sends the states at which its own log may begin.
+    pub fn warm_session(&self) -> Option<(ConnId, Nonce)> {
+        match &self.role {
+            Role::Owner(Owner { session: Some(session), .. })
+                if session.warm && session.transfer == owner::Transfer::None =>
+            {
+                Some((session.conn, session.nonce))
+            }
+            _ => None,
+        }
+    }
+
     /// A backup may take over: this side's, or this side itself.
     pub fn is_in_sync(&self) -> bool {
         match &self.role {

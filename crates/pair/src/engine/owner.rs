@@ -55,6 +55,8 @@ pub(super) struct OwnerSession {
     pub progress_at: Micros,
     executed_at: Micros,
     pub transfer: Transfer,
+    /// The backup executes nothing, and wants states from time to time.
+    pub warm: bool,
 }
 
 /// How far the state is that a joiner begins with. Until it has loaded it, it acknowledges nothing.
@@ -69,8 +71,9 @@ pub(super) enum Transfer {
 }
 
 impl OwnerSession {
-    pub fn new(conn: ConnId, nonce: Nonce, peer: Seat, now: Micros, transfer: Transfer) -> Self {
-        Self { conn, nonce, peer, acked: Ack::default(), heard_at: now, progress_at: now, executed_at: now, transfer }
+    pub fn new(conn: ConnId, nonce: Nonce, peer: Seat, now: Micros, transfer: Transfer, warm: bool) -> Self {
+        let (heard_at, progress_at, executed_at) = (now, now, now);
+        Self { conn, nonce, peer, acked: Ack::default(), heard_at, progress_at, executed_at, transfer, warm }
     }
 
     pub fn executed(&self) -> Seq {

@@ -25,6 +25,7 @@ impl Engine {
             identity: self.config.identity.clone(),
             commit: self.config.commit,
             takes_state: self.config.saves_state,
+            warm: self.config.warm,
             executed: self.log.executed,
             points: if owner { Vec::new() } else { self.log.sample() },
         }
@@ -225,14 +226,14 @@ impl Engine {
         let lacks = self.log.end().seq.0.saturating_sub(common.seq.0);
         let fresh = joiner.hello.executed == Seq(0);
         let state = must || can && fresh && lacks > self.config.state_entries_min;
-        let peer = joiner.hello.seat;
+        let (peer, warm) = (joiner.hello.seat, joiner.hello.warm && can);
         self.sessions += 1;
         let nonce = self.fresh_nonce(&peer.life);
         let welcome = Welcome { term: self.term(), backup: peer.life, common, state };
         self.send(conn, nonce, Message::Welcome(welcome));
         if let Role::Owner(owner) = &mut self.role {
             let transfer = if state { Transfer::Saving } else { Transfer::None };
-            owner.session = Some(OwnerSession::new(conn, nonce, peer, self.now, transfer));
+            owner.session = Some(OwnerSession::new(conn, nonce, peer, self.now, transfer, warm));
         }
         self.status(Why::Session { from: common.seq, state });
         self.act(if state { Action::SaveState(conn, nonce) } else { Action::StreamFrom(conn, nonce, common.seq) });

@@ -9,7 +9,7 @@ use crate::Point;
 
 impl Engine {
     pub(super) fn state_kept(&mut self, at: Point) {
-        if at.seq > self.log.start.seq && at.seq <= self.log.end().seq {
+        if at.seq > self.log.start.seq {
             self.log.kept = Some(at);
         }
     }
@@ -23,8 +23,8 @@ impl Engine {
                 session.transfer == Transfer::None && session.received() >= at.seq && *committed >= at.seq
             }
             Role::Owner(Owner { session: None, committed, .. }) => *committed >= at.seq,
-            // It is written where the log was divided, and what was executed is never taken back.
-            Role::Backup(_) => self.log.written >= at.seq && self.log.executed >= at.seq,
+            // It is written where the log is divided, and what was executed is never taken back; or nothing was, and the state comes from the owner.
+            Role::Backup(_) => self.log.written >= at.seq && (self.log.executed >= at.seq || self.is_idle()),
             Role::Starting | Role::Halted => false,
         };
         if free {

@@ -63,6 +63,7 @@ impl Engine {
         {
             backup.takeover = Some(Takeover::of_silence());
             self.status(why);
+            self.begin_to_execute();
             self.read();
         }
     }

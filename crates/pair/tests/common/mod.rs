@@ -304,6 +304,8 @@ pub struct Plan {
     pub attends: bool,
     /// See [`NodeConfig::shorten_bytes`]; 0 for never.
     pub shorten_bytes: u64,
+    /// See [`NodeConfig::warm`].
+    pub warm: bool,
 }
 
 impl Plan {
@@ -329,6 +331,7 @@ impl Plan {
             state_entries_min: 0,
             attends: false,
             shorten_bytes: 0,
+            warm: false,
         }
     }
 
@@ -340,6 +343,7 @@ impl Plan {
         config.commit = self.commit;
         config.hold = self.hold;
         config.attends = self.attends;
+        config.warm = self.warm;
         config.shorten_bytes = Some(self.shorten_bytes).filter(|bytes| *bytes > 0);
         config.state_entries_min = self.state_entries_min;
         // Loaded test machines stall for hundreds of milliseconds; what is tested here is not how soon that is noticed.
@@ -355,7 +359,12 @@ impl Plan {
         let loud = std::env::var("GAPLESS_TEST_LOUD").is_ok();
         let began = Instant::now();
         let notify = move |notice: &gapless_pair::driver::Notice| {
-            let gapless_pair::driver::Notice::Changed(s) = notice else { return };
+            let gapless_pair::driver::Notice::Changed(s) = notice else {
+                if loud {
+                    eprintln!("{name}: {notice:?}");
+                }
+                return;
+            };
             if loud {
                 eprintln!(
                     "{:>8.1} {name}: {:?} asking {} term {} {:?}",
@@ -412,6 +421,7 @@ impl Plan {
             self.state_entries_min.to_string(),
             u8::from(self.attends).to_string(),
             self.shorten_bytes.to_string(),
+            u8::from(self.warm).to_string(),
         ]
         .join("|")
     }
@@ -451,6 +461,7 @@ impl Plan {
             state_entries_min: f[17].parse().unwrap(),
             attends: f[18] == "1",
             shorten_bytes: f[19].parse().unwrap(),
+            warm: f[20] == "1",
         }
     }
 
@@ -735,7 +746,10 @@ pub fn random_kills(of: impl Fn(Plan) -> Plan) {
         check_dir(&home.path().join(name));
     }
     let released = check_released(&world, &dir);
-    println!("{kills} kills, logs that began at {begins:?}; {released} outputs released, none contradicted");
+    println!(
+        "{kills} kills, logs that began at {} places; {released} outputs released, none contradicted",
+        begins.len()
+    );
 }
 
 /// A TCP proxy on loopback whose directions can be cut: bytes are held as long as a direction is cut, as a network that loses every

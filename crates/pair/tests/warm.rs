@@ -1,0 +1,150 @@
+//! Backups that execute nothing before they take over: what they have executed meanwhile, what they go on from, and that nothing is contradicted.
+
+mod common;
+
+use common::*;
+use gapless_pair::{Commit, Start, status};
+use std::path::Path;
+use std::time::Duration;
+
+const SHORTEN_BYTES: u64 = 64 << 10;
+
+#[test]
+fn child_process() {
+    common::child_process();
+}
+
+fn warm(plan: Plan) -> Plan {
+    Plan { warm: true, ballast: Some(4 << 10), shorten_bytes: SHORTEN_BYTES, burst: 40, ..plan }
+}
+
+fn of(start: Start, home: &Path, name: &str) -> Plan {
+    warm(Plan::new(start, home, name))
+}
+
+fn wait_later(dir: &Path, times: usize) {
+    let mut begins = begins_at(dir);
+    for _ in 0..times {
+        begins = wait_until("the log begins later", || Some(begins_at(dir)).filter(|at| *at > begins));
+    }
+}
+
+/// What a backup has executed, by its own word: the position of its replica.
+fn stands_at(node: &Proc) -> u64 {
+    node.status().map_or(0, |status| status.position)
+}
+
+#[test]
+fn a_warm_backup_executes_nothing_is_renewed_and_takes_over() {
+    for commit in [Commit::Received, Commit::Durable] {
+        let home = tempfile::tempdir().unwrap();
+        let of = |start, name| Plan { commit, state_entries_min: 1 << 40, ..of(start, home.path(), name) };
+        let plan = of(Start::Fresh, "a");
+        let mut primary = plan.spawn();
+        wait_more(&plan.world, 100);
+        for name in ["b", "c", "d"] {
+            let backup = of(Start::Join, name).spawn();
+            primary.wait_mode("protected");
+            // Its log begins later and later, by the owner's states.
+            wait_later(&backup.dir, 3);
+            assert_eq!(stands_at(&backup), 0, "it has executed nothing");
+            assert_eq!(primary.status().unwrap().mode, "protected");
+            let dir = primary.dir.clone();
+            primary.kill();
+            check_dir(&dir);
+            wait_role(&backup, "primary");
+            wait_more(&plan.world, 300);
+            primary = backup;
+        }
+        let dir = primary.dir.clone();
+        primary.kill();
+        assert!(check_dir(&dir) > 0);
+        assert!(check_released(&plan.world, &dir) > 1000);
+    }
+}
+
+/// A replica that cannot be saved is executed from its first entry, however long that is.
+#[test]
+fn without_states_a_warm_backup_executes_all_its_log() {
+    let home = tempfile::tempdir().unwrap();
+    let of = |start, name| Plan { ballast: None, ..of(start, home.path(), name) };
+    let plan = of(Start::Fresh, "a");
+    let primary = plan.spawn();
+    wait_more(&plan.world, 100);
+    let backup = of(Start::Join, "b").spawn();
+    primary.wait_mode("protected");
+    wait_more(&plan.world, 3000);
+    assert_eq!((begins_at(&backup.dir), stands_at(&backup)), (0, 0));
+    primary.kill();
+    wait_role(&backup, "primary");
+    wait_more(&plan.world, 100);
+    let dir = backup.dir.clone();
+    backup.kill();
+    check_released(&plan.world, &dir);
+}
+
+/// The planned takeover waits until the backup has executed its log, and only then kills anybody.
+#[test]
+fn a_warm_backup_is_handed_over_to() {
+    let home = tempfile::tempdir().unwrap();
+    let plan = of(Start::Fresh, home.path(), "a");
+    let primary = plan.spawn();
+    wait_more(&plan.world, 100);
+    let backup = of(Start::Join, home.path(), "b").spawn();
+    primary.wait_mode("protected");
+    wait_later(&backup.dir, 1);
+    wait_until("it is handed over", || {
+        let asked = status::handover(&primary.dir, Duration::from_secs(10));
+        let live = backup.status().is_some_and(|s| s.role == "primary");
+        (asked.is_ok() || live).then_some(())
+    });
+    wait_role(&backup, "primary");
+    assert!(primary.end().unwrap().contains("HandedOver"));
+    wait_more(&plan.world, 100);
+    let dir = backup.dir.clone();
+    backup.kill();
+    check_released(&plan.world, &dir);
+}
+
+/// The owner was only stalled: the backup has begun to execute, and goes on doing so.
+#[test]
+fn after_a_false_alarm_a_warm_backup_is_as_good_as_before() {
+    let home = tempfile::tempdir().unwrap();
+    let proxy = Proxy::start();
+    let listen = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    proxy.set_target(&listen);
+    let plan = Plan { listen, advertise: Some(proxy.address.clone()), ..of(Start::Fresh, home.path(), "a") };
+    let primary = plan.spawn();
+    wait_more(&plan.world, 100);
+    let backup = of(Start::Join, home.path(), "b").spawn();
+    primary.wait_mode("protected");
+    wait_later(&backup.dir, 1);
+    // Nothing comes through for longer than the detection time; whoever acts first, one of both lives on, and the pair comes together again.
+    proxy.cut(true, true);
+    wait_until("somebody has acted", || {
+        let acted = |node: &Proc| node.status().is_some_and(|s| s.mode == "solo");
+        (acted(&primary) || acted(&backup)).then_some(())
+    });
+    proxy.cut(false, false);
+    let survivor = wait_until("one of them lives", || {
+        [&primary, &backup].into_iter().find(|node| node.status().is_some_and(|s| s.role == "primary"))
+    });
+    wait_more(&plan.world, 300);
+    let dir = survivor.dir.clone();
+    drop((primary, backup));
+    check_released(&plan.world, &dir);
+}
+
+#[test]
+fn random_kills_with_warm_backups_contradict_nothing() {
+    random_kills(warm);
+}
+
+/// One side is warm and the other is not: the owner of the day sends states to whoever wants them.
+#[test]
+fn random_kills_with_one_warm_side_contradict_nothing() {
+    random_kills(|plan| {
+        let is_left = plan.dir.ends_with("left");
+        Plan { warm: is_left, ..warm(plan) }
+    });
+}
