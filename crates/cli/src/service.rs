@@ -9,8 +9,8 @@ use crate::place::Signals;
 use crate::{EXIT_NOT_EXECUTABLE, EXIT_NOT_FOUND, Outcome, pair, text};
 use clap::{Args as ClapArgs, Subcommand};
 use gapless::task::{
-    Client, Commit, Kinds, Look, Program, Refused, SHARDS, SHARDS_MAX, Service, Shard, Shown, Site, TaskId, serve,
-    shard_dir,
+    Client, Commit, Deleted, Kinds, Look, Program, Refused, SHARDS, SHARDS_MAX, Service, Session, SessionShown, Shard,
+    Shown, Site, TaskId, serve, shard_dir,
 };
 use gapless_pair::status::{self as control, Snapshot};
 use serde::Serialize;
@@ -32,6 +32,8 @@ Examples: two nodes, here on one machine (both name the two addresses; equal pro
   gapless task status A
   gapless task list A
   gapless task dead-letters A
+  gapless task sessions A
+  gapless task delete account alice --log A
   gapless handover A            (everything that is live on A goes to B)
   gapless log cat A/shard-000   (what a shard's tasks were told)
 The program speaks frames of JSON on descriptor 3; for Python, gapless_task.py does that: `gapless task module > gapless_task.py`.
@@ -118,6 +120,26 @@ Examples:
   gapless task dead-letters DIR
   gapless task dead-letters --node 127.0.0.1:7500 --json")]
     DeadLetters(LookArgs),
+    /// List the open sessions of clients, shard by shard: when each was last heard, and what is kept for it
+    #[command(after_help = "\
+Examples:
+  gapless task sessions DIR
+  gapless task sessions --node 127.0.0.1:7500 --json
+A client has a session in each shard that it talks to; one that asks nothing for a day ends.
+  heard        when it asked last
+  requests     that it has made
+  unconfirmed  of these: the reply is kept in case it asks again, or still owed (at most 4096)
+  owed         of these: a task has taken the reply upon itself, and not given it")]
+    Sessions(LookArgs),
+    /// Delete a task: its state, its timers, and what it has asked of the outside
+    #[command(after_help = "\
+Examples:
+  gapless task delete account alice --node 127.0.0.1:7500,127.0.0.1:7501
+  gapless task delete account alice --log DIR    (on a node's host)
+It asks nothing, and says what went when that is safe. What the task had sent to others still arrives.
+The next message to it makes a new one: so a task that is broken begins again.
+A reply that it owed is never given. Exit status 0 also if there was no such task.")]
+    Delete(DeleteArgs),
     /// Print the Python module
     #[command(after_help = "\
 Example:
@@ -133,6 +155,26 @@ pub struct CallArgs {
     pub name: String,
     /// The message, JSON
     pub message: String,
+    #[command(flatten)]
+    pub way: WayArgs,
+}
+
+#[derive(ClapArgs, Debug)]
+pub struct DeleteArgs {
+    /// Kind of the task
+    pub kind: String,
+    /// Name of the task
+    pub name: String,
+    /// What went, as a JSON object; null if there was no such task
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub way: WayArgs,
+}
+
+/// How a service is reached.
+#[derive(ClapArgs, Debug)]
+pub struct WayArgs {
     /// Addresses of the service's nodes; one is enough if it is up
     #[arg(long = "node", value_name = "HOST:PORT,...", value_delimiter = ',', value_parser = dialled, required_unless_present = "log")]
     pub nodes: Vec<String>,
@@ -173,6 +215,8 @@ pub fn run(args: TaskArgs) -> Outcome {
         (Some(TaskCommand::Status(a)), _) => status(&a),
         (Some(TaskCommand::List(a)), _) => list(&a),
         (Some(TaskCommand::DeadLetters(a)), _) => dead_letters(&a),
+        (Some(TaskCommand::Sessions(a)), _) => sessions(&a),
+        (Some(TaskCommand::Delete(a)), _) => delete(&a),
         (Some(TaskCommand::Module), _) => {
             out::data(include_str!("../../../python/gapless_task.py"))?;
             Ok(0)
@@ -251,11 +295,16 @@ fn client(nodes: &[String], dir: Option<&Path>, patience: Duration) -> Result<Cl
     Client::connect_within(nodes, patience).map_err(text)
 }
 
+impl WayArgs {
+    fn client(&self) -> Result<Client, String> {
+        client(&self.nodes, self.log.as_deref(), Duration::from_secs(self.patience))
+    }
+}
+
 fn call(args: &CallArgs) -> Outcome {
     serde_json::from_str::<serde::de::IgnoredAny>(&args.message)
         .map_err(|e| format!("the message is not JSON: {e}; a text has quotes of its own, as in '\"balance\"'"))?;
-    let mut client = client(&args.nodes, args.log.as_deref(), Duration::from_secs(args.patience))?;
-    match client.call_json(TaskId::new(&args.kind, &args.name), args.message.clone()) {
+    match args.way.client()?.call_json(TaskId::new(&args.kind, &args.name), args.message.clone()) {
         Ok(reply) => {
             out::data(&format!("{reply}\n"))?;
             Ok(0)
@@ -268,6 +317,36 @@ fn call(args: &CallArgs) -> Outcome {
             "{e}; it may have been carried out, or may still be: look before you ask again, or ask over HTTP with an Idempotency-Key"
         )),
         Err(e) => Err(text(e)),
+    }
+}
+
+fn delete(args: &DeleteArgs) -> Outcome {
+    let task = TaskId::new(&args.kind, &args.name);
+    let deleted = args.way.client()?.delete(task.clone()).map_err(|e| match e {
+        Refused::Silent(_) | Refused::Lost(_) => {
+            format!("{e}; it may have been carried out: ask again, or look with `gapless task list`")
+        }
+        e => text(e),
+    })?;
+    let line = match deleted {
+        _ if args.json => json(&deleted)?,
+        None => format!("{task}: there is no such task"),
+        Some(Deleted { timers, questions, messages }) => format!(
+            "{task}: deleted, with {}, {} and {}",
+            count(timers, "timer", "timers"),
+            count(questions, "question to the outside", "questions to the outside"),
+            count(messages, "unread message to itself", "unread messages to itself"),
+        ),
+    };
+    out::data(&format!("{line}\n"))?;
+    Ok(0)
+}
+
+fn count(n: u64, one: &str, more: &str) -> String {
+    match n {
+        0 => format!("no {one}"),
+        1 => format!("1 {one}"),
+        n => format!("{n} {more}"),
     }
 }
 
@@ -392,6 +471,58 @@ fn dead_letters(args: &LookArgs) -> Outcome {
                 out::data(&format!("{line}\n"))?;
             }
             skip += letters.len() as u32;
+            if !more {
+                break;
+            }
+        }
+    }
+    Ok(0)
+}
+
+/// A line of `sessions --json`.
+#[derive(Serialize)]
+struct SessionLine {
+    shard: u16,
+    session: u64,
+    idle_ms: u64,
+    requests: u64,
+    unconfirmed: u64,
+    owed: u64,
+}
+
+fn sessions(args: &LookArgs) -> Outcome {
+    let client = client(&args.nodes, args.dir.as_deref(), PATIENCE)?;
+    let row = |cells: [String; 6]| {
+        let [shard, session, heard, requests, unconfirmed, owed] = cells;
+        format!("{shard:>5}  {session:>10}  {heard:>12}  {requests:>10}  {unconfirmed:>11}  {owed:>4}\n")
+    };
+    if !args.json {
+        out::data(&row(["shard", "session", "heard", "requests", "unconfirmed", "owed"].map(str::to_owned)))?;
+    }
+    for shard in 0..client.shards() {
+        let mut after = Session::KEYED;
+        loop {
+            let Shown::Sessions { sessions, more } = look(&client, shard, &Look::Sessions { after })? else {
+                return Err(other_answer());
+            };
+            for &SessionShown { session, idle, requests, unconfirmed, owed } in &sessions {
+                after = session;
+                let idle_ms = u64::try_from(idle.as_millis()).unwrap_or(u64::MAX);
+                let line = match args.json {
+                    true => {
+                        json(&SessionLine { shard, session: session.0, idle_ms, requests, unconfirmed, owed })? + "\n"
+                    }
+                    false => row([
+                        shard.to_string(),
+                        session.0.to_string(),
+                        format!("{:.1} s ago", idle.as_secs_f64()),
+                        requests.to_string(),
+                        unconfirmed.to_string(),
+                        owed.to_string(),
+                    ]),
+                };
+                out::data(&line)?;
+            }
             if !more {
                 break;
             }

@@ -34,8 +34,8 @@ mod http;
 pub use gapless_log::Error;
 pub use gapless_pair::Commit;
 pub use gapless_task::{
-    Answer, CLIENT_REPLIES_MAX, Client, Context, DeadLetter, From, Io, KEY_KEPT, Kinds, Look, Program, Refused,
-    ReplyTo, SHARDS_MAX, Shard, Shown, Task, TaskId, TaskShown,
+    Answer, CLIENT_REPLIES_MAX, Client, Context, DeadLetter, Deleted, From, Io, KEY_KEPT, Kinds, Look, Program,
+    Refused, ReplyTo, SHARDS_MAX, Session, SessionShown, Shard, Shown, Task, TaskId, TaskShown,
 };
 pub use http::{REQUESTS_MAX as HTTP_REQUESTS_MAX, SHARD_REQUESTS_MAX as HTTP_SHARD_REQUESTS_MAX};
 

@@ -182,7 +182,10 @@ impl<E: Edge> ShardReplica<E> {
             }
             Event::Close { .. } => Ok(()),
             Event::Request { by, session, number, below, to, body } => {
-                self.request(by, Asked { session, number, below, to, body }, log)
+                self.request(by, Asked { session, number, below, to, body: Some(body) }, log)
+            }
+            Event::Delete { by, session, number, below, task } => {
+                self.request(by, Asked { session, number, below, to: task, body: None }, log)
             }
             Event::Keyed { by, ticket, key, body, kept } => self.keyed(by, ticket, key, body, kept, log),
             Event::Payload { by, from, stamp, payload } => {
@@ -202,7 +205,7 @@ impl<E: Edge> ShardReplica<E> {
             },
             Event::Look { by, nonce, what } => {
                 let (state, world) = self.live();
-                match world.will_show(by, nonce, Shown::of(state, &what)) {
+                match world.will_show(by, nonce, Shown::of(state, &what, time)) {
                     true => self.take(Input::Look { nonce }, log),
                     false => Ok(()),
                 }
@@ -215,21 +218,26 @@ impl<E: Edge> ShardReplica<E> {
         let Asked { session, number, below, to, body } = asked;
         let reply = |said: &Said| matches!(said, Said::Reply { session: of, number: to, .. } if (*of, *to) == (session, number));
         let (state, world) = self.live();
-        let verdict = match body.len() {
+        let verdict = match body.as_ref().map_or(0, String::len) {
             0..=MESSAGE_BYTES_MAX => state.verdict(session, number, below, &to),
             n => Verdict::Refuse(format!("a message of {n} bytes; {MESSAGE_BYTES_MAX} are allowed")),
         };
-        match verdict {
-            Verdict::Take => {
+        match (verdict, body) {
+            (Verdict::Take, Some(body)) => {
                 world.owes(by, session, number);
                 return self.take(Input::Request { time, session, number, below, to, body }, log);
             }
-            Verdict::Refuse(why) => world.tell(by, &FromShard::Refused { session, number, why }),
-            Verdict::Repeated(Some(answer)) if !waits(state, log.out(), reply) => {
+            (Verdict::Take, None) => {
+                world.owes(by, session, number);
+                world.asks_no_more(&to);
+                return self.take(Input::Delete { time, session, number, below, task: to }, log);
+            }
+            (Verdict::Refuse(why), _) => world.tell(by, &FromShard::Refused { session, number, why }),
+            (Verdict::Repeated(Some(answer)), _) if !waits(state, log.out(), reply) => {
                 world.tell(by, &FromShard::Reply { session, number, answer });
             }
             // It is told when it is known and committed.
-            Verdict::Repeated(_) => world.owes(by, session, number),
+            (Verdict::Repeated(_), _) => world.owes(by, session, number),
         }
         Ok(())
     }
@@ -302,12 +310,14 @@ impl<E: Edge> ShardReplica<E> {
     }
 }
 
+/// A request of a session.
 struct Asked {
     session: Session,
     number: u64,
     below: u64,
     to: TaskId,
-    body: String,
+    /// `None`: not to the task, but that it be deleted.
+    body: Option<String>,
 }
 
 /// Is this said and not yet committed? It may have been said in this very step.

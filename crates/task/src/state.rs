@@ -7,6 +7,7 @@ use crate::blackbox::{BlackBox, DEATHS_MAX};
 use crate::id::{Answer, NAME_BYTES_MAX, ReplyTo, Session, Shard, Stamp, TaskId, first_of};
 use crate::input::{Input, Payload};
 use crate::keys::{self, Key, KeyVerdict, Keys};
+use crate::look::SessionShown;
 use crate::output::Said;
 use crate::task::{AnyTask, Context, Effect, From, Kinds, Unread};
 use crate::wire::MESSAGE_BYTES_MAX;
@@ -166,6 +167,17 @@ pub struct State {
     failure: Option<Failure>,
 }
 
+/// What went with a task that was deleted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Deleted {
+    /// Timers that it had set.
+    pub timers: u64,
+    /// Its questions to the outside that had no answer.
+    pub questions: u64,
+    /// Messages to itself that it had not read.
+    pub messages: u64,
+}
+
 /// What something from another shard is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Arrival {
@@ -294,6 +306,18 @@ impl State {
     /// Open sessions.
     pub fn sessions(&self) -> usize {
         self.rest.sessions.len()
+    }
+
+    /// Those behind this one, in order, as they are at a time.
+    pub(crate) fn session_list(&self, after: Session, now: u64) -> impl Iterator<Item = SessionShown> {
+        let behind = self.rest.sessions.range((Bound::Excluded(after), Bound::Unbounded));
+        behind.map(move |(&session, dialogue)| SessionShown {
+            session,
+            idle: Duration::from_micros(now.saturating_sub(dialogue.heard)),
+            requests: dialogue.last,
+            unconfirmed: dialogue.replies.len() as u64,
+            owed: dialogue.replies.values().filter(|reply| reply.is_none()).count() as u64,
+        })
     }
 
     /// Messages that were not read, the oldest first.
@@ -458,18 +482,13 @@ impl State {
             }
             Input::Close { session } => drop(self.rest.sessions.remove(&session)),
             Input::Request { time, session, number, below, to, body } => {
-                if self.verdict(session, number, below, &to) != Verdict::Take {
-                    return false;
-                }
-                self.advance(time);
-                let now = self.rest.time;
-                let dialogue = self.rest.sessions.get_mut(&session).expect("the verdict found it");
-                dialogue.heard = now;
-                dialogue.last = number;
-                dialogue.confirm(below);
-                dialogue.replies.insert(number, None);
-                let reply = ReplyTo { shard: self.rest.shard, session, number };
+                let Some(reply) = self.ask(time, session, number, below, &to) else { return false };
                 self.deliver(From::Client(reply), to, &body);
+            }
+            Input::Delete { time, session, number, below, task } => {
+                let Some(reply) = self.ask(time, session, number, below, &task) else { return false };
+                let deleted = self.delete(task);
+                self.reply(reply, Ok(serde_json::to_string(&deleted).expect("plain data becomes JSON")));
             }
             Input::Arrived { time, from, stamp, payload } => {
                 if self.arrival(from, stamp) != Arrival::Next {
@@ -544,6 +563,44 @@ impl State {
         let Some((from, to, body)) = self.rest.queue.pop_front() else { return false };
         self.deliver(from, to, &body);
         true
+    }
+
+    /// The next request of a session is taken; the reply that it waits for.
+    fn ask(&mut self, time: u64, session: Session, number: u64, below: u64, to: &TaskId) -> Option<ReplyTo> {
+        if self.verdict(session, number, below, to) != Verdict::Take {
+            return None;
+        }
+        self.advance(time);
+        let now = self.rest.time;
+        let dialogue = self.rest.sessions.get_mut(&session).expect("the verdict found it");
+        dialogue.heard = now;
+        dialogue.last = number;
+        dialogue.confirm(below);
+        dialogue.replies.insert(number, None);
+        Some(ReplyTo { shard: self.rest.shard, session, number })
+    }
+
+    /// A task ends, and with it what only it would ever hear of; `None` if it is not there. What it has sent to others is on its way, and what comes for
+    /// it from now on makes a new one.
+    fn delete(&mut self, task: TaskId) -> Option<Deleted> {
+        let spot = Spot::of(task);
+        let held = self.tasks.remove(&spot)?;
+        self.tasks_hash = self.tasks_hash.wrapping_sub(held.hash);
+        let Rest { timers, questions, queue, .. } = &mut self.rest;
+        let task = &spot.1;
+        let mut deleted = Deleted { timers: 0, questions: 0, messages: 0 };
+        let goes = |is: bool, count: &mut u64| {
+            *count += u64::from(is);
+            !is
+        };
+        timers.retain(|_, (whose, _)| goes(whose == task, &mut deleted.timers));
+        questions.retain(|_, question| goes(question.task == *task, &mut deleted.questions));
+        queue.retain(|(from, to, _)| match from {
+            From::Timer => goes(to == task, &mut deleted.timers),
+            From::Task(from) => goes(from == task && to == task, &mut deleted.messages),
+            From::Client(_) | From::Io(_) => true,
+        });
+        Some(deleted)
     }
 
     fn advance(&mut self, time: u64) {

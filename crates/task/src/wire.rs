@@ -105,6 +105,17 @@ pub enum ToShard {
         /// What.
         what: Look,
     },
+    /// Asks that a task be deleted. The reply is JSON: what went with it, or `null` if there was no such task.
+    Delete {
+        /// In this session.
+        session: Session,
+        /// One more than that of the one before.
+        number: u64,
+        /// The client has the replies to all below this one.
+        below: u64,
+        /// Which task.
+        task: TaskId,
+    },
 }
 
 /// From a shard.

@@ -96,7 +96,13 @@ fn world(live: &Live, dice: &mut Dice, n: u64) {
                     Do::Settle(n),
                     Do::Draw(n),
                 ];
-                live.happens(request(session, (*last).max(1), (*last).saturating_sub(3), to, &whats[dice.below(8)]));
+                let (number, below) = ((*last).max(1), (*last).saturating_sub(3));
+                if dice.below(12) == 0 {
+                    let (by, session, task) = (Caller(session), Session(session), to.clone());
+                    live.happens(Event::Delete { by, session, number, below, task });
+                } else {
+                    live.happens(request(session, number, below, to, &whats[dice.below(8)]));
+                }
             }
             7..=8 => {
                 let from = Shard(1 + dice.below(2) as u16);
@@ -341,6 +347,23 @@ fn a_question_is_put_again_after_a_takeover_unless_it_is_still_to_be_put() {
     live.step();
     frames.extend(live.host.seal(Seq(0)));
     assert_eq!(takeover(&frames), (vec![0], vec![0]));
+}
+
+#[test]
+fn a_question_of_a_task_that_is_deleted_is_not_put() {
+    let mut live = Live::fresh();
+    let task = diary_in(0, SHARDS, 0);
+    live.happens(Event::Open { nonce: 1 });
+    live.happens(request(1, 1, 1, &task, &Do::Ask(1)));
+    live.happens(Event::Delete { by: Caller(1), session: Session(1), number: 2, below: 1, task });
+    live.step();
+    assert!(live.desk.borrow().emitted.is_empty(), "nothing is committed");
+    live.commit();
+    assert!(live.desk.borrow().asked.is_empty());
+    let gone =
+        Said::Reply { session: Session(1), number: 2, answer: Ok(r#"{"timers":0,"questions":1,"messages":0}"#.into()) };
+    assert!(live.desk.borrow().emitted.contains(&gone), "{:?}", live.desk.borrow().emitted);
+    assert_eq!(live.state().tasks(), 0);
 }
 
 #[test]

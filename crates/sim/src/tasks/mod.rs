@@ -1,6 +1,6 @@
 //! Seeded simulation of a task service: shards that are real replicas under the real host loop, and everything around them simulated.
 //!
-//! Each shard is a pair of hosts; a bank's accounts live in them, clients move money, and what is sent from shard to shard travels on connections that
+//! Each shard is a pair of hosts; a bank's accounts live in them, clients move money and delete accounts of their own, and what is sent from shard to shard travels on connections that
 //! delay and break. Sides die in turn or together, come back with their log, with a snapshot or with a part of what they had written (which raises the
 //! generation of their channels). When the faults have stopped everything must come to rest, and then: each message was read once and in its sender's
 //! order, and the sum of all balances is what was paid in. Where a log has lost entries, nothing that is left of the sender's history is missing at a
@@ -82,6 +82,8 @@ pub struct TaskMet {
     pub broken: u64,
     /// Messages that were lost with their receiver's log.
     pub gaps: u64,
+    /// Deletions that were replied to.
+    pub deletions: u64,
 }
 
 impl TaskMet {
@@ -95,6 +97,7 @@ impl TaskMet {
         self.repeated += other.repeated;
         self.broken += other.broken;
         self.gaps += other.gaps;
+        self.deletions += other.deletions;
     }
 }
 
