@@ -22,6 +22,7 @@ pub mod script;
 mod shard;
 mod state;
 mod task;
+mod uncommitted;
 pub mod wire;
 mod worker;
 mod world;

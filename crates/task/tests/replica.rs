@@ -8,11 +8,12 @@ use gapless_log::{Entry, Frame, FrameBuilder, Host, Level, Options, Output, Prog
 use gapless_task::edge::{Caller, Event};
 use gapless_task::input::Payload;
 use gapless_task::script::{Desk, Script};
-use gapless_task::wire::{FromShard, MESSAGE_BYTES_MAX};
-use gapless_task::{Arrival, Said, Session, Shard, ShardReplica, State, TaskId, Verdict};
+use gapless_task::wire::{FromShard, KeyedTold, MESSAGE_BYTES_MAX};
+use gapless_task::{Arrival, Key, Said, Session, Shard, ShardReplica, State, TaskId, Verdict};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::time::Duration;
 
 const SHARDS: u16 = 3;
 
@@ -307,6 +308,48 @@ fn a_request_that_comes_twice_in_one_step_is_not_answered_before_commit() {
     let desk = live.desk.borrow();
     let replies = desk.emitted.iter().filter(|said| matches!(said, Said::Reply { .. }));
     assert_eq!(replies.count(), 1);
+}
+
+/// A survivor knows which replies of the life before still wait for their commit.
+#[test]
+fn a_request_that_comes_again_after_a_takeover_is_not_answered_before_commit() {
+    let mut live = Live::fresh();
+    let to = diary_in(0, SHARDS, 0);
+    let keyed = |by| {
+        let key = Key { to: diary_in(0, SHARDS, 0), message: "draw".into(), key: "k".into() };
+        Event::Keyed { by: Caller(by), ticket: by, key, body: json(&Do::Draw(3)), kept: Duration::from_secs(60) }
+    };
+    live.happens(Event::Open { nonce: 1 });
+    live.happens(request(1, 1, 1, &to, &Do::Draw(1)));
+    live.step();
+    let mut frames = live.host.seal(Seq(0));
+    live.host.release(Seq(u64::MAX)).unwrap();
+    live.happens(request(1, 2, 1, &to, &Do::Draw(2)));
+    live.happens(keyed(9));
+    live.step();
+    frames.extend(live.host.seal(Seq(0)));
+    let mut survivor = Live::new();
+    survivor.replay(&frames);
+    let last = frames.last().unwrap();
+    survivor.host.go_live(Term(2), last.end_seq(), last.chain_after()).unwrap();
+    let ask = |survivor: &mut Live| {
+        let again = [request(1, 1, 1, &to, &Do::Draw(1)), request(1, 2, 1, &to, &Do::Draw(2)), keyed(9)];
+        again.into_iter().for_each(|event| survivor.happens(event));
+        survivor.step();
+        let told = std::mem::take(&mut survivor.desk.borrow_mut().told);
+        let number = |told: FromShard| match told {
+            FromShard::Reply { number, answer: Ok(_), .. } => number,
+            FromShard::Keyed { ticket, told: KeyedTold::Answer(Ok(_)) } => ticket,
+            other => panic!("{other:?}"),
+        };
+        told.into_iter().map(|(_, told)| number(told)).collect::<Vec<_>>()
+    };
+    assert_eq!(ask(&mut survivor), [1], "the mark of the second step says that the reply to the first has left");
+    assert_eq!(ask(&mut survivor), [1]);
+    survivor.commit();
+    assert_eq!(ask(&mut survivor), [1, 2, 9]);
+    let emitted = &survivor.desk.borrow().emitted;
+    assert!(matches!(emitted[..], [Said::Reply { number: 2, .. }, Said::Keyed { .. }]), "{emitted:?}");
 }
 
 #[test]
