@@ -8,7 +8,7 @@ use crate::look::{self, Look, Shown};
 use crate::routes::{self, Asked};
 use crate::state::{Deleted, WINDOW};
 use crate::task::Task;
-use crate::wire::{self, FromShard, ToShard};
+use crate::wire::{Frames, FromShard, ToShard};
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -93,10 +93,9 @@ struct Wish {
 #[derive(Debug)]
 struct Line {
     stream: TcpStream,
-    come: Vec<u8>,
+    frames: Frames,
     /// What is read next goes here first.
     space: Vec<u8>,
-    going: Vec<u8>,
 }
 
 impl Client {
@@ -225,7 +224,7 @@ impl Drop for Client {
     fn drop(&mut self) {
         for talk in self.talks.values_mut() {
             if let (Some(session), Some(line)) = (talk.session, &mut talk.wire) {
-                wire::put(&ToShard::Close { session }, &mut line.going);
+                line.frames.say(&ToShard::Close { session });
                 let _ = line.flush();
             }
         }
@@ -248,7 +247,7 @@ impl Talk {
             Some(body) => ToShard::Request { session, number, below, to: task, body },
             None => ToShard::Delete { session, number, below, task },
         };
-        wire::put(&request, &mut line.going);
+        line.frames.say(&request);
     }
 
     fn flush(&mut self) {
@@ -271,12 +270,12 @@ impl Talk {
             }
             let line = self.wire.as_mut().expect("just found");
             if let Some(session) = self.session {
-                wire::put(&ToShard::Close { session }, &mut line.going);
+                line.frames.say(&ToShard::Close { session });
             }
-            wire::put(&ToShard::Open { nonce }, &mut line.going);
+            line.frames.say(&ToShard::Open { nonce });
             let opened = line.flush().and_then(|()| {
                 loop {
-                    match line.next()? {
+                    match line.frames.take()? {
                         Some(FromShard::Opened { nonce: mine, session }) if mine == nonce => return Ok(session),
                         Some(_) => {}
                         None => line.read()?,
@@ -307,7 +306,7 @@ impl Talk {
             self.flush();
         }
         let Some(line) = &mut self.wire else { return Ok(()) };
-        match line.next() {
+        match line.frames.take() {
             Ok(Some(said)) => self.hear(said),
             Ok(None) => {
                 if let Err(e) = line.read() {
@@ -349,28 +348,20 @@ impl Line {
         let timed =
             stream.set_read_timeout(Some(SILENCE_MAX)).and_then(|()| stream.set_write_timeout(Some(SILENCE_MAX)));
         timed.map_err(|e| Refused::Silent(e.to_string()))?;
-        Ok(Self { stream, come: Vec::new(), space: vec![0; READ_BYTES], going: Vec::new() })
+        Ok(Self { stream, frames: Frames::default(), space: vec![0; READ_BYTES] })
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        let sent = self.stream.write_all(&self.going);
-        self.going.clear();
+        let sent = self.stream.write_all(self.frames.going());
+        self.frames.gone(self.frames.going().len());
         sent
-    }
-
-    fn next(&mut self) -> io::Result<Option<FromShard>> {
-        let frame = wire::take(&self.come)?;
-        Ok(frame.map(|(said, bytes)| {
-            self.come.drain(..bytes);
-            said
-        }))
     }
 
     fn read(&mut self) -> io::Result<()> {
         match self.stream.read(&mut self.space) {
             Ok(0) => Err(ErrorKind::UnexpectedEof.into()),
             Ok(n) => {
-                self.come.extend_from_slice(&self.space[..n]);
+                self.frames.come(&self.space[..n]);
                 Ok(())
             }
             Err(e) if e.kind() != ErrorKind::Interrupted => Err(e),

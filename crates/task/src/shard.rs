@@ -15,7 +15,7 @@ use crate::output::{CHANNEL, Said};
 use crate::state::{Arrival, Failure, State, Verdict, fitting};
 use crate::task::Kinds;
 use crate::uncommitted::Uncommitted;
-use crate::wire::{FromShard, KeyedTold, MESSAGE_BYTES_MAX};
+use crate::wire::{FromShard, KeyedTold, check_length};
 use crate::world::World;
 use gapless_log::{
     Digest, Error, Identity, Level, Outbox, Output, Parts, Player, Position, Progress, Recorder, Replica, Result, Term,
@@ -226,9 +226,9 @@ impl<E: Edge> ShardReplica<E> {
         let time = self.now();
         let Asked { session, number, below, to, body } = asked;
         let (state, world) = self.live();
-        let verdict = match body.as_ref().map_or(0, String::len) {
-            0..=MESSAGE_BYTES_MAX => state.verdict(session, number, below, &to),
-            n => Verdict::Refuse(format!("a message of {n} bytes; {MESSAGE_BYTES_MAX} are allowed")),
+        let verdict = match body.as_deref().map_or(Ok(()), check_length) {
+            Ok(()) => state.verdict(session, number, below, &to),
+            Err(why) => Verdict::Refuse(format!("a message of {why}")),
         };
         match (verdict, body) {
             (Verdict::Take, Some(body)) => {
@@ -261,9 +261,9 @@ impl<E: Edge> ShardReplica<E> {
     ) -> Result<()> {
         let time = self.now();
         let (state, world) = self.live();
-        let verdict = match body.len() {
-            0..=MESSAGE_BYTES_MAX => state.key_verdict(&key, &body),
-            n => KeyVerdict::Refuse(format!("a message of {n} bytes; {MESSAGE_BYTES_MAX} are allowed")),
+        let verdict = match check_length(&body) {
+            Ok(()) => state.key_verdict(&key, &body),
+            Err(why) => KeyVerdict::Refuse(format!("a message of {why}")),
         };
         let told = match verdict {
             KeyVerdict::Take => {

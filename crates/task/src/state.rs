@@ -10,7 +10,7 @@ use crate::keys::{self, Key, KeyVerdict, Keys};
 use crate::look::SessionShown;
 use crate::output::Said;
 use crate::task::{AnyTask, Context, Effect, From, Kinds, Unread};
-use crate::wire::MESSAGE_BYTES_MAX;
+use crate::wire::{MESSAGE_BYTES_MAX, check_length};
 use gapless_log::{Digest, Parts, chain, hash};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -294,12 +294,10 @@ impl State {
         let (here, shards) = self.place();
         match payload {
             Payload::Message { from, to, body } => {
-                let sound = from.is_sound() && to.is_sound() && body.len() <= MESSAGE_BYTES_MAX;
-                sound && to.shard(shards) == here
+                let sound = from.is_sound() && to.is_sound();
+                sound && check_length(body).is_ok() && to.shard(shards) == here
             }
-            Payload::Reply { to, answer: Ok(words) | Err(words) } => {
-                to.shard == here && words.len() <= MESSAGE_BYTES_MAX
-            }
+            Payload::Reply { to, answer: Ok(words) | Err(words) } => to.shard == here && check_length(words).is_ok(),
         }
     }
 
@@ -735,7 +733,7 @@ impl State {
 
     fn carry_out(&mut self, task: &TaskId, effect: Effect) {
         match effect {
-            Effect::Send { to, body } if !to.is_sound() || body.len() > MESSAGE_BYTES_MAX => {
+            Effect::Send { to, body } if !to.is_sound() || check_length(&body).is_err() => {
                 let why = format!(
                     "sent by it, {} bytes to {}: {MESSAGE_BYTES_MAX} are allowed, to a kind and a name of 1 to {NAME_BYTES_MAX} bytes",
                     body.len(),
@@ -847,9 +845,9 @@ impl State {
 /// An answer that has room in a frame and in an entry.
 pub(crate) fn fitting(answer: Answer) -> Answer {
     let (Ok(words) | Err(words)) = &answer;
-    match words.len() {
-        0..=MESSAGE_BYTES_MAX => answer,
-        n => Err(format!("an answer of {n} bytes; {MESSAGE_BYTES_MAX} are allowed")),
+    match check_length(words) {
+        Ok(()) => answer,
+        Err(why) => Err(format!("an answer of {why}")),
     }
 }
 
