@@ -65,9 +65,7 @@ impl Spot {
 struct Dialogue {
     /// Number of its last request.
     last: u64,
-    /// Requests from here on have an entry in `replies`.
-    below: u64,
-    /// By number; `None`: owed.
+    /// By number, without a gap up to the last; `None`: owed.
     replies: BTreeMap<u64, Option<Answer>>,
     /// When it was last heard of.
     heard: u64,
@@ -375,7 +373,7 @@ impl State {
         if number != dialogue.last + 1 {
             return refuse(format!("request {number} came after {}: number requests without a gap", dialogue.last));
         }
-        if number - dialogue.below >= WINDOW && number - dialogue.confirmed(below, number) >= WINDOW {
+        if number - dialogue.first() >= WINDOW && number - dialogue.confirmed(below, number) >= WINDOW {
             return refuse(format!("{WINDOW} requests wait for replies or for their confirmation; confirm some"));
         }
         if !to.is_sound() {
@@ -474,7 +472,7 @@ impl State {
                 self.advance(time);
                 let session = Session(self.rest.next_session);
                 self.rest.next_session += 1;
-                let dialogue = Dialogue { heard: self.rest.time, below: 1, ..Dialogue::default() };
+                let dialogue = Dialogue { heard: self.rest.time, ..Dialogue::default() };
                 self.rest.sessions.insert(session, dialogue);
                 self.said.push(Said::Opened { nonce, session });
             }
@@ -860,15 +858,18 @@ impl Rest {
     /// What the arithmetic on it relies upon.
     fn is_sound(&self) -> bool {
         let outgoing = |o: &Outgoing| o.waiting.len() as u64 <= o.next && o.next < u64::MAX;
-        let dialogue = |d: &Dialogue| d.below <= d.last + 1 && d.replies.keys().all(|&n| n <= d.last);
-        self.shard.0 < self.shards
-            && self.outgoing.values().all(outgoing)
-            && self.sessions.values().all(|d| d.last < u64::MAX && dialogue(d))
+        let dialogue = |d: &Dialogue| d.last < u64::MAX && d.replies.keys().all(|&n| n <= d.last);
+        self.shard.0 < self.shards && self.outgoing.values().all(outgoing) && self.sessions.values().all(dialogue)
     }
 }
 
 impl Dialogue {
-    /// Where `below` would be if the client had the replies to all requests below this one.
+    /// The first request whose reply is kept or owed.
+    fn first(&self) -> u64 {
+        self.replies.keys().next().copied().unwrap_or(self.last + 1)
+    }
+
+    /// Where that would be if the client had the replies to all requests below this one.
     fn confirmed(&self, below: u64, next: u64) -> u64 {
         let kept = self.replies.iter().find(|(number, reply)| **number >= below || reply.is_none());
         kept.map_or(next, |(&number, _)| number)
@@ -880,7 +881,6 @@ impl Dialogue {
         {
             entry.remove();
         }
-        self.below = self.replies.keys().next().copied().unwrap_or(self.last);
     }
 }
 
