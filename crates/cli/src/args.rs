@@ -108,7 +108,7 @@ Examples:
 Example: on the primary's log directory
   gapless handover DIR")]
     Handover(DirArgs),
-    /// Stop the node on a log directory
+    /// Stop the node on a log directory; a node of tasks as a whole
     #[command(after_help = "\
 Example: if the node is live, its backup takes over
   gapless stop DIR")]

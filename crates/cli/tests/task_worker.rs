@@ -512,3 +512,37 @@ fn a_task_is_deleted_from_the_command_line_and_sessions_are_listed() {
     assert_eq!(trouble(&mut again, "a", "\"count\"").unwrap(), 1);
     assert!(!nodes.words().contains("diverged"), "{}", nodes.words());
 }
+
+#[test]
+fn a_directory_of_a_node_is_what_status_and_stop_take() {
+    let mut nodes = Nodes::start("trouble", 2, &[]);
+    nodes.await_protected();
+    let log = nodes.log(0).display().to_string();
+    let roles = |command: &[&str]| -> Vec<String> {
+        let lines = nodes.shown(command);
+        let shards = lines.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        shards.map(|shard| format!("{} {}", shard["shard"], shard["role"])).collect()
+    };
+    let whole = roles(&["status", &log, "--json"]);
+    assert_eq!(whole, ["0 \"primary\"", "1 \"backup\""]);
+    assert_eq!(roles(&["task", "status", &log, "--json"]), whole);
+    assert!(nodes.shown(&["status", &log]).contains("2 shards: 1 live here"));
+    // A shard has a directory of its own, and is one log.
+    assert!(nodes.shown(&["status", &format!("{log}/shard-000")]).contains("role  primary, protected"));
+
+    assert_eq!(trouble(&mut nodes.client(), "one", "\"count\"").unwrap(), 1);
+    nodes.shown(&["stop", &log]);
+    let done = nodes.sides[0].take().unwrap().process.finish();
+    assert_eq!(done.code(), 0, "{}", done.stderr_text());
+    assert!(done.stderr_text().contains("stopped on request"), "{}", done.stderr_text());
+    assert_eq!(trouble(&mut nodes.client(), "one", "\"count\"").unwrap(), 2, "the other one goes on");
+    for command in ["status", "stop"] {
+        let silent = nodes.gapless(&[command, &log]);
+        let said = silent.stderr_text();
+        assert!(silent.code() == 125 && said.contains("no node runs on") && said.contains("`gapless task`"), "{said}");
+    }
+    // Whoever is told by one shard that it stops takes the others along.
+    let other = nodes.log(1).display().to_string();
+    nodes.shown(&["stop", &format!("{other}/shard-001")]);
+    assert_eq!(nodes.sides[1].take().unwrap().process.finish().code(), 0);
+}

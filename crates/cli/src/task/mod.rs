@@ -42,5 +42,5 @@ pub use gapless_task::{
 };
 pub use http::{REQUESTS_MAX as HTTP_REQUESTS_MAX, SHARD_REQUESTS_MAX as HTTP_SHARD_REQUESTS_MAX};
 pub use service::{SHARDS, Service};
-pub use serving::{Serving, serve};
+pub use serving::{Serving, Stopper, serve};
 pub use site::{Site, shard_dir};

@@ -11,7 +11,7 @@ use std::io;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -27,15 +27,54 @@ const LAG_ENTRIES_MAX: u64 = 1 << 16;
 
 /// A node that runs.
 pub struct Serving {
-    shards: Vec<Running>,
-    stop: Arc<AtomicBool>,
+    lives: Arc<Lives>,
+    threads: Vec<JoinHandle<()>>,
     _gate: Gatekeeper,
     http: Option<Ingress>,
 }
 
-struct Running {
-    control: Arc<Mutex<Option<Control>>>,
-    thread: Option<JoinHandle<()>>,
+/// Ends a node, from any thread.
+#[derive(Clone)]
+pub struct Stopper(Arc<Lives>);
+
+impl Stopper {
+    /// Ends it. The other node takes over what is live there.
+    pub fn stop(&self) {
+        self.0.stop();
+    }
+}
+
+/// The present life of each shard of a node, `None` between two; and whether they are the last ones.
+struct Lives {
+    stopped: AtomicBool,
+    now: Vec<Mutex<Option<Control>>>,
+}
+
+impl Lives {
+    fn of(&self, at: usize) -> MutexGuard<'_, Option<Control>> {
+        self.now[at].lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn are_stopped(&self) -> bool {
+        self.stopped.load(Ordering::SeqCst)
+    }
+
+    fn begin(&self, at: usize, control: Control) {
+        let mut now = self.of(at);
+        if self.are_stopped() {
+            control.stop();
+        }
+        *now = Some(control);
+    }
+
+    fn end(&self, at: usize) {
+        *self.of(at) = None;
+    }
+
+    fn stop(&self) {
+        self.stopped.store(true, Ordering::SeqCst);
+        (0..self.now.len()).for_each(|at| self.of(at).iter().for_each(Control::stop));
+    }
 }
 
 /// Starts a node of a service.
@@ -50,9 +89,10 @@ pub fn serve(service: Service) -> Result<Serving> {
     let gate = Gatekeeper::start(listener, doors.clone(), move |shard| Some(map.elsewhere(shard))).map_err(failed)?;
     let http = service.http.as_deref().map(|at| Ingress::start(at, &service, doors.clone())).transpose()?;
     let code = own_code()?;
-    let stop = Arc::new(AtomicBool::new(false));
-    let mut shards = Vec::new();
-    for shard in service.own_shards() {
+    let now = service.own_shards().map(|_| Mutex::default()).collect();
+    let lives = Arc::new(Lives { stopped: AtomicBool::new(false), now });
+    let mut threads = Vec::new();
+    for (at, shard) in service.own_shards().enumerate() {
         let place = Place {
             shard,
             shards: service.shards,
@@ -62,25 +102,28 @@ pub fn serve(service: Service) -> Result<Serving> {
             nodes: service.nodes.clone(),
             black_box: Some(service.shard_dir(shard).with_extension("reading")),
         };
-        let control = Arc::<Mutex<Option<Control>>>::default();
-        let (service, theirs, stopped) = (service.clone(), control.clone(), stop.clone());
+        let (service, lives) = (service.clone(), lives.clone());
         let thread = std::thread::Builder::new()
             .name(format!("shard-{shard}"))
-            .spawn(move || lives(&service, &place, &theirs, &stopped))
+            .spawn(move || live(&service, &place, &lives, at))
             .map_err(|e| Error::io("starting a thread for", format!("shard {shard}"), e))?;
-        shards.push(Running { control, thread: Some(thread) });
+        threads.push(thread);
     }
-    Ok(Serving { shards, stop, _gate: gate, http })
+    Ok(Serving { lives, threads, _gate: gate, http })
 }
 
 /// One life after the other, until the node is stopped.
-fn lives(service: &Service, place: &Place, control: &Mutex<Option<Control>>, stop: &AtomicBool) {
+fn live(service: &Service, place: &Place, lives: &Lives, at: usize) {
     let (mut pause, mut last) = (AGAIN_AFTER, String::new());
-    while !stop.load(Ordering::SeqCst) {
+    while !lives.are_stopped() {
         let began = Instant::now();
-        let end = life(service, place, control, stop);
-        *control.lock().unwrap_or_else(PoisonError::into_inner) = None;
-        if stop.load(Ordering::SeqCst) {
+        let end = life(service, place, |control| lives.begin(at, control));
+        lives.end(at);
+        if matches!(end, Ok(Halt::Stopped)) {
+            // By a person, who means the node.
+            lives.stop();
+        }
+        if lives.are_stopped() {
             return;
         }
         let said = end.map_or_else(|e| e.to_string(), |halt| halt.to_string());
@@ -96,7 +139,7 @@ fn lives(service: &Service, place: &Place, control: &Mutex<Option<Control>>, sto
     }
 }
 
-fn life(service: &Service, place: &Place, control: &Mutex<Option<Control>>, stop: &AtomicBool) -> Result<Halt> {
+fn life(service: &Service, place: &Place, begin: impl FnOnce(Control)) -> Result<Halt> {
     let dir = service.shard_dir(place.shard);
     std::fs::create_dir_all(&dir).map_err(|e| Error::io("making", &dir, e))?;
     let mut config = NodeConfig::new(&dir, start_of(service, place.shard)?);
@@ -116,11 +159,7 @@ fn life(service: &Service, place: &Place, control: &Mutex<Option<Control>>, stop
         Notice::Trouble(what) => tell(&format!("shard {shard}: {what}")),
     });
     let node = Node::new(config, arbiter, notify)?;
-    let handle = node.control();
-    *control.lock().unwrap_or_else(PoisonError::into_inner) = Some(handle.clone());
-    if stop.load(Ordering::SeqCst) {
-        handle.stop();
-    }
+    begin(node.control());
     node.run(|| Ok(ShardReplica::new(place.clone()))).map(|end| end.halt)
 }
 
@@ -143,29 +182,22 @@ impl Serving {
 
     /// What each shard's node is doing; `None` between two lives.
     pub fn status(&self) -> Vec<Option<Snapshot>> {
-        let status = |running: &Running| {
-            running.control.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(Control::status)
-        };
-        self.shards.iter().map(status).collect()
+        (0..self.lives.now.len()).map(|at| self.lives.of(at).as_ref().map(Control::status)).collect()
     }
 
     /// Ends this node. The other one takes over what is live here.
     pub fn stop(&self) {
-        self.stop.store(true, Ordering::SeqCst);
-        for running in &self.shards {
-            if let Some(control) = running.control.lock().unwrap_or_else(PoisonError::into_inner).as_ref() {
-                control.stop();
-            }
-        }
+        self.lives.stop();
     }
 
-    /// Until it was stopped.
-    pub fn wait(mut self) {
-        for running in &mut self.shards {
-            if let Some(thread) = running.thread.take() {
-                let _ = thread.join();
-            }
-        }
+    /// What ends this node while somebody waits for its end.
+    pub fn stopper(&self) -> Stopper {
+        Stopper(self.lives.clone())
+    }
+
+    /// Until it was stopped: by [`Serving::stop`], a [`Stopper`], or `gapless stop`.
+    pub fn wait(self) {
+        self.threads.into_iter().for_each(|thread| drop(thread.join()));
     }
 }
 

@@ -17,9 +17,10 @@ Examples: two nodes, here on one machine (both name the two addresses; equal pro
   gapless task sessions A
   gapless task delete account alice --log A
   gapless handover A            (everything that is live on A goes to B)
+  gapless stop A
   gapless log cat A/shard-000   (what a shard's tasks were told)
 The program speaks frames of JSON on descriptor 3; for Python, gapless_task.py does that: `gapless task module > gapless_task.py`.
-Exit status of a node: 128 + signal when SIGINT or SIGTERM has ended it, 127 if the program was not found, 126 if it cannot be executed.";
+Exit status of a node: 128 + signal when SIGINT or SIGTERM has ended it, 0 after `gapless stop`, 127 if the program was not found, 126 if it cannot be executed.";
 
 #[derive(ClapArgs, Debug)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]

@@ -1,6 +1,6 @@
 //! `gapless task`: a node of a service whose tasks a program runs, and what asks and looks at it.
 //!
-//! The rules it keeps: what it shows of tasks is committed; a node that is told to stop has ended within [`STOP_MAX`]. What it leaves out: the node itself,
+//! The rules it keeps: what it shows of tasks is committed; a node that is sent a signal to stop has ended within [`STOP_MAX`]. What it leaves out: the node itself,
 //! which is the library's (`gapless::task`, in `src/task/`).
 
 mod args;
@@ -8,7 +8,7 @@ mod look;
 mod shards;
 
 pub use args::{EXAMPLES, TaskArgs};
-pub use shards::handover;
+pub use shards::{handover, status, stop};
 
 use crate::out::{self, talk};
 use crate::place::Signals;
@@ -18,9 +18,11 @@ use gapless::task::{Client, Commit, Deleted, Kinds, Program, Refused, Service, S
 use serde::Serialize;
 use std::io::ErrorKind;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
 
-/// A node that was told to stop ends within this time, as if it had died: the other one takes over.
+/// A node that a signal stops ends within this time, as if it had died: the other one takes over.
 const STOP_MAX: Duration = Duration::from_secs(5);
 /// Exit status of `gapless task call` when the request was refused.
 const EXIT_REFUSED: u8 = 1;
@@ -29,7 +31,7 @@ const EXIT_REFUSED: u8 = 1;
 pub fn run(args: TaskArgs) -> Outcome {
     match (args.command, args.node) {
         (Some(TaskCommand::Call(a)), _) => call(&a),
-        (Some(TaskCommand::Status(a)), _) => shards::status(&a),
+        (Some(TaskCommand::Status(a)), _) => shards::shards(&a.dir, a.json),
         (Some(TaskCommand::List(a)), _) => look::list(&a),
         (Some(TaskCommand::DeadLetters(a)), _) => look::dead_letters(&a),
         (Some(TaskCommand::Sessions(a)), _) => look::sessions(&a),
@@ -75,15 +77,24 @@ fn node(args: ServeArgs) -> Outcome {
     let serving = serve(service).map_err(text)?;
     let dir = args.log.display();
     talk!("gapless: node {} listening at {}; `gapless task status {dir}` tells more", usize::from(!first), args.listen);
-    let signal = signals.wait();
-    serving.stop();
-    // A worker that hangs holds up its shard, but not this node.
+    let (stopper, come) = (serving.stopper(), Arc::new(AtomicI32::new(0)));
+    let comes = come.clone();
     std::thread::spawn(move || {
+        let signal = signals.wait();
+        comes.store(signal, Ordering::SeqCst);
+        stopper.stop();
+        // A worker that hangs holds up its shard, but not this node.
         std::thread::sleep(STOP_MAX);
         ended_by(signal, true);
     });
     serving.wait();
-    ended_by(signal, false)
+    match come.load(Ordering::SeqCst) {
+        0 => {
+            talk!("gapless: stopped on request");
+            Ok(0)
+        }
+        signal => ended_by(signal, false),
+    }
 }
 
 /// Ends this process; its workers end with it.

@@ -1,13 +1,13 @@
-//! What is asked of all shards of a node together: status, handover. A person names the node's directory, and each shard has its own below that.
+//! What a person asks of a log directory, where that may be a node's of tasks, with a log for each shard below it: status, handover, stop.
 
-use super::args::StatusArgs;
 use super::site;
-use crate::args::DirArgs;
+use crate::args::{DirArgs, StatusArgs};
 use crate::out::{self, talk};
 use crate::{Outcome, pair, text};
 use gapless::task::{Shard, Site, shard_dir};
 use gapless_pair::status::{self as control, Snapshot};
 use serde::Serialize;
+use std::path::Path;
 
 #[derive(Serialize)]
 struct ShardStatus {
@@ -17,20 +17,27 @@ struct ShardStatus {
     error: Option<String>,
 }
 
-/// `gapless task status`.
+/// `gapless status`: of one log, or of all shards of a node.
 pub fn status(args: &StatusArgs) -> Outcome {
-    let shards = site(&args.dir)?.shards;
-    // The shards of other pairs are not here.
-    let own = (0..shards).filter(|&shard| shard_dir(&args.dir, Shard(shard)).exists());
-    let ask = |shard| match control::query(&shard_dir(&args.dir, Shard(shard))) {
-        Ok(now) => ShardStatus { shard, now: Some(now), error: None },
-        Err(e) => ShardStatus { shard, now: None, error: Some(text(e)) },
-    };
-    let all: Vec<ShardStatus> = own.map(ask).collect();
-    if all.iter().all(|status| status.now.is_none()) {
-        return Err(format!("no node runs on {}; start it with `gapless task`", args.dir.display()));
+    match Site::of(&args.dir).map_err(text)? {
+        Some(_) => shards(&args.dir, args.json),
+        None => pair::status(args),
     }
-    if args.json {
+}
+
+/// `gapless task status`.
+pub fn shards(dir: &Path, as_json: bool) -> Outcome {
+    let site = site(dir)?;
+    let shards = site.shards;
+    let ask = |shard: Shard| match control::query(&shard_dir(dir, shard)) {
+        Ok(now) => ShardStatus { shard: shard.0, now: Some(now), error: None },
+        Err(e) => ShardStatus { shard: shard.0, now: None, error: Some(text(e)) },
+    };
+    let all: Vec<ShardStatus> = site.shards_in(dir).map(ask).collect();
+    if all.iter().all(|status| status.now.is_none()) {
+        return Err(nobody(dir));
+    }
+    if as_json {
         for status in &all {
             out::data(&format!("{}\n", serde_json::to_string(status).map_err(text)?))?;
         }
@@ -72,12 +79,8 @@ pub fn status(args: &StatusArgs) -> Outcome {
 pub fn handover(args: &DirArgs) -> Outcome {
     let Some(site) = Site::of(&args.dir).map_err(text)? else { return pair::handover(&args.dir) };
     let (mut count, mut failed) = (0, Vec::new());
-    for shard in (0..site.shards).map(Shard) {
+    for shard in site.shards_in(&args.dir) {
         let dir = shard_dir(&args.dir, shard);
-        // The shards of other pairs are not here.
-        if !dir.exists() {
-            continue;
-        }
         let live = control::query(&dir).map(|now| now.role == "primary");
         match live
             .and_then(|live| if live { control::handover(&dir, pair::HANDOVER_MAX).map(|()| true) } else { Ok(false) })
@@ -91,4 +94,18 @@ pub fn handover(args: &DirArgs) -> Outcome {
     }
     talk!("gapless: {count} shards handed over");
     Ok(0)
+}
+
+/// `gapless stop`: of one log, or of a node, which ends when any of its shards is stopped.
+pub fn stop(args: &DirArgs) -> Outcome {
+    let Some(site) = Site::of(&args.dir).map_err(text)? else { return pair::stop(args) };
+    // Some may be between two lives; the others take them along.
+    match site.shards_in(&args.dir).filter(|&shard| control::stop(&shard_dir(&args.dir, shard)).is_ok()).count() {
+        0 => Err(nobody(&args.dir)),
+        _ => Ok(0),
+    }
+}
+
+fn nobody(dir: &Path) -> String {
+    format!("no node runs on {}; start it with `gapless task`", dir.display())
 }
