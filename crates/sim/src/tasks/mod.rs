@@ -16,7 +16,6 @@ mod pair;
 mod world;
 
 use crate::rng::Rng;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// A rule that is broken on purpose.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -104,15 +103,6 @@ impl TaskMet {
 /// Runs the schedule of a seed.
 pub fn run_tasks(seed: u64, mutant: TaskMutant) -> TaskOutcome {
     let mut world = world::World::new(Rng::new(seed ^ 0x7461_736b), mutant);
-    let ran = catch_unwind(AssertUnwindSafe(|| world.run()));
-    let violation = match ran {
-        Ok(Ok(())) => None,
-        Ok(Err(what)) => Some(what),
-        Err(panic) => {
-            let text = panic.downcast_ref::<String>().cloned();
-            let text = text.or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()));
-            Some(format!("panic: {}", text.unwrap_or_default()))
-        }
-    };
+    let violation = crate::violation_of(|| world.run().err());
     TaskOutcome { violation, met: world.met, trace: std::mem::take(&mut world.trace) }
 }
