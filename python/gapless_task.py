@@ -122,7 +122,7 @@ def run(*classes):
         sys.exit("this program runs tasks for gapless; start it with: gapless task --kind KIND ... -- python3 " + sys.argv[0])
     os.set_inheritable(_WIRE_FD, False)
     kinds = {_kind(task): task for task in classes}
-    _put(wire, {"ready": {"protocol": PROTOCOL, "code": _code()}})
+    _put(wire, _json({"ready": {"protocol": PROTOCOL, "code": _code()}}))
     while True:
         frame = _take(wire)
         if frame is None:
@@ -135,8 +135,7 @@ def run(*classes):
         except Exception as error:
             traceback.print_exc()
             answer = json.dumps({"refused": _words(error)}).encode()
-        wire_bytes = struct.pack("<I", len(answer)) + answer
-        _write(wire, wire_bytes)
+        _put(wire, answer)
 
 
 def _answer(kinds, frame):
@@ -202,13 +201,8 @@ def _code():
     return f"python {sys.version.split()[0]} {digest.hexdigest()[:16]}"
 
 
-def _put(wire, value):
-    frame = _json(value)
-    _write(wire, struct.pack("<I", len(frame)) + frame)
-
-
-def _write(wire, data):
-    data = memoryview(data)
+def _put(wire, frame):
+    data = memoryview(struct.pack("<I", len(frame)) + frame)
     while data:
         data = data[wire.write(data):]
 

@@ -108,7 +108,7 @@ Examples:
 Example: on the primary's log directory
   gapless handover DIR")]
     Handover(DirArgs),
-    /// Stop the node on a log directory
+    /// Stop the node on a log directory; a node of tasks as a whole
     #[command(after_help = "\
 Example: if the node is live, its backup takes over
   gapless stop DIR")]
@@ -133,9 +133,9 @@ Example: Ctrl-] and then . leaves it
     /// Run a service of tasks, in any language, on two nodes; ask its tasks and look at them
     #[command(
         override_usage = "gapless task [OPTIONS] --kind <KIND> --listen <ADDR> --peer <ADDR> --arbiter <ARBITER> --log <DIR> -- <PROGRAM> [ARGS]...\n       gapless task <COMMAND>",
-        after_help = crate::service::EXAMPLES
+        after_help = crate::task_command::EXAMPLES
     )]
-    Task(Box<crate::service::TaskArgs>),
+    Task(Box<crate::task_command::TaskArgs>),
     /// Tell what this host offers and how to fix each lack
     #[command(after_help = "\
 Examples:

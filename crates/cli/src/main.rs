@@ -16,7 +16,7 @@ mod pair;
 mod place;
 mod program;
 mod progress;
-mod service;
+mod task_command;
 
 use args::{Command, LogCommand};
 use clap::Parser;
@@ -32,9 +32,9 @@ fn main() -> ExitCode {
         Command::Run(a) => pair::run(a),
         Command::Backup(a) => pair::backup(a),
         Command::Witness(a) => pair::witness(&a),
-        Command::Status(a) => pair::status(&a),
-        Command::Handover(a) => service::handover(&a),
-        Command::Stop(a) => pair::stop(&a),
+        Command::Status(a) => task_command::status(&a),
+        Command::Handover(a) => task_command::handover(&a),
+        Command::Stop(a) => task_command::stop(&a),
         Command::Log(LogCommand::Cat(a)) => logs::cat(&a),
         Command::Log(LogCommand::Stat(a)) => logs::stat(&a),
         Command::Log(LogCommand::Verify(a)) => logs::verify(&a),
@@ -42,7 +42,7 @@ fn main() -> ExitCode {
         Command::Export(a) => export::run(&a),
         Command::Machine(a) => machine::run(*a),
         Command::Console(a) => machine::console(&a),
-        Command::Task(a) => service::run(*a),
+        Command::Task(a) => task_command::run(*a),
         Command::Doctor(a) => doctor::run(a.json, a.log),
     };
     match result {

@@ -459,3 +459,90 @@ fn what_cannot_run_is_said_at_once() {
     let (code, said) = start(&["--shards", "0"], &["sh"]);
     assert!(code == 2 && said.contains("--shards"), "{code} {said}");
 }
+
+#[test]
+fn a_task_is_deleted_from_the_command_line_and_sessions_are_listed() {
+    let mut nodes = Nodes::start("trouble", 2, &[]);
+    nodes.await_protected();
+    let at = nodes.addresses().join(",");
+    let mut client = nodes.client();
+    assert_eq!(trouble(&mut client, "a", "\"count\"").unwrap(), 1);
+    assert_eq!(trouble(&mut client, "b", "\"count\"").unwrap(), 1);
+    // A timer that nobody lives to see, and a reply that is owed.
+    client.submit(TaskId::new("trouble", "a"), "{\"wait\": 86400}".to_owned()).unwrap();
+    client.flush();
+
+    let lines = |shown: String| -> Vec<serde_json::Value> {
+        shown.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    };
+    let asked = || lines(nodes.shown(&["task", "sessions", "--json", "--node", &at]));
+    let since = Instant::now();
+    while asked().iter().map(|session| session["owed"].as_u64().unwrap()).sum::<u64>() != 1 {
+        assert!(since.elapsed() < PATIENCE, "{:?}", asked());
+        sleep_ms(5);
+    }
+    let sessions = asked();
+    assert_eq!(sessions.iter().map(|session| session["requests"].as_u64().unwrap()).sum::<u64>(), 3, "{sessions:?}");
+    assert!(sessions.iter().all(|session| session["idle_ms"].as_u64().unwrap() < 60_000), "{sessions:?}");
+    let log = nodes.log(1).display().to_string();
+    let table = nodes.shown(&["task", "sessions", &log]);
+    assert_eq!(table.lines().count(), 1 + sessions.len(), "{table}");
+    assert!(table.starts_with("shard     session         heard    requests  unconfirmed  owed\n"), "{table}");
+
+    let delete = |name: &str| nodes.shown(&["task", "delete", "trouble", name, "--log", &log]);
+    let went = "trouble/a: deleted, with 1 timer, no question to the outside and no unread message to itself\n";
+    assert_eq!(delete("a"), went);
+    assert_eq!(delete("a"), "trouble/a: there is no such task\n");
+    assert_eq!(nodes.shown(&["task", "delete", "trouble", "a", "--json", "--node", &at]), "null\n");
+    assert_eq!(nodes.shown(&["task", "list", &log]), "trouble/b\n");
+    let json = nodes.shown(&["task", "delete", "trouble", "b", "--json", "--node", &at]);
+    assert_eq!(json, "{\"timers\":0,\"questions\":0,\"messages\":0}\n");
+    let refused = nodes.gapless(&["task", "delete", "trouble", "", "--node", &at]);
+    assert!(refused.code() == 125 && refused.stderr_text().contains("a kind and a name of 1 to 256 bytes"));
+
+    // Both sides have deleted it at the same position: whoever goes on knows nothing of it.
+    nodes.await_protected();
+    let cats = [0, 1].map(|n| nodes.shown(&["log", "cat", &format!("{log}/shard-00{n}")])).concat();
+    assert!(cats.contains("deletion") && cats.contains("of trouble/a, 1 of session "), "{cats}");
+    for n in 0..2 {
+        assert_eq!(nodes.gapless(&["log", "verify", &format!("{log}/shard-00{n}")]).code(), 0);
+    }
+    nodes.kill(0);
+    let mut again = nodes.client();
+    assert_eq!(trouble(&mut again, "a", "\"count\"").unwrap(), 1);
+    assert!(!nodes.words().contains("diverged"), "{}", nodes.words());
+}
+
+#[test]
+fn a_directory_of_a_node_is_what_status_and_stop_take() {
+    let mut nodes = Nodes::start("trouble", 2, &[]);
+    nodes.await_protected();
+    let log = nodes.log(0).display().to_string();
+    let roles = |command: &[&str]| -> Vec<String> {
+        let lines = nodes.shown(command);
+        let shards = lines.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        shards.map(|shard| format!("{} {}", shard["shard"], shard["role"])).collect()
+    };
+    let whole = roles(&["status", &log, "--json"]);
+    assert_eq!(whole, ["0 \"primary\"", "1 \"backup\""]);
+    assert_eq!(roles(&["task", "status", &log, "--json"]), whole);
+    assert!(nodes.shown(&["status", &log]).contains("2 shards: 1 live here"));
+    // A shard has a directory of its own, and is one log.
+    assert!(nodes.shown(&["status", &format!("{log}/shard-000")]).contains("role  primary, protected"));
+
+    assert_eq!(trouble(&mut nodes.client(), "one", "\"count\"").unwrap(), 1);
+    nodes.shown(&["stop", &log]);
+    let done = nodes.sides[0].take().unwrap().process.finish();
+    assert_eq!(done.code(), 0, "{}", done.stderr_text());
+    assert!(done.stderr_text().contains("stopped on request"), "{}", done.stderr_text());
+    assert_eq!(trouble(&mut nodes.client(), "one", "\"count\"").unwrap(), 2, "the other one goes on");
+    for command in ["status", "stop"] {
+        let silent = nodes.gapless(&[command, &log]);
+        let said = silent.stderr_text();
+        assert!(silent.code() == 125 && said.contains("no node runs on") && said.contains("`gapless task`"), "{said}");
+    }
+    // Whoever is told by one shard that it stops takes the others along.
+    let other = nodes.log(1).display().to_string();
+    nodes.shown(&["stop", &format!("{other}/shard-001")]);
+    assert_eq!(nodes.sides[1].take().unwrap().process.finish().code(), 0);
+}

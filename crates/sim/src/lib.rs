@@ -42,11 +42,15 @@ pub struct Outcome {
 /// Runs the schedule of a seed.
 pub fn run(seed: u64, mutant: Mutant, trace: bool) -> Outcome {
     let mut sim = sim::Sim::new(seed, mutant, trace);
-    let ran = catch_unwind(AssertUnwindSafe(|| sim.run()));
-    let violation = ran.unwrap_or_else(|panic| {
-        let text = panic.downcast_ref::<String>().cloned();
-        let text = text.or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()));
-        Some(format!("panic: {}", text.unwrap_or_default()))
-    });
+    let violation = violation_of(|| sim.run());
     Outcome { violation, met: std::mem::take(&mut sim.met), trace: sim.trace.lines().to_vec() }
+}
+
+/// What a schedule says is broken; a panic is a rule that the code itself has noticed.
+fn violation_of(run: impl FnOnce() -> Option<String>) -> Option<String> {
+    catch_unwind(AssertUnwindSafe(run)).unwrap_or_else(|panic| {
+        let words = panic.downcast_ref::<String>().map(String::as_str);
+        let words = words.or_else(|| panic.downcast_ref::<&str>().copied());
+        Some(format!("panic: {}", words.unwrap_or_default()))
+    })
 }

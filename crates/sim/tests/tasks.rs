@@ -7,13 +7,14 @@ fn tasks_hold_and_meet_the_hard_cases() {
     const SEEDS: u64 = 300;
     let mut met = TaskMet::default();
     // The last one: a receiver holds what its sender, after a takeover, is only about to say again.
-    for seed in (0..SEEDS).chain([100_460]) {
+    for seed in (0..SEEDS).chain([11_087]) {
         let outcome = run_tasks(seed, TaskMutant::None);
         assert_eq!(outcome.violation, None, "seed {seed}:\n{}", outcome.trace.join("\n"));
         met.add(&outcome.met);
     }
-    let TaskMet { replies, takeovers, resumes, losses, snapshots, repeated, broken, gaps } = met;
-    let least = [replies / 20, takeovers, resumes, losses * 5, snapshots, repeated, broken, gaps].into_iter().min();
+    let TaskMet { replies, takeovers, resumes, losses, snapshots, repeated, broken, gaps, deletions } = met;
+    let least = [replies / 20, takeovers, resumes, losses * 5, snapshots, repeated, broken, gaps, deletions];
+    let least = least.into_iter().min();
     assert!(least >= Some(SEEDS / 4), "something is too rare: {met:?}");
 }
 

@@ -6,9 +6,9 @@
 use crate::id::{Answer, Session, Shard, TaskId};
 use crate::look::{self, Look, Shown};
 use crate::routes::{self, Asked};
-use crate::state::WINDOW;
+use crate::state::{Deleted, WINDOW};
 use crate::task::Task;
-use crate::wire::{self, FromShard, ToShard};
+use crate::wire::{Frames, FromShard, ToShard};
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -75,20 +75,27 @@ struct Talk {
     /// Number of the last request.
     last: u64,
     /// Without a reply.
-    open: BTreeMap<u64, (TaskId, String)>,
+    open: BTreeMap<u64, Wish>,
     /// A request of it was refused: it ends when all replies were taken.
     spent: bool,
     /// Not yet asked for, of this session and of those before it.
     replies: BTreeMap<(Session, u64), Answer>,
 }
 
+/// A request of a client.
+#[derive(Debug)]
+struct Wish {
+    task: TaskId,
+    /// A message to it, JSON; `None`: that it be deleted.
+    body: Option<String>,
+}
+
 #[derive(Debug)]
 struct Line {
     stream: TcpStream,
-    come: Vec<u8>,
+    frames: Frames,
     /// What is read next goes here first.
     space: Vec<u8>,
-    going: Vec<u8>,
 }
 
 impl Client {
@@ -151,9 +158,23 @@ impl Client {
         self.wait(ticket)
     }
 
+    /// Deletes a task: its state, its timers, and what it has asked of the outside. What it had already sent to others still arrives; the next message to
+    /// it makes a new one. What went with it, or `None` if there was no such task. Like any request it is carried out once, whatever dies.
+    ///
+    /// A reply that the task owed is never given.
+    pub fn delete(&mut self, task: TaskId) -> Result<Option<Deleted>, Refused> {
+        let ticket = self.put_on_its_way(Wish { task, body: None })?;
+        let reply = self.wait(ticket)?;
+        serde_json::from_str(&reply).map_err(|e| Refused::Unexpected(format!("{e} in {reply}")))
+    }
+
     /// Puts a request on its way; it goes at the latest when one is waited for. Waits while too many are under way.
     pub fn submit(&mut self, to: TaskId, body: String) -> Result<Ticket, Refused> {
-        let shard = to.shard(self.shards);
+        self.put_on_its_way(Wish { task: to, body: Some(body) })
+    }
+
+    fn put_on_its_way(&mut self, wish: Wish) -> Result<Ticket, Refused> {
+        let shard = wish.task.shard(self.shards);
         let deadline = Instant::now() + self.patience;
         let talk = self.talks.entry(shard).or_default();
         // After a refusal the session ends, when all that is under way in it has its reply.
@@ -167,7 +188,7 @@ impl Client {
         };
         talk.last += 1;
         let number = talk.last;
-        talk.open.insert(number, (to, body));
+        talk.open.insert(number, wish);
         talk.put(session, number);
         Ok(Ticket { shard, session, number })
     }
@@ -203,7 +224,7 @@ impl Drop for Client {
     fn drop(&mut self) {
         for talk in self.talks.values_mut() {
             if let (Some(session), Some(line)) = (talk.session, &mut talk.wire) {
-                wire::put(&ToShard::Close { session }, &mut line.going);
+                line.frames.say(&ToShard::Close { session });
                 let _ = line.flush();
             }
         }
@@ -213,16 +234,20 @@ impl Drop for Client {
 impl Talk {
     /// The service takes no further request before there is a reply to the first of these.
     fn is_full(&self) -> bool {
-        let bytes = || self.open.values().map(|(_, body)| body.len()).sum::<usize>();
+        let bytes = || self.open.values().filter_map(|wish| wish.body.as_ref()).map(String::len).sum::<usize>();
         self.open.keys().next().is_some_and(|first| self.last - first >= WINDOW - 2) || bytes() > OPEN_BYTES_MAX
     }
 
     /// The request `number` goes with the next flush.
     fn put(&mut self, session: Session, number: u64) {
         let below = self.open.keys().next().copied().unwrap_or(number);
-        let (Some(line), Some((to, body))) = (&mut self.wire, self.open.get(&number)) else { return };
-        let request = ToShard::Request { session, number, below, to: to.clone(), body: body.clone() };
-        wire::put(&request, &mut line.going);
+        let (Some(line), Some(wish)) = (&mut self.wire, self.open.get(&number)) else { return };
+        let task = wish.task.clone();
+        let request = match wish.body.clone() {
+            Some(body) => ToShard::Request { session, number, below, to: task, body },
+            None => ToShard::Delete { session, number, below, task },
+        };
+        line.frames.say(&request);
     }
 
     fn flush(&mut self) {
@@ -245,12 +270,12 @@ impl Talk {
             }
             let line = self.wire.as_mut().expect("just found");
             if let Some(session) = self.session {
-                wire::put(&ToShard::Close { session }, &mut line.going);
+                line.frames.say(&ToShard::Close { session });
             }
-            wire::put(&ToShard::Open { nonce }, &mut line.going);
+            line.frames.say(&ToShard::Open { nonce });
             let opened = line.flush().and_then(|()| {
                 loop {
-                    match line.next()? {
+                    match line.frames.take()? {
                         Some(FromShard::Opened { nonce: mine, session }) if mine == nonce => return Ok(session),
                         Some(_) => {}
                         None => line.read()?,
@@ -281,7 +306,7 @@ impl Talk {
             self.flush();
         }
         let Some(line) = &mut self.wire else { return Ok(()) };
-        match line.next() {
+        match line.frames.take() {
             Ok(Some(said)) => self.hear(said),
             Ok(None) => {
                 if let Err(e) = line.read() {
@@ -323,28 +348,20 @@ impl Line {
         let timed =
             stream.set_read_timeout(Some(SILENCE_MAX)).and_then(|()| stream.set_write_timeout(Some(SILENCE_MAX)));
         timed.map_err(|e| Refused::Silent(e.to_string()))?;
-        Ok(Self { stream, come: Vec::new(), space: vec![0; READ_BYTES], going: Vec::new() })
+        Ok(Self { stream, frames: Frames::default(), space: vec![0; READ_BYTES] })
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        let sent = self.stream.write_all(&self.going);
-        self.going.clear();
+        let sent = self.stream.write_all(self.frames.going());
+        self.frames.gone(self.frames.going().len());
         sent
-    }
-
-    fn next(&mut self) -> io::Result<Option<FromShard>> {
-        let frame = wire::take(&self.come)?;
-        Ok(frame.map(|(said, bytes)| {
-            self.come.drain(..bytes);
-            said
-        }))
     }
 
     fn read(&mut self) -> io::Result<()> {
         match self.stream.read(&mut self.space) {
             Ok(0) => Err(ErrorKind::UnexpectedEof.into()),
             Ok(n) => {
-                self.come.extend_from_slice(&self.space[..n]);
+                self.frames.come(&self.space[..n]);
                 Ok(())
             }
             Err(e) if e.kind() != ErrorKind::Interrupted => Err(e),
@@ -385,7 +402,8 @@ mod tests {
     fn a_refused_request_takes_only_those_behind_it_along() {
         let session = Session(7);
         let mut talk = Talk { session: Some(session), last: 3, ..Talk::default() };
-        talk.open = (1..=3).map(|n| (n, (TaskId::new("kind", "name"), n.to_string()))).collect();
+        let wish = |n: u64| Wish { task: TaskId::new("kind", "name"), body: Some(n.to_string()) };
+        talk.open = (1..=3).map(|n| (n, wish(n))).collect();
         talk.hear(FromShard::Refused { session, number: 2, why: "so".to_owned() });
         assert_eq!(talk.replies.keys().map(|(_, number)| *number).collect::<Vec<_>>(), [2, 3]);
         talk.hear(FromShard::Reply { session, number: 1, answer: Ok("1".to_owned()) });

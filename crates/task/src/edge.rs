@@ -38,6 +38,19 @@ pub enum Event {
         /// JSON.
         body: String,
     },
+    /// A client asks that a task be deleted.
+    Delete {
+        /// On this connection.
+        by: Caller,
+        /// In this session.
+        session: Session,
+        /// One more than that of the one before.
+        number: u64,
+        /// The client has the replies to all below this one.
+        below: u64,
+        /// Which task.
+        task: TaskId,
+    },
     /// A client asks under a key.
     Keyed {
         /// On this connection.
@@ -137,6 +150,11 @@ pub trait Edge: Debug + Sized {
     /// This session ends.
     fn owes_no_more(&mut self, session: Session) {
         let _ = session;
+    }
+
+    /// This task has ended, and with it all questions that it has put: those that wait to be put are dropped.
+    fn asks_no_more(&mut self, task: &TaskId) {
+        let _ = task;
     }
 
     /// A person is to be shown this when [`Said::Looked`] comes; false if nobody is there.

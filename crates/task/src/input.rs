@@ -31,6 +31,8 @@ gapless_log::kinds! {
     VERDICT = 26 "verdict",
     /// A person looks at the tasks.
     LOOK = 27 "look",
+    /// A person deletes a task.
+    DELETE = 28 "deletion",
     /// Entries of this shard were lost, which a person has accepted.
     LOST = 32 "entries lost",
     /// A message is not read, because it ends whoever reads it.
@@ -167,6 +169,19 @@ pub enum Input {
         /// The client's own word for it.
         nonce: u64,
     },
+    /// The next request of a session: not to a task, but that it be deleted.
+    Delete {
+        /// Now.
+        time: u64,
+        /// Whose.
+        session: Session,
+        /// One more than that of the one before.
+        number: u64,
+        /// The client has the replies to all below this one.
+        below: u64,
+        /// Which task.
+        task: TaskId,
+    },
 }
 
 impl Input {
@@ -187,6 +202,7 @@ impl Input {
             Self::Condemned { .. } => CONDEMNED,
             Self::Verdict { .. } => VERDICT,
             Self::Look { .. } => LOOK,
+            Self::Delete { .. } => DELETE,
         }
     }
 
@@ -231,6 +247,7 @@ pub fn describe(kind: Kind, body: &[u8]) -> Option<String> {
         Input::Condemned { message } => format!("message {message:032x}"),
         Input::Verdict { why } => format!("the next message is not read: {why}"),
         Input::Look { nonce } => format!("for nonce {nonce:016x}"),
+        Input::Delete { session, number, task, .. } => format!("of {task}, {number} of session {}", session.0),
     })
 }
 

@@ -1,9 +1,9 @@
-//! Looking at the tasks of a live shard, a page at a time, without changing anything.
+//! Looking at what a live shard has, a page at a time, without changing anything.
 //!
 //! What is shown is committed: the look itself is an input, and its answer an output of a kind.
 
 use crate::client::{Refused, find};
-use crate::id::{NAME_BYTES_MAX, Shard, TaskId};
+use crate::id::{NAME_BYTES_MAX, Session, Shard, TaskId};
 use crate::routes;
 use crate::state::{DeadLetter, State};
 use crate::wire::{self, FromShard, ToShard};
@@ -16,6 +16,9 @@ const TASKS_MAX: usize = 500;
 const _: () = assert!(TASKS_MAX * (2 * NAME_BYTES_MAX + 4 * WHY_CHARS_MAX + 16) < wire::FRAME_BYTES_MAX);
 /// A page of letters ends with the one that makes it so long; with that one it fits a frame.
 const LETTERS_BYTES_MAX: usize = 256 << 10;
+/// Sessions of one page: with the longest numbers it fits a frame.
+const SESSIONS_MAX: usize = 4096;
+const _: () = assert!(SESSIONS_MAX * (6 * 10) + 16 < wire::FRAME_BYTES_MAX);
 /// So much is shown of why something is not read.
 const WHY_CHARS_MAX: usize = 200;
 
@@ -31,6 +34,11 @@ pub enum Look {
     DeadLetters {
         /// Without so many of the oldest.
         skip: u32,
+    },
+    /// Open sessions, the oldest first.
+    Sessions {
+        /// The first one behind this; no session is called [`Session::KEYED`].
+        after: Session,
     },
 }
 
@@ -51,6 +59,13 @@ pub enum Shown {
         /// There are more after these.
         more: bool,
     },
+    /// Open sessions.
+    Sessions {
+        /// Some.
+        sessions: Vec<SessionShown>,
+        /// There are more after these.
+        more: bool,
+    },
 }
 
 /// A task as it is shown.
@@ -62,8 +77,24 @@ pub struct TaskShown {
     pub broken: Option<String>,
 }
 
+/// An open session as it is shown.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct SessionShown {
+    /// Which one.
+    pub session: Session,
+    /// No request of it came for so long.
+    pub idle: Duration,
+    /// Requests that it has made.
+    pub requests: u64,
+    /// Of these, those whose reply is kept or still to come: the client has not said that it has it.
+    pub unconfirmed: u64,
+    /// Of these, those that have no reply yet.
+    pub owed: u64,
+}
+
 impl Shown {
-    pub(crate) fn of(state: &State, what: &Look) -> Self {
+    /// At this time, microseconds since 1970.
+    pub(crate) fn of(state: &State, what: &Look, now: u64) -> Self {
         match what {
             Look::Tasks { after } => {
                 let start = after.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
@@ -88,6 +119,11 @@ impl Shown {
                     letters.push(DeadLetter { why, ..letter.clone() });
                 }
                 Self::DeadLetters { letters, more: rest.peek().is_some() }
+            }
+            Look::Sessions { after } => {
+                let mut rest = state.session_list(*after, now);
+                let sessions = rest.by_ref().take(SESSIONS_MAX).collect();
+                Self::Sessions { sessions, more: rest.next().is_some() }
             }
         }
     }

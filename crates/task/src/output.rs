@@ -74,6 +74,15 @@ impl Said {
         postcard::to_stdvec(self).expect("plain data encodes")
     }
 
+    /// The request to which this is the reply, if it is one; those with keys have their numbers under [`Session::KEYED`].
+    pub(crate) fn reply_to(&self) -> Option<(Session, u64)> {
+        match self {
+            Self::Reply { session, number, .. } => Some((*session, *number)),
+            Self::Keyed { number, .. } => Some((Session::KEYED, *number)),
+            _ => None,
+        }
+    }
+
     /// The output of these bytes.
     pub fn decode(bytes: &[u8]) -> Option<Self> {
         postcard::from_bytes(bytes).ok()

@@ -105,6 +105,7 @@ impl Edge for Script {
                 desk.said.insert(to, state.bound(stamp.number + 1));
                 desk.sent.push((to, stamp, payload));
             }
+            Said::Ask { number, .. } if !state.asks(number) => {}
             Said::Ask { number, .. } => desk.asked.push(number),
             said => desk.emitted.push(said),
         }

@@ -14,7 +14,8 @@ use crate::look::Shown;
 use crate::output::{CHANNEL, Said};
 use crate::state::{Arrival, Failure, State, Verdict, fitting};
 use crate::task::Kinds;
-use crate::wire::{FromShard, KeyedTold, MESSAGE_BYTES_MAX};
+use crate::uncommitted::Uncommitted;
+use crate::wire::{FromShard, KeyedTold, check_length};
 use crate::world::World;
 use gapless_log::{
     Digest, Error, Identity, Level, Outbox, Output, Parts, Player, Position, Progress, Recorder, Replica, Result, Term,
@@ -62,6 +63,7 @@ pub struct ShardReplica<E: Edge = World> {
     state: Option<State>,
     door: E::Door,
     world: Option<E>,
+    uncommitted: Uncommitted,
     /// When sessions are looked at for idleness.
     expiry: u64,
     /// How often entries were lost, as the arbiter knows.
@@ -80,7 +82,8 @@ impl ShardReplica {
 impl<E: Edge> ShardReplica<E> {
     /// One that has executed nothing and finds its edge behind this door.
     pub fn with_edge(place: Place, door: E::Door) -> Self {
-        Self { place, state: None, door, world: None, expiry: 0, losses: 0, black_box: None }
+        let uncommitted = Uncommitted::default();
+        Self { place, state: None, door, world: None, uncommitted, expiry: 0, losses: 0, black_box: None }
     }
 
     /// What is around it while it is live.
@@ -95,6 +98,12 @@ impl<E: Edge> ShardReplica<E> {
 
     fn live(&mut self) -> (&mut State, &mut E) {
         (self.state.as_mut().expect("begun"), self.world.as_mut().expect("live"))
+    }
+
+    /// Does the reply to this request wait for its commit?
+    fn waits(&mut self, session: Session, number: u64) -> bool {
+        let unsaid = self.state.as_ref().expect("begun").unsaid();
+        self.uncommitted.holds((session, number), unsaid)
     }
 
     fn now(&self) -> u64 {
@@ -182,7 +191,10 @@ impl<E: Edge> ShardReplica<E> {
             }
             Event::Close { .. } => Ok(()),
             Event::Request { by, session, number, below, to, body } => {
-                self.request(by, Asked { session, number, below, to, body }, log)
+                self.request(by, Asked { session, number, below, to, body: Some(body) }, log)
+            }
+            Event::Delete { by, session, number, below, task } => {
+                self.request(by, Asked { session, number, below, to: task, body: None }, log)
             }
             Event::Keyed { by, ticket, key, body, kept } => self.keyed(by, ticket, key, body, kept, log),
             Event::Payload { by, from, stamp, payload } => {
@@ -202,7 +214,7 @@ impl<E: Edge> ShardReplica<E> {
             },
             Event::Look { by, nonce, what } => {
                 let (state, world) = self.live();
-                match world.will_show(by, nonce, Shown::of(state, &what)) {
+                match world.will_show(by, nonce, Shown::of(state, &what, time)) {
                     true => self.take(Input::Look { nonce }, log),
                     false => Ok(()),
                 }
@@ -213,23 +225,27 @@ impl<E: Edge> ShardReplica<E> {
     fn request(&mut self, by: Caller, asked: Asked, log: &mut Recorder<'_>) -> Result<()> {
         let time = self.now();
         let Asked { session, number, below, to, body } = asked;
-        let reply = |said: &Said| matches!(said, Said::Reply { session: of, number: to, .. } if (*of, *to) == (session, number));
         let (state, world) = self.live();
-        let verdict = match body.len() {
-            0..=MESSAGE_BYTES_MAX => state.verdict(session, number, below, &to),
-            n => Verdict::Refuse(format!("a message of {n} bytes; {MESSAGE_BYTES_MAX} are allowed")),
+        let verdict = match body.as_deref().map_or(Ok(()), check_length) {
+            Ok(()) => state.verdict(session, number, below, &to),
+            Err(why) => Verdict::Refuse(format!("a message of {why}")),
         };
-        match verdict {
-            Verdict::Take => {
+        match (verdict, body) {
+            (Verdict::Take, Some(body)) => {
                 world.owes(by, session, number);
                 return self.take(Input::Request { time, session, number, below, to, body }, log);
             }
-            Verdict::Refuse(why) => world.tell(by, &FromShard::Refused { session, number, why }),
-            Verdict::Repeated(Some(answer)) if !waits(state, log.out(), reply) => {
-                world.tell(by, &FromShard::Reply { session, number, answer });
+            (Verdict::Take, None) => {
+                world.owes(by, session, number);
+                world.asks_no_more(&to);
+                return self.take(Input::Delete { time, session, number, below, task: to }, log);
+            }
+            (Verdict::Refuse(why), _) => world.tell(by, &FromShard::Refused { session, number, why }),
+            (Verdict::Repeated(Some(answer)), _) if !self.waits(session, number) => {
+                self.live().1.tell(by, &FromShard::Reply { session, number, answer });
             }
             // It is told when it is known and committed.
-            Verdict::Repeated(_) => world.owes(by, session, number),
+            (Verdict::Repeated(_), _) => self.live().1.owes(by, session, number),
         }
         Ok(())
     }
@@ -245,29 +261,28 @@ impl<E: Edge> ShardReplica<E> {
     ) -> Result<()> {
         let time = self.now();
         let (state, world) = self.live();
-        let verdict = match body.len() {
-            0..=MESSAGE_BYTES_MAX => state.key_verdict(&key, &body),
-            n => KeyVerdict::Refuse(format!("a message of {n} bytes; {MESSAGE_BYTES_MAX} are allowed")),
+        let verdict = match check_length(&body) {
+            Ok(()) => state.key_verdict(&key, &body),
+            Err(why) => KeyVerdict::Refuse(format!("a message of {why}")),
         };
-        let reply = |number: u64| move |said: &Said| matches!(said, Said::Keyed { number: of, .. } if *of == number);
         let told = match verdict {
             KeyVerdict::Take => {
                 world.owes_keyed(by, ticket, state.next_keyed());
                 return self.take(Input::Keyed { time, key, body, kept }, log);
             }
-            KeyVerdict::Repeated(number, Some(answer)) if !waits(state, log.out(), reply(number)) => {
+            KeyVerdict::Repeated(number, Some(answer)) if !self.waits(Session::KEYED, number) => {
                 KeyedTold::Answer(answer)
             }
             // It is told when it is known and committed.
             KeyVerdict::Repeated(number, _) => {
-                world.owes_keyed(by, ticket, number);
+                self.live().1.owes_keyed(by, ticket, number);
                 return Ok(());
             }
             KeyVerdict::OtherBody => KeyedTold::OtherBody,
             KeyVerdict::Full(seconds) => KeyedTold::Full(seconds),
             KeyVerdict::Refuse(why) => KeyedTold::Refused(why),
         };
-        world.tell(by, &FromShard::Keyed { ticket, told });
+        self.live().1.tell(by, &FromShard::Keyed { ticket, told });
         Ok(())
     }
 
@@ -302,18 +317,14 @@ impl<E: Edge> ShardReplica<E> {
     }
 }
 
+/// A request of a session.
 struct Asked {
     session: Session,
     number: u64,
     below: u64,
     to: TaskId,
-    body: String,
-}
-
-/// Is this said and not yet committed? It may have been said in this very step.
-fn waits(state: &State, out: &Outbox, is: impl Fn(&Said) -> bool) -> bool {
-    state.unsaid().iter().any(&is)
-        || out.waiting().filter_map(|output| Said::decode(&output.bytes)).any(|said| is(&said))
+    /// `None`: not to the task, but that it be deleted.
+    body: Option<String>,
 }
 
 fn speak(state: &mut State, out: &mut Outbox) {
@@ -362,6 +373,7 @@ impl<E: Edge> Replica for ShardReplica<E> {
         }
         self.timers(log)?;
         self.read_own(log)?;
+        self.uncommitted.spoken(self.state.as_ref().expect("begun").unsaid());
         let (state, world) = self.live();
         speak(state, log.out());
         world.flush();
@@ -403,6 +415,7 @@ impl<E: Edge> Replica for ShardReplica<E> {
     fn emit(&mut self, output: Output) -> Result<()> {
         let bad = || Error::Level(format!("output {} does not decode", output.number));
         let said = Said::decode(&output.bytes).ok_or_else(bad)?;
+        self.uncommitted.committed(&said);
         let (state, world) = self.live();
         world.emit(said, state);
         Ok(())
@@ -429,8 +442,9 @@ impl<E: Edge> Replica for ShardReplica<E> {
             self.look_back(log)?;
         }
         let mut world = E::open(&self.place, &mut self.door)?;
+        let waiting: Vec<Said> = log.out().waiting().filter_map(|output| Said::decode(&output.bytes)).collect();
+        self.uncommitted = Uncommitted::of(&waiting);
         if let Some(state) = &self.state {
-            let waiting: Vec<Said> = log.out().waiting().filter_map(|output| Said::decode(&output.bytes)).collect();
             world.resume(state, &waiting);
         }
         self.world = Some(world);

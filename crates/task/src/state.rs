@@ -7,9 +7,10 @@ use crate::blackbox::{BlackBox, DEATHS_MAX};
 use crate::id::{Answer, NAME_BYTES_MAX, ReplyTo, Session, Shard, Stamp, TaskId, first_of};
 use crate::input::{Input, Payload};
 use crate::keys::{self, Key, KeyVerdict, Keys};
+use crate::look::SessionShown;
 use crate::output::Said;
 use crate::task::{AnyTask, Context, Effect, From, Kinds, Unread};
-use crate::wire::MESSAGE_BYTES_MAX;
+use crate::wire::{MESSAGE_BYTES_MAX, check_length};
 use gapless_log::{Digest, Parts, chain, hash};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -64,9 +65,7 @@ impl Spot {
 struct Dialogue {
     /// Number of its last request.
     last: u64,
-    /// Requests from here on have an entry in `replies`.
-    below: u64,
-    /// By number; `None`: owed.
+    /// By number, without a gap up to the last; `None`: owed.
     replies: BTreeMap<u64, Option<Answer>>,
     /// When it was last heard of.
     heard: u64,
@@ -164,6 +163,17 @@ pub struct State {
     verdict: Option<String>,
     /// The message that was read last could not be read here.
     failure: Option<Failure>,
+}
+
+/// What went with a task that was deleted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+pub struct Deleted {
+    /// Timers that it had set.
+    pub timers: u64,
+    /// Its questions to the outside that had no answer.
+    pub questions: u64,
+    /// Messages to itself that it had not read.
+    pub messages: u64,
 }
 
 /// What something from another shard is.
@@ -282,18 +292,28 @@ impl State {
         let (here, shards) = self.place();
         match payload {
             Payload::Message { from, to, body } => {
-                let sound = from.is_sound() && to.is_sound() && body.len() <= MESSAGE_BYTES_MAX;
-                sound && to.shard(shards) == here
+                let sound = from.is_sound() && to.is_sound();
+                sound && check_length(body).is_ok() && to.shard(shards) == here
             }
-            Payload::Reply { to, answer: Ok(words) | Err(words) } => {
-                to.shard == here && words.len() <= MESSAGE_BYTES_MAX
-            }
+            Payload::Reply { to, answer: Ok(words) | Err(words) } => to.shard == here && check_length(words).is_ok(),
         }
     }
 
     /// Open sessions.
     pub fn sessions(&self) -> usize {
         self.rest.sessions.len()
+    }
+
+    /// Those behind this one, in order, as they are at a time.
+    pub(crate) fn session_list(&self, after: Session, now: u64) -> impl Iterator<Item = SessionShown> {
+        let behind = self.rest.sessions.range((Bound::Excluded(after), Bound::Unbounded));
+        behind.map(move |(&session, dialogue)| SessionShown {
+            session,
+            idle: Duration::from_micros(now.saturating_sub(dialogue.heard)),
+            requests: dialogue.last,
+            unconfirmed: dialogue.replies.len() as u64,
+            owed: dialogue.replies.values().filter(|reply| reply.is_none()).count() as u64,
+        })
     }
 
     /// Messages that were not read, the oldest first.
@@ -353,7 +373,7 @@ impl State {
         if number != dialogue.last + 1 {
             return refuse(format!("request {number} came after {}: number requests without a gap", dialogue.last));
         }
-        if number - dialogue.below >= WINDOW && number - dialogue.confirmed(below, number) >= WINDOW {
+        if number - dialogue.first() >= WINDOW && number - dialogue.confirmed(below, number) >= WINDOW {
             return refuse(format!("{WINDOW} requests wait for replies or for their confirmation; confirm some"));
         }
         if !to.is_sound() {
@@ -452,24 +472,19 @@ impl State {
                 self.advance(time);
                 let session = Session(self.rest.next_session);
                 self.rest.next_session += 1;
-                let dialogue = Dialogue { heard: self.rest.time, below: 1, ..Dialogue::default() };
+                let dialogue = Dialogue { heard: self.rest.time, ..Dialogue::default() };
                 self.rest.sessions.insert(session, dialogue);
                 self.said.push(Said::Opened { nonce, session });
             }
             Input::Close { session } => drop(self.rest.sessions.remove(&session)),
             Input::Request { time, session, number, below, to, body } => {
-                if self.verdict(session, number, below, &to) != Verdict::Take {
-                    return false;
-                }
-                self.advance(time);
-                let now = self.rest.time;
-                let dialogue = self.rest.sessions.get_mut(&session).expect("the verdict found it");
-                dialogue.heard = now;
-                dialogue.last = number;
-                dialogue.confirm(below);
-                dialogue.replies.insert(number, None);
-                let reply = ReplyTo { shard: self.rest.shard, session, number };
+                let Some(reply) = self.ask(time, session, number, below, &to) else { return false };
                 self.deliver(From::Client(reply), to, &body);
+            }
+            Input::Delete { time, session, number, below, task } => {
+                let Some(reply) = self.ask(time, session, number, below, &task) else { return false };
+                let deleted = self.delete(task);
+                self.reply(reply, Ok(serde_json::to_string(&deleted).expect("plain data becomes JSON")));
             }
             Input::Arrived { time, from, stamp, payload } => {
                 if self.arrival(from, stamp) != Arrival::Next {
@@ -544,6 +559,44 @@ impl State {
         let Some((from, to, body)) = self.rest.queue.pop_front() else { return false };
         self.deliver(from, to, &body);
         true
+    }
+
+    /// The next request of a session is taken; the reply that it waits for.
+    fn ask(&mut self, time: u64, session: Session, number: u64, below: u64, to: &TaskId) -> Option<ReplyTo> {
+        if self.verdict(session, number, below, to) != Verdict::Take {
+            return None;
+        }
+        self.advance(time);
+        let now = self.rest.time;
+        let dialogue = self.rest.sessions.get_mut(&session).expect("the verdict found it");
+        dialogue.heard = now;
+        dialogue.last = number;
+        dialogue.confirm(below);
+        dialogue.replies.insert(number, None);
+        Some(ReplyTo { shard: self.rest.shard, session, number })
+    }
+
+    /// A task ends, and with it what only it would ever hear of; `None` if it is not there. What it has sent to others is on its way, and what comes for
+    /// it from now on makes a new one.
+    fn delete(&mut self, task: TaskId) -> Option<Deleted> {
+        let spot = Spot::of(task);
+        let held = self.tasks.remove(&spot)?;
+        self.tasks_hash = self.tasks_hash.wrapping_sub(held.hash);
+        let Rest { timers, questions, queue, .. } = &mut self.rest;
+        let task = &spot.1;
+        let mut deleted = Deleted { timers: 0, questions: 0, messages: 0 };
+        let goes = |is: bool, count: &mut u64| {
+            *count += u64::from(is);
+            !is
+        };
+        timers.retain(|_, (whose, _)| goes(whose == task, &mut deleted.timers));
+        questions.retain(|_, question| goes(question.task == *task, &mut deleted.questions));
+        queue.retain(|(from, to, _)| match from {
+            From::Timer => goes(to == task, &mut deleted.timers),
+            From::Task(from) => goes(from == task && to == task, &mut deleted.messages),
+            From::Client(_) | From::Io(_) => true,
+        });
+        Some(deleted)
     }
 
     fn advance(&mut self, time: u64) {
@@ -678,7 +731,7 @@ impl State {
 
     fn carry_out(&mut self, task: &TaskId, effect: Effect) {
         match effect {
-            Effect::Send { to, body } if !to.is_sound() || body.len() > MESSAGE_BYTES_MAX => {
+            Effect::Send { to, body } if !to.is_sound() || check_length(&body).is_err() => {
                 let why = format!(
                     "sent by it, {} bytes to {}: {MESSAGE_BYTES_MAX} are allowed, to a kind and a name of 1 to {NAME_BYTES_MAX} bytes",
                     body.len(),
@@ -790,9 +843,9 @@ impl State {
 /// An answer that has room in a frame and in an entry.
 pub(crate) fn fitting(answer: Answer) -> Answer {
     let (Ok(words) | Err(words)) = &answer;
-    match words.len() {
-        0..=MESSAGE_BYTES_MAX => answer,
-        n => Err(format!("an answer of {n} bytes; {MESSAGE_BYTES_MAX} are allowed")),
+    match check_length(words) {
+        Ok(()) => answer,
+        Err(why) => Err(format!("an answer of {why}")),
     }
 }
 
@@ -805,15 +858,18 @@ impl Rest {
     /// What the arithmetic on it relies upon.
     fn is_sound(&self) -> bool {
         let outgoing = |o: &Outgoing| o.waiting.len() as u64 <= o.next && o.next < u64::MAX;
-        let dialogue = |d: &Dialogue| d.below <= d.last + 1 && d.replies.keys().all(|&n| n <= d.last);
-        self.shard.0 < self.shards
-            && self.outgoing.values().all(outgoing)
-            && self.sessions.values().all(|d| d.last < u64::MAX && dialogue(d))
+        let dialogue = |d: &Dialogue| d.last < u64::MAX && d.replies.keys().all(|&n| n <= d.last);
+        self.shard.0 < self.shards && self.outgoing.values().all(outgoing) && self.sessions.values().all(dialogue)
     }
 }
 
 impl Dialogue {
-    /// Where `below` would be if the client had the replies to all requests below this one.
+    /// The first request whose reply is kept or owed.
+    fn first(&self) -> u64 {
+        self.replies.keys().next().copied().unwrap_or(self.last + 1)
+    }
+
+    /// Where that would be if the client had the replies to all requests below this one.
     fn confirmed(&self, below: u64, next: u64) -> u64 {
         let kept = self.replies.iter().find(|(number, reply)| **number >= below || reply.is_none());
         kept.map_or(next, |(&number, _)| number)
@@ -825,7 +881,6 @@ impl Dialogue {
         {
             entry.remove();
         }
-        self.below = self.replies.keys().next().copied().unwrap_or(self.last);
     }
 }
 

@@ -105,6 +105,17 @@ pub enum ToShard {
         /// What.
         what: Look,
     },
+    /// Asks that a task be deleted. The reply is JSON: what went with it, or `null` if there was no such task.
+    Delete {
+        /// In this session.
+        session: Session,
+        /// One more than that of the one before.
+        number: u64,
+        /// The client has the replies to all below this one.
+        below: u64,
+        /// Which task.
+        task: TaskId,
+    },
 }
 
 /// From a shard.
@@ -193,6 +204,61 @@ pub fn take<T: DeserializeOwned>(bytes: &[u8]) -> io::Result<Option<(T, usize)>>
     }
 }
 
+/// The frames of one connection: what has come and was not taken, and what is to go. It moves no bytes itself.
+#[derive(Debug, Default)]
+pub struct Frames {
+    come: Vec<u8>,
+    /// Of `come`, bytes that were taken.
+    taken: usize,
+    going: Vec<u8>,
+}
+
+impl Frames {
+    /// These bytes have come.
+    pub fn come(&mut self, bytes: &[u8]) {
+        self.ways().0.extend_from_slice(bytes);
+    }
+
+    /// Where bytes that come are appended, and what is to go, for whoever does both at once.
+    pub fn ways(&mut self) -> (&mut Vec<u8>, &[u8]) {
+        self.come.drain(..self.taken);
+        self.taken = 0;
+        (&mut self.come, &self.going)
+    }
+
+    /// Takes the next frame; `None` if not all of it has come. After an error nothing more can be taken.
+    pub fn take<T: DeserializeOwned>(&mut self) -> io::Result<Option<T>> {
+        let frame = take(&self.come[self.taken..])?;
+        Ok(frame.map(|(value, bytes)| {
+            self.taken += bytes;
+            value
+        }))
+    }
+
+    /// This is to go, after all that is going.
+    pub fn say(&mut self, value: &impl Serialize) {
+        put(value, &mut self.going);
+    }
+
+    /// What is to go.
+    pub fn going(&self) -> &[u8] {
+        &self.going
+    }
+
+    /// So many bytes of that have gone.
+    pub fn gone(&mut self, bytes: usize) {
+        self.going.drain(..bytes);
+    }
+}
+
+/// A message, or an answer, may have so many bytes as these words have; else how many they are, and how many are allowed.
+pub fn check_length(words: &str) -> Result<(), String> {
+    match words.len() {
+        0..=MESSAGE_BYTES_MAX => Ok(()),
+        n => Err(format!("{n} bytes; {MESSAGE_BYTES_MAX} are allowed")),
+    }
+}
+
 /// Writes one frame at once.
 pub fn send(value: &impl Serialize, mut to: impl Write) -> io::Result<()> {
     let mut bytes = Vec::new();
@@ -239,4 +305,39 @@ impl Read for Until<'_> {
 
 fn invalid(what: String) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frames_come_whole_however_their_bytes_are_cut() {
+        let said: Vec<String> = (0..20).map(|n| "x".repeat(n * n)).collect();
+        let mut from = Frames::default();
+        said.iter().for_each(|word| from.say(word));
+        for cut in 1..50 {
+            let (mut to, mut heard) = (Frames::default(), Vec::<String>::new());
+            let mut left = Frames { going: from.going().to_vec(), ..Frames::default() };
+            while !left.going().is_empty() {
+                let part = left.going()[..cut.min(left.going().len())].to_vec();
+                to.come(&part);
+                left.gone(part.len());
+                while let Some(word) = to.take().unwrap() {
+                    heard.push(word);
+                }
+            }
+            assert_eq!(heard, said, "in parts of {cut} bytes");
+            assert_eq!(to.ways().0.len(), 0);
+        }
+    }
+
+    #[test]
+    fn a_frame_that_is_too_long_or_is_none_is_an_error_at_once() {
+        for bytes in [((FRAME_BYTES_MAX + 1) as u32).to_le_bytes().to_vec(), [1, 0, 0, 0, 255].to_vec()] {
+            let mut frames = Frames::default();
+            frames.come(&bytes);
+            assert!(frames.take::<Welcome>().is_err());
+        }
+    }
 }

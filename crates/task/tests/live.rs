@@ -4,7 +4,8 @@ use gapless_log::{Host, Options, Seq, Term};
 use gapless_task::input::Payload;
 use gapless_task::wire::{self, FRAME_BYTES_MAX, FromShard, Hello, KeyedTold, ToShard, VERSION, Welcome};
 use gapless_task::{
-    Context, Doors, From, Gatekeeper, Key, Kinds, Place, ReplyTo, Session, Shard, ShardReplica, Stamp, Task, TaskId,
+    Context, Doors, From, Gatekeeper, Key, Kinds, Look, Place, ReplyTo, Session, SessionShown, Shard, ShardReplica,
+    Shown, Stamp, Task, TaskId,
 };
 use serde::{Deserialize, Serialize};
 use std::io::{ErrorKind, Read, Write};
@@ -226,4 +227,65 @@ fn who_says_its_hello_too_slowly_or_announces_a_long_one_is_sent_away() {
         assert!(sent < 60, "it was heard to its end");
         std::thread::sleep(Duration::from_millis(100));
     }
+}
+
+#[test]
+fn a_deletion_is_answered_when_it_is_committed_and_happens_once() {
+    let mut live = Live::start();
+    live.say(&[ToShard::Open { nonce: 7 }]);
+    live.commit();
+    let session = Session(1);
+    assert_eq!(live.hear(1), [FromShard::Opened { nonce: 7, session }]);
+    let one = TaskId::new("counter", "one");
+    let add = |number| ToShard::Request { session, number, below: 1, to: one.clone(), body: "1".into() };
+    let delete = |number| ToShard::Delete { session, number, below: 1, task: one.clone() };
+    let reply = |number, json: &str| FromShard::Reply { session, number, answer: Ok(json.into()) };
+    live.say(&[delete(1), add(2), delete(3)]);
+    live.say(&[delete(3), add(4)]);
+    assert_eq!(live.hear(0), []);
+    live.commit();
+    let went = r#"{"timers":0,"questions":0,"messages":0}"#;
+    assert_eq!(live.hear(4), [reply(1, "null"), reply(2, "1"), reply(3, went), reply(4, "1")]);
+    wire::send(&delete(3), &live.client).unwrap();
+    assert_eq!(live.hear(1), [reply(3, went)]);
+    live.say(&[add(5)]);
+    live.commit();
+    assert_eq!(live.hear(1), [reply(5, "2")], "the one that came after the deletion is still there");
+}
+
+#[test]
+fn sessions_are_shown_page_by_page() {
+    let mut live = Live::start();
+    for nonce in 0..5000 {
+        live.say(&[ToShard::Open { nonce }]);
+    }
+    live.commit();
+    live.hear(5000);
+    let session = Session(4999);
+    let asked = |number, below| {
+        let to = TaskId::new("counter", "one");
+        ToShard::Request { session, number, below, to, body: "1".into() }
+    };
+    live.say(&[asked(1, 1), asked(2, 2), asked(3, 2)]);
+    live.commit();
+    live.hear(3);
+    let (mut after, mut all, mut pages) = (Session::KEYED, Vec::<SessionShown>::new(), 0);
+    loop {
+        live.say(&[ToShard::Look { nonce: pages, what: Look::Sessions { after } }]);
+        assert_eq!(live.hear(0), [], "what is shown is committed");
+        live.commit();
+        let heard = live.hear(1).pop().unwrap();
+        let FromShard::Shown { nonce, shown: Shown::Sessions { sessions, more } } = heard else { panic!("{heard:?}") };
+        assert_eq!(nonce, pages);
+        after = sessions.last().unwrap().session;
+        all.extend(sessions);
+        pages += 1;
+        if !more {
+            break;
+        }
+    }
+    assert!(pages > 1 && all.iter().map(|shown| shown.session.0).eq(1..=5000));
+    let numbers = |shown: &SessionShown| (shown.requests, shown.unconfirmed, shown.owed);
+    assert_eq!((numbers(&all[4998]), numbers(&all[4999])), ((3, 2, 0), (0, 0, 0)));
+    assert!(all.iter().all(|shown| shown.idle < PATIENCE));
 }

@@ -8,11 +8,12 @@ use gapless_log::{Entry, Frame, FrameBuilder, Host, Level, Options, Output, Prog
 use gapless_task::edge::{Caller, Event};
 use gapless_task::input::Payload;
 use gapless_task::script::{Desk, Script};
-use gapless_task::wire::{FromShard, MESSAGE_BYTES_MAX};
-use gapless_task::{Arrival, Said, Session, Shard, ShardReplica, State, TaskId, Verdict};
+use gapless_task::wire::{FromShard, KeyedTold, MESSAGE_BYTES_MAX};
+use gapless_task::{Arrival, Key, Said, Session, Shard, ShardReplica, State, TaskId, Verdict};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::time::Duration;
 
 const SHARDS: u16 = 3;
 
@@ -96,7 +97,13 @@ fn world(live: &Live, dice: &mut Dice, n: u64) {
                     Do::Settle(n),
                     Do::Draw(n),
                 ];
-                live.happens(request(session, (*last).max(1), (*last).saturating_sub(3), to, &whats[dice.below(8)]));
+                let (number, below) = ((*last).max(1), (*last).saturating_sub(3));
+                if dice.below(12) == 0 {
+                    let (by, session, task) = (Caller(session), Session(session), to.clone());
+                    live.happens(Event::Delete { by, session, number, below, task });
+                } else {
+                    live.happens(request(session, number, below, to, &whats[dice.below(8)]));
+                }
             }
             7..=8 => {
                 let from = Shard(1 + dice.below(2) as u16);
@@ -303,6 +310,48 @@ fn a_request_that_comes_twice_in_one_step_is_not_answered_before_commit() {
     assert_eq!(replies.count(), 1);
 }
 
+/// A survivor knows which replies of the life before still wait for their commit.
+#[test]
+fn a_request_that_comes_again_after_a_takeover_is_not_answered_before_commit() {
+    let mut live = Live::fresh();
+    let to = diary_in(0, SHARDS, 0);
+    let keyed = |by| {
+        let key = Key { to: diary_in(0, SHARDS, 0), message: "draw".into(), key: "k".into() };
+        Event::Keyed { by: Caller(by), ticket: by, key, body: json(&Do::Draw(3)), kept: Duration::from_secs(60) }
+    };
+    live.happens(Event::Open { nonce: 1 });
+    live.happens(request(1, 1, 1, &to, &Do::Draw(1)));
+    live.step();
+    let mut frames = live.host.seal(Seq(0));
+    live.host.release(Seq(u64::MAX)).unwrap();
+    live.happens(request(1, 2, 1, &to, &Do::Draw(2)));
+    live.happens(keyed(9));
+    live.step();
+    frames.extend(live.host.seal(Seq(0)));
+    let mut survivor = Live::new();
+    survivor.replay(&frames);
+    let last = frames.last().unwrap();
+    survivor.host.go_live(Term(2), last.end_seq(), last.chain_after()).unwrap();
+    let ask = |survivor: &mut Live| {
+        let again = [request(1, 1, 1, &to, &Do::Draw(1)), request(1, 2, 1, &to, &Do::Draw(2)), keyed(9)];
+        again.into_iter().for_each(|event| survivor.happens(event));
+        survivor.step();
+        let told = std::mem::take(&mut survivor.desk.borrow_mut().told);
+        let number = |told: FromShard| match told {
+            FromShard::Reply { number, answer: Ok(_), .. } => number,
+            FromShard::Keyed { ticket, told: KeyedTold::Answer(Ok(_)) } => ticket,
+            other => panic!("{other:?}"),
+        };
+        told.into_iter().map(|(_, told)| number(told)).collect::<Vec<_>>()
+    };
+    assert_eq!(ask(&mut survivor), [1], "the mark of the second step says that the reply to the first has left");
+    assert_eq!(ask(&mut survivor), [1]);
+    survivor.commit();
+    assert_eq!(ask(&mut survivor), [1, 2, 9]);
+    let emitted = &survivor.desk.borrow().emitted;
+    assert!(matches!(emitted[..], [Said::Reply { number: 2, .. }, Said::Keyed { .. }]), "{emitted:?}");
+}
+
 #[test]
 fn an_answer_from_outside_that_is_too_long_is_an_error_to_the_task() {
     let mut live = Live::fresh();
@@ -341,6 +390,23 @@ fn a_question_is_put_again_after_a_takeover_unless_it_is_still_to_be_put() {
     live.step();
     frames.extend(live.host.seal(Seq(0)));
     assert_eq!(takeover(&frames), (vec![0], vec![0]));
+}
+
+#[test]
+fn a_question_of_a_task_that_is_deleted_is_not_put() {
+    let mut live = Live::fresh();
+    let task = diary_in(0, SHARDS, 0);
+    live.happens(Event::Open { nonce: 1 });
+    live.happens(request(1, 1, 1, &task, &Do::Ask(1)));
+    live.happens(Event::Delete { by: Caller(1), session: Session(1), number: 2, below: 1, task });
+    live.step();
+    assert!(live.desk.borrow().emitted.is_empty(), "nothing is committed");
+    live.commit();
+    assert!(live.desk.borrow().asked.is_empty());
+    let gone =
+        Said::Reply { session: Session(1), number: 2, answer: Ok(r#"{"timers":0,"questions":1,"messages":0}"#.into()) };
+    assert!(live.desk.borrow().emitted.contains(&gone), "{:?}", live.desk.borrow().emitted);
+    assert_eq!(live.state().tasks(), 0);
 }
 
 #[test]

@@ -5,7 +5,9 @@ mod common;
 use common::{Do, diary_in, json, kinds, stamp};
 use gapless_task::input::{self, Input, Payload};
 use gapless_task::wire::{self, FRAME_BYTES_MAX, MESSAGE_BYTES_MAX, ToShard};
-use gapless_task::{Arrival, DEAD_LETTERS_MAX, SESSION_IDLE_MAX, Said, Session, Shard, State, TaskId, Verdict, WINDOW};
+use gapless_task::{
+    Arrival, DEAD_LETTERS_MAX, Deleted, SESSION_IDLE_MAX, Said, Session, Shard, State, TaskId, Verdict, WINDOW,
+};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
@@ -57,6 +59,11 @@ enum Step {
         to: usize,
         what: usize,
     },
+    /// A diary is deleted, in that session.
+    Delete {
+        session: usize,
+        which: usize,
+    },
     /// Something from another shard whose number is off by so much, of a generation that is higher by so much.
     Arrive {
         from: u16,
@@ -85,6 +92,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0..4usize).prop_map(Step::Close),
         12 => (0..4usize, off.clone(), 0..4u64, 0..3usize, 0..8usize)
             .prop_map(|(session, off, confirm, to, what)| Step::Request { session, off, confirm, to, what }),
+        2 => (0..4usize, 0..3usize).prop_map(|(session, which)| Step::Delete { session, which }),
         8 => (1..SHARDS, off, prop_oneof![9 => Just(0u32), 1 => 1..3u32], 0..3usize)
             .prop_map(|(from, off, higher, to)| Step::Arrive { from, off, higher, to }),
         1 => (1..SHARDS).prop_map(Step::Again),
@@ -108,7 +116,7 @@ struct Model {
     /// For each diary and each sender: what it must have read, in order.
     owed: BTreeMap<(usize, String), Vec<u64>>,
     broken: [bool; 3],
-    asked: Vec<u64>,
+    asked: Vec<(u64, TaskId)>,
     doubted: Vec<u16>,
     generation: u32,
 }
@@ -186,6 +194,18 @@ fn make(state: &mut State, model: &mut Model, step: &Step) -> Vec<Said> {
                 }
             }
         }
+        Step::Delete { session, which } => {
+            let Some(&session) = model.all_sessions.get(session) else { return Vec::new() };
+            let Some(known) = model.sessions.get_mut(&session) else { return Vec::new() };
+            // What is unread of others makes a new diary: the model does not know what that is.
+            while state.step() {}
+            known.0 += 1;
+            let (session, task) = (Session(session), diaries[which].clone());
+            assert!(state.apply(Input::Delete { time, session, number: known.0, below: 1, task }));
+            model.owed.retain(|(to, _), _| *to != which);
+            model.broken[which] = false;
+            model.asked.retain(|(_, task)| *task != diaries[which]);
+        }
         Step::Arrive { from, off, higher, to } => {
             let expected = model.arrived.get(&from).copied().unwrap_or_default();
             let number = expected.number.saturating_add_signed(off);
@@ -217,10 +237,10 @@ fn make(state: &mut State, model: &mut Model, step: &Step) -> Vec<Said> {
         }
         Step::Time(later) => assert!(state.apply(Input::Time { time: time + later })),
         Step::Done { number } => {
-            let known = model.asked.contains(&number);
+            let known = model.asked.iter().any(|&(asked, _)| asked == number);
             let input = Input::Done { time, number, answer: Ok("1".into()) };
             assert_eq!(state.apply(input.clone()), known, "an answer to question {number}");
-            model.asked.retain(|&asked| asked != number);
+            model.asked.retain(|&(asked, _)| asked != number);
             assert!(!state.apply(input), "answered twice");
         }
         Step::Own => drop(state.step()),
@@ -250,7 +270,9 @@ fn make(state: &mut State, model: &mut Model, step: &Step) -> Vec<Said> {
                 sent.push(*stamp);
             }
             Said::Held { from, below } => assert_eq!(Some(below), model.arrived.get(&from.0).or(Some(&stamp(0, 0)))),
-            Said::Ask { number, .. } => model.asked.push(*number),
+            // What was said before a deletion in the same step is asked for nobody.
+            Said::Ask { number, task, .. } if state.asks(*number) => model.asked.push((*number, task.clone())),
+            Said::Ask { .. } => {}
             Said::Keyed { .. } | Said::Looked { .. } => panic!("nobody asked under a key, or looked"),
         }
     }
@@ -517,4 +539,81 @@ fn after_a_loss_channels_go_on_under_another_generation() {
     // It holds more of the lost history than is left of it here: that says nothing about the new one.
     assert!(state.apply(Input::Held { to: from, below: stamp(0, 5) }));
     assert_eq!(state.outgoing(from).count(), 1);
+}
+
+/// What the deletion of a task comes to.
+fn delete(state: &mut State, session: u64, number: u64, task: &TaskId) -> Option<Deleted> {
+    let (time, session) = (state.time() + 1, Session(session));
+    assert!(state.apply(Input::Delete { time, session, number, below: 1, task: task.clone() }));
+    let replied = state.take_said().into_iter().find_map(|said| match said {
+        Said::Reply { session: to, number: of, answer } if (to, of) == (session, number) => Some(answer),
+        _ => None,
+    });
+    serde_json::from_str(&replied.expect("told").expect("never refused")).unwrap()
+}
+
+#[test]
+fn a_task_that_is_deleted_goes_with_all_that_only_it_would_hear_of() {
+    let mut state = begin();
+    let [one, two] = [0, 1].map(|n| diary_in(0, SHARDS, n));
+    let there = diary_in(1, SHARDS, 0);
+    let session = open(&mut state);
+    let mut number = 0;
+    let mut tell = |state: &mut State, to: &TaskId, what: &Do| {
+        number += 1;
+        assert!(ask(state, session, number, 1, to, what));
+        number
+    };
+    tell(&mut state, &two, &Do::Later { ms: 1, n: 2 });
+    tell(&mut state, &two, &Do::Ask(2));
+    let before = state.digest_parts();
+    tell(&mut state, &one, &Do::Pass { to: two.name.clone(), n: 3 });
+    tell(&mut state, &one, &Do::Pass { to: there.name.clone(), n: 4 });
+    tell(&mut state, &one, &Do::Pass { to: one.name.clone(), n: 5 });
+    tell(&mut state, &one, &Do::Later { ms: 1, n: 6 });
+    tell(&mut state, &one, &Do::Later { ms: 1000, n: 7 });
+    let last = tell(&mut state, &one, &Do::Ask(8));
+    let time = state.time() + 2000;
+    assert!(state.apply(Input::Time { time }), "a timer of each has rung");
+    assert_ne!(state.digest_parts()[0], before[0]);
+
+    let deleted = delete(&mut state, session, last + 1, &one);
+    assert_eq!(deleted, Some(Deleted { timers: 2, questions: 1, messages: 1 }));
+    assert_eq!(state.digest_parts()[0], before[0], "of the tasks, only the other one is left");
+    assert_eq!(State::load(kinds(), &state.save()).unwrap().digest_parts(), state.digest_parts());
+    assert_eq!(state.questions().map(|(_, task, ..)| task.clone()).collect::<Vec<_>>(), std::slice::from_ref(&two));
+    assert_eq!(delete(&mut state, session, last + 2, &one), None, "there is no such task");
+    assert!(matches!(state.verdict(Session(session), last + 1, 1, &one), Verdict::Repeated(Some(Ok(_)))));
+
+    // What it had sent arrives, and what is sent to it now makes a new one.
+    assert_eq!(state.outgoing(Shard(1)).count(), 1);
+    settle(&mut state);
+    let sent = read(&mut state, &two);
+    assert_eq!(sent, [("client".into(), 2), ("client".into(), 2), (one.name.clone(), 3), ("timer".into(), 2)]);
+    assert_eq!(state.task_list(std::ops::Bound::Unbounded).count(), 1);
+    assert_eq!(read(&mut state, &one), []);
+}
+
+#[test]
+fn a_broken_task_that_is_deleted_can_begin_again() {
+    let (mut state, one) = (begin(), diary_in(0, SHARDS, 0));
+    let session = open(&mut state);
+    assert!(ask(&mut state, session, 1, 1, &one, &Do::Boom(1)));
+    assert!(delete(&mut state, session, 2, &one).is_some());
+    assert!(ask(&mut state, session, 3, 1, &one, &Do::Note(3)));
+    assert_eq!(read(&mut state, &one), [("client".into(), 3)]);
+    assert_eq!(state.dead_letters().count(), 1, "what was not read is still there to be looked at");
+}
+
+#[test]
+fn only_the_shard_of_a_task_deletes_it_and_only_in_an_open_session() {
+    let (mut state, there) = (begin(), diary_in(1, SHARDS, 0));
+    let session = Session(open(&mut state));
+    for (session, number, task) in
+        [(session, 1, there), (Session(99), 1, diary_in(0, SHARDS, 0)), (session, 2, diary_in(0, SHARDS, 0))]
+    {
+        let saved = state.save();
+        assert!(!state.apply(Input::Delete { time: state.time(), session, number, below: 1, task }));
+        assert_eq!(state.save(), saved);
+    }
 }

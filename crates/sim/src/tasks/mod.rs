@@ -1,6 +1,6 @@
 //! Seeded simulation of a task service: shards that are real replicas under the real host loop, and everything around them simulated.
 //!
-//! Each shard is a pair of hosts; a bank's accounts live in them, clients move money, and what is sent from shard to shard travels on connections that
+//! Each shard is a pair of hosts; a bank's accounts live in them, clients move money and delete accounts of their own, and what is sent from shard to shard travels on connections that
 //! delay and break. Sides die in turn or together, come back with their log, with a snapshot or with a part of what they had written (which raises the
 //! generation of their channels). When the faults have stopped everything must come to rest, and then: each message was read once and in its sender's
 //! order, and the sum of all balances is what was paid in. Where a log has lost entries, nothing that is left of the sender's history is missing at a
@@ -16,7 +16,6 @@ mod pair;
 mod world;
 
 use crate::rng::Rng;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// A rule that is broken on purpose.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -82,6 +81,8 @@ pub struct TaskMet {
     pub broken: u64,
     /// Messages that were lost with their receiver's log.
     pub gaps: u64,
+    /// Deletions that were replied to.
+    pub deletions: u64,
 }
 
 impl TaskMet {
@@ -95,21 +96,13 @@ impl TaskMet {
         self.repeated += other.repeated;
         self.broken += other.broken;
         self.gaps += other.gaps;
+        self.deletions += other.deletions;
     }
 }
 
 /// Runs the schedule of a seed.
 pub fn run_tasks(seed: u64, mutant: TaskMutant) -> TaskOutcome {
     let mut world = world::World::new(Rng::new(seed ^ 0x7461_736b), mutant);
-    let ran = catch_unwind(AssertUnwindSafe(|| world.run()));
-    let violation = match ran {
-        Ok(Ok(())) => None,
-        Ok(Err(what)) => Some(what),
-        Err(panic) => {
-            let text = panic.downcast_ref::<String>().cloned();
-            let text = text.or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()));
-            Some(format!("panic: {}", text.unwrap_or_default()))
-        }
-    };
+    let violation = crate::violation_of(|| world.run().err());
     TaskOutcome { violation, met: world.met, trace: std::mem::take(&mut world.trace) }
 }

@@ -214,11 +214,11 @@ impl World {
             return Ok(());
         }
         for talk in self.clients.iter_mut().filter_map(|client| client.talks.get_mut(&shard)) {
-            let was = talk.open.clone();
-            if talk.hear(session, number, answer)? {
+            let deletes = talk.open.as_ref().is_some_and(|op| op.message.is_none());
+            if let Some(paid) = talk.hear(session, number, answer)? {
                 self.met.replies += 1;
-                let message = was.map(|op| op.message);
-                self.paid += i64::from(matches!(message, Some(Message::Deposit | Message::AskedDeposit { .. })));
+                self.met.deletions += u64::from(deletes);
+                self.paid += paid;
             }
         }
         Ok(())
@@ -330,14 +330,17 @@ impl World {
         let account = |name: &str| TaskId::new("account", name);
         let there = self.rng.below(self.names.len() as u64) as usize;
         let [from, to] = [(), ()].map(|()| self.rng.below(ACCOUNTS as u64) as usize);
-        match self.rng.below(8) {
-            0..=1 => Op { to: account(&self.names[home][ACCOUNTS + client]), message: Message::Deposit },
-            2 => Op { to: account(&self.names[home][from]), message: Message::AskedDeposit { op } },
+        let own = account(&self.names[home][ACCOUNTS + client]);
+        let (to, message) = match self.rng.below(16) {
+            0..=3 => (own, Some(Message::Deposit)),
+            4 => (own, None),
+            5..=6 => (account(&self.names[home][from]), Some(Message::AskedDeposit { op })),
             _ => {
                 let (to, amount) = (self.names[there][to].clone(), 1 + op as i64 % 9);
-                Op { to: account(&self.names[home][from]), message: Message::Transfer { to, amount, op } }
+                (account(&self.names[home][from]), Some(Message::Transfer { to, amount, op }))
             }
-        }
+        };
+        Op { to, message }
     }
 
     // ---- faults ----

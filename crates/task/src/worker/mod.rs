@@ -18,7 +18,7 @@ pub use program::Program;
 
 use crate::id::Answer;
 use crate::task::{AnyTask, Context, Effect, From, Io, Kind, Unread};
-use crate::wire::MESSAGE_BYTES_MAX;
+use crate::wire::check_length;
 use frame::{FromWorker, Outcome, ToWorker, Told};
 use process::Worker;
 use serde_json::value::RawValue;
@@ -234,8 +234,8 @@ fn carry_over(ctx: &mut Context<'_>, told: Told) -> Result<(), String> {
 
 /// JSON that can be a message.
 fn fit(value: &RawValue) -> Result<String, String> {
-    match value.get().len() {
-        0..=MESSAGE_BYTES_MAX => Ok(value.get().to_owned()),
-        n => Err(format!("a message of {n} bytes; {MESSAGE_BYTES_MAX} are allowed")),
+    match check_length(value.get()) {
+        Ok(()) => Ok(value.get().to_owned()),
+        Err(why) => Err(format!("a message of {why}")),
     }
 }

@@ -1,11 +1,11 @@
 //! The program that runs tasks: where it is, and what names its code.
 
 use super::process::Worker;
-use gapless_log::Hasher;
+use gapless_log::{Digest, chain, hash_of};
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::fs::File;
-use std::io::{self, ErrorKind, Read};
+use std::io::{self, ErrorKind};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -50,26 +50,16 @@ impl Program {
     }
 
     /// Hash of the program and its arguments; of an argument that is a file, what is in it, for the two sides may have it in different places.
-    fn files(&self) -> io::Result<u128> {
-        let mut hasher = Hasher::new();
-        let mut part = vec![0; 1 << 16];
-        for word in std::iter::once(self.path.as_os_str()).chain(self.args.iter().map(OsString::as_os_str)) {
-            let path = Path::new(word);
-            if !path.is_file() {
-                hasher.update(word.as_bytes());
-                hasher.update(&[0]);
-                continue;
+    fn files(&self) -> io::Result<Digest> {
+        let words = std::iter::once(self.path.as_os_str()).chain(self.args.iter().map(OsString::as_os_str));
+        words.map(Path::new).try_fold(0, |digest, word| {
+            if !word.is_file() {
+                return Ok(chain(digest, &[word.as_os_str().as_bytes()]));
             }
-            let failed = |e: io::Error| io::Error::new(e.kind(), format!("reading {}: {e}", path.display()));
-            let mut file = File::open(path).map_err(failed)?;
-            loop {
-                match file.read(&mut part).map_err(failed)? {
-                    0 => break,
-                    n => hasher.update(&part[..n]),
-                }
-            }
-        }
-        Ok(hasher.finish())
+            let failed = |e: io::Error| io::Error::new(e.kind(), format!("reading {}: {e}", word.display()));
+            let contents = File::open(word).and_then(hash_of).map_err(failed)?;
+            Ok(chain(digest, &[&contents.to_le_bytes()]))
+        })
     }
 }
 

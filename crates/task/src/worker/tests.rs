@@ -133,7 +133,7 @@ fn long_lists_come_in_pages() {
     }
     let (mut names, mut after, mut pages) = (Vec::new(), None, 0);
     loop {
-        let Shown::Tasks { tasks, more } = Shown::of(&state, &Look::Tasks { after }) else { panic!("tasks") };
+        let Shown::Tasks { tasks, more } = Shown::of(&state, &Look::Tasks { after }, 0) else { panic!("tasks") };
         after = tasks.last().map(|task| task.id.clone());
         names.extend(tasks.into_iter().map(|task| task.id));
         pages += 1;
@@ -143,7 +143,7 @@ fn long_lists_come_in_pages() {
     }
     assert_eq!((names.len(), pages), (1299, 3));
     assert!(names.is_sorted());
-    let Shown::DeadLetters { letters, more } = Shown::of(&state, &Look::DeadLetters { skip: 600 }) else {
+    let Shown::DeadLetters { letters, more } = Shown::of(&state, &Look::DeadLetters { skip: 600 }, 0) else {
         panic!("letters")
     };
     assert_eq!((letters.len(), more), (49, false));
@@ -159,7 +159,7 @@ fn a_page_of_long_letters_fits_a_frame() {
     }
     let mut skip = 0;
     loop {
-        let shown = Shown::of(&state, &Look::DeadLetters { skip });
+        let shown = Shown::of(&state, &Look::DeadLetters { skip }, 0);
         let mut frame = Vec::new();
         wire::put(&FromShard::Shown { nonce: u64::MAX, shown: shown.clone() }, &mut frame);
         assert!(frame.len() <= 4 + wire::FRAME_BYTES_MAX);

@@ -1,6 +1,6 @@
 //! A connection to a client or to another shard: frames in, frames out, without ever waiting.
 
-use crate::wire;
+use crate::wire::Frames;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::io::{self, ErrorKind, Read, Write};
@@ -14,10 +14,7 @@ pub const READ_BYTES: usize = 64 << 10;
 #[derive(Debug)]
 pub struct Connection {
     stream: TcpStream,
-    come: Vec<u8>,
-    /// Of `come`, bytes that were taken.
-    taken: usize,
-    going: Vec<u8>,
+    frames: Frames,
     /// The other side has said its last, or the connection broke.
     ended: bool,
 }
@@ -26,7 +23,7 @@ impl Connection {
     pub fn new(stream: TcpStream) -> io::Result<Self> {
         stream.set_nonblocking(true)?;
         stream.set_nodelay(true)?;
-        Ok(Self { stream, come: Vec::new(), taken: 0, going: Vec::new(), ended: false })
+        Ok(Self { stream, frames: Frames::default(), ended: false })
     }
 
     pub fn stream(&self) -> &TcpStream {
@@ -39,21 +36,19 @@ impl Connection {
 
     /// Who does not listen is not listened to.
     pub fn is_heard(&self) -> bool {
-        !self.ended && self.going.len() < OUT_BYTES_MAX
+        !self.ended && self.frames.going().len() < OUT_BYTES_MAX
     }
 
     /// Something waits to be sent.
     pub fn has_going(&self) -> bool {
-        !self.going.is_empty() && !self.ended
+        !self.frames.going().is_empty() && !self.ended
     }
 
     /// Takes what has come, as much as `space` has room for.
     pub fn read(&mut self, space: &mut [u8]) {
-        self.come.drain(..self.taken);
-        self.taken = 0;
         match self.stream.read(space) {
             Ok(0) => self.ended = true,
-            Ok(n) => self.come.extend_from_slice(&space[..n]),
+            Ok(n) => self.frames.come(&space[..n]),
             Err(e) if !matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => self.ended = true,
             Err(_) => {}
         }
@@ -61,30 +56,24 @@ impl Connection {
 
     /// The next whole frame. One that is none ends the connection.
     pub fn next<T: DeserializeOwned>(&mut self) -> Option<T> {
-        match wire::take(&self.come[self.taken..]) {
-            Ok(frame) => frame.map(|(value, bytes)| {
-                self.taken += bytes;
-                value
-            }),
-            Err(_) => {
-                self.end();
-                None
-            }
-        }
+        self.frames.take().unwrap_or_else(|_| {
+            self.end();
+            None
+        })
     }
 
     /// To be sent with the next [`Connection::flush`].
     pub fn say(&mut self, value: &impl Serialize) {
         if !self.ended {
-            wire::put(value, &mut self.going);
+            self.frames.say(value);
         }
     }
 
     /// Sends what can be sent.
     pub fn flush(&mut self) {
         let mut sent = 0;
-        while sent < self.going.len() && !self.ended {
-            match self.stream.write(&self.going[sent..]) {
+        while sent < self.frames.going().len() && !self.ended {
+            match self.stream.write(&self.frames.going()[sent..]) {
                 Ok(0) => self.end(),
                 Ok(n) => sent += n,
                 Err(e) if e.kind() == ErrorKind::Interrupted => {}
@@ -92,7 +81,7 @@ impl Connection {
                 Err(_) => self.end(),
             }
         }
-        self.going.drain(..sent);
+        self.frames.gone(sent);
     }
 
     /// It is of no use any more.

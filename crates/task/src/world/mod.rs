@@ -186,6 +186,9 @@ impl World {
                         ToShard::Keyed { ticket, key, body, kept } => {
                             Event::Keyed { by: caller, ticket, key, body, kept }
                         }
+                        ToShard::Delete { session, number, below, task } => {
+                            Event::Delete { by: caller, session, number, below, task }
+                        }
                         ToShard::Close { session } => Event::Close { session },
                         ToShard::Look { nonce, what } => Event::Look { by: caller, nonce, what },
                         ToShard::Payload { .. } => {
@@ -371,6 +374,8 @@ impl Edge for World {
                     self.say(caller, &ToShard::Payload { stamp, payload });
                 }
             }
+            // Its task may have been deleted since it was said.
+            Said::Ask { number, .. } if !state.asks(number) => {}
             Said::Ask { number, task, tag, request } => self.ask(state, number, task, tag, request),
             Said::Looked { nonce } => {
                 if let Some((caller, shown)) = self.looks.remove(&nonce) {
@@ -398,6 +403,10 @@ impl Edge for World {
 
     fn owes_no_more(&mut self, session: Session) {
         self.waiting.closed(session);
+    }
+
+    fn asks_no_more(&mut self, task: &TaskId) {
+        self.outside.forget(task);
     }
 
     fn will_show(&mut self, to: Caller, nonce: u64, shown: Shown) -> bool {

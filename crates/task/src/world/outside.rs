@@ -1,6 +1,7 @@
 //! What tasks ask of the outside, each on a thread of its own.
 
 use crate::door::{Door, Visitor};
+use crate::id::TaskId;
 use crate::task::{Io, Kinds};
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -24,6 +25,11 @@ impl Outside {
     pub fn ask(&mut self, number: u64, io: Io) {
         self.waiting.push_back((number, io));
         self.start();
+    }
+
+    /// What this task has asked and nobody has put yet is not put any more.
+    pub fn forget(&mut self, task: &TaskId) {
+        self.waiting.retain(|(_, io)| io.task != *task);
     }
 
     /// One has been answered.

@@ -1,7 +1,7 @@
 //! From an HTTP request to a message and back: what is refused, with which status, and in which words.
 
 use super::lane::{Ask, Lane, Told};
-use gapless_task::wire::MESSAGE_BYTES_MAX;
+use gapless_task::wire::{MESSAGE_BYTES_MAX, check_length};
 use gapless_task::{Doors, KEY_BYTES_MAX, Key, Kinds, Shard, TaskId, pair};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::{Body, Bytes, Incoming};
@@ -247,12 +247,9 @@ fn wrap(message: &str, body: &[u8]) -> Result<String, Problem> {
     // As a value, not only skipped over: what is nested too deep for a task to read is refused here.
     serde_json::from_str::<Value>(body).map_err(|e| bad(format!("the body is not JSON: {e}")))?;
     let wrapped = format!("{{{name}:{body}}}");
-    match wrapped.len() {
-        0..=MESSAGE_BYTES_MAX => Ok(wrapped),
-        n => {
-            let why = format!("with its name the message has {n} bytes; {MESSAGE_BYTES_MAX} are allowed");
-            Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, why))
-        }
+    match check_length(&wrapped) {
+        Ok(()) => Ok(wrapped),
+        Err(why) => Err(Problem::new(StatusCode::PAYLOAD_TOO_LARGE, format!("with its name the message has {why}"))),
     }
 }
 

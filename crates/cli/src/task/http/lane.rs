@@ -4,7 +4,7 @@
 //! connection breaks or the shard moves; a session is replaced before one reply that is owed for long can hold up the others. A request whose client has
 //! gone is dropped here: it may have been executed, and nobody is told.
 
-use gapless_task::wire::{self, FRAME_BYTES_MAX, FromShard, Hello, KeyedTold, ToShard, VERSION, Welcome};
+use gapless_task::wire::{self, FRAME_BYTES_MAX, Frames, FromShard, Hello, KeyedTold, ToShard, VERSION, Welcome};
 use gapless_task::{Answer, Key, Session, Shard, TaskId, WINDOW};
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, ErrorKind};
@@ -78,8 +78,7 @@ struct Dialogue {
 struct Line {
     read: OwnedReadHalf,
     write: OwnedWriteHalf,
-    come: Vec<u8>,
-    going: Vec<u8>,
+    frames: Frames,
 }
 
 /// See the module.
@@ -177,7 +176,7 @@ impl Lane {
 
     fn say(&mut self, what: &ToShard) {
         if let Some(line) = &mut self.line {
-            wire::put(what, &mut line.going);
+            line.frames.say(what);
         }
     }
 
@@ -234,9 +233,8 @@ impl Lane {
             return self.down();
         }
         while let Some(line) = &mut self.line {
-            match wire::take(&line.come) {
-                Ok(Some((said, bytes))) => {
-                    line.come.drain(..bytes);
+            match line.frames.take() {
+                Ok(Some(said)) => {
                     self.heard = Instant::now();
                     self.hear(said);
                 }
@@ -354,7 +352,8 @@ async fn found(dial: &mut Option<JoinHandle<Line>>) -> Line {
 
 /// Bytes have come, or gone. It may be dropped at any moment and called again.
 async fn talk(line: &mut Option<Line>) -> io::Result<()> {
-    let Some(Line { read, write, come, going }) = line else { return std::future::pending().await };
+    let Some(Line { read, write, frames }) = line else { return std::future::pending().await };
+    let (come, going) = frames.ways();
     come.reserve(READ_BYTES);
     tokio::select! {
         n = read.read_buf(come) => match n? {
@@ -364,7 +363,7 @@ async fn talk(line: &mut Option<Line>) -> io::Result<()> {
         n = write.write(going), if !going.is_empty() => match n? {
             0 => Err(ErrorKind::WriteZero.into()),
             n => {
-                going.drain(..n);
+                frames.gone(n);
                 Ok(())
             }
         },
@@ -398,5 +397,5 @@ async fn greet(node: &str, shard: Shard, shards: u16) -> io::Result<Option<Line>
     stream.read_exact(&mut frame[4..]).await?;
     let Some((Welcome::Here { .. }, _)) = wire::take(&frame)? else { return Ok(None) };
     let (read, write) = stream.into_split();
-    Ok(Some(Line { read, write, come: Vec::new(), going: Vec::new() }))
+    Ok(Some(Line { read, write, frames: Frames::default() }))
 }
