@@ -41,6 +41,6 @@ pub use gapless_task::{
     Refused, ReplyTo, SHARDS_MAX, Session, SessionShown, Shard, Shown, Task, TaskId, TaskShown,
 };
 pub use http::{REQUESTS_MAX as HTTP_REQUESTS_MAX, SHARD_REQUESTS_MAX as HTTP_SHARD_REQUESTS_MAX};
-pub use service::{SHARDS, Service};
+pub use service::{LOG_BYTES, SHARDS, Service};
 pub use serving::{Serving, Stopper, serve};
 pub use site::{Site, shard_dir};

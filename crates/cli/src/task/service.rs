@@ -12,6 +12,9 @@ use std::time::Duration;
 /// Shards of a service, unless it says otherwise.
 pub const SHARDS: u16 = 16;
 
+/// Bytes of a shard's log, unless the service says otherwise: some 100,000 messages, executed in a fraction of a second.
+pub const LOG_BYTES: u64 = 16 << 20;
+
 /// What a node of a service is told at its start.
 #[derive(Clone)]
 pub struct Service {
@@ -29,6 +32,11 @@ pub struct Service {
     pub dir: PathBuf,
     /// When outputs may leave.
     pub commit: Commit,
+    /// This node's backups hold the logs and execute them only to take over, from the last state that the live side has sent: they cost next to nothing
+    /// meanwhile, and a takeover takes as long as executing what came since.
+    pub warm: bool,
+    /// A shard's log of more bytes than this, and than four times the state that it begins with, is made to begin later, with the shard's state.
+    pub log_bytes: u64,
     /// Silence that counts as death.
     pub detect: Duration,
     /// Outputs leave before the first backup has joined.
@@ -61,6 +69,8 @@ impl Service {
             arbiter: arbiter.into(),
             dir: dir.into(),
             commit: Commit::Received,
+            warm: false,
+            log_bytes: LOG_BYTES,
             detect: Duration::from_millis(200),
             unprotected_start: false,
             accept_loss: false,

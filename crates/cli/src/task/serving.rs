@@ -152,6 +152,8 @@ fn life(service: &Service, place: &Place, begin: impl FnOnce(Control)) -> Result
     config.lag_entries_max = LAG_ENTRIES_MAX;
     config.attends = true;
     config.linger = LINGER;
+    config.warm = service.warm;
+    config.shorten_bytes = Some(service.log_bytes);
     let arbiter = arbiter::parse(&service.shard_arbiter(place.shard)).map_err(Error::Refused)?;
     let (tell, shard) = (service.tell.clone(), place.shard);
     let notify = Box::new(move |notice: &Notice| match notice {

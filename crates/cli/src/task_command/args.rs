@@ -57,6 +57,9 @@ pub struct ServeArgs {
     /// Output leaves only when its log is durable on both disks
     #[arg(long)]
     pub durable: bool,
+    /// As a backup hold the log and execute it only to take over: cheaper meanwhile, slower then
+    #[arg(long)]
+    pub warm: bool,
     /// Silence after which the other node counts as dead, in milliseconds
     #[arg(long, value_name = "MS", default_value_t = 200)]
     pub detect: u64,

@@ -70,6 +70,7 @@ fn node(args: ServeArgs) -> Outcome {
     let mut service = Service::new(kinds, nodes, usize::from(!first), args.arbiter, args.log.clone());
     service.shards = args.shards;
     service.commit = if args.durable { Commit::Durable } else { Commit::Received };
+    service.warm = args.warm;
     service.detect = Duration::from_millis(args.detect);
     service.unprotected_start = args.unprotected_start;
     service.http.clone_from(&args.http);

@@ -295,7 +295,7 @@ impl Core {
             }
             Action::ShortenLog(at) => {
                 if let Some((base, snapshot)) = self.shortening.ordered(at) {
-                    self.send_disk(DiskJob::Shorten(base, Box::new(snapshot)));
+                    self.send_disk(DiskJob::Shorten(base, snapshot));
                 }
             }
             Action::SaveState(conn, nonce) => {

@@ -37,7 +37,7 @@ enum Phase {
     /// A state is being written.
     Writing,
     /// It is there, and waits until nobody needs what lies before.
-    Kept(Base, SealedSnapshot),
+    Kept(Base, Box<SealedSnapshot>),
     /// The log is being shortened.
     Ordered,
 }
@@ -106,11 +106,11 @@ impl Shortening {
     }
 
     pub fn kept(&mut self, base: Base, snapshot: SealedSnapshot) {
-        self.phase = Phase::Kept(base, snapshot);
+        self.phase = Phase::Kept(base, Box::new(snapshot));
     }
 
     /// Nobody needs what lies before.
-    pub fn ordered(&mut self, at: Point) -> Option<(Base, SealedSnapshot)> {
+    pub fn ordered(&mut self, at: Point) -> Option<(Base, Box<SealedSnapshot>)> {
         match std::mem::replace(&mut self.phase, Phase::Ordered) {
             Phase::Kept(base, snapshot) if base.seq == at.seq => Some((base, snapshot)),
             other => {
