@@ -106,7 +106,10 @@ fn after_an_accepted_loss_channels_go_on_under_another_generation() {
     (0..2).for_each(|node| {
         nodes.kill(node);
     });
-    let logs: Vec<PathBuf> = (0..2).flat_map(|node| [0, 1].map(|shard| (node, shard))).map(|(node, shard)| nodes.shard_dir(node, shard)).collect();
+    let logs: Vec<PathBuf> = (0..2)
+        .flat_map(|node| [0, 1].map(|shard| (node, shard)))
+        .map(|(node, shard)| nodes.shard_dir(node, shard))
+        .collect();
     for log in &logs {
         let mut meta = Meta::require(log).unwrap();
         meta.boot ^= 1;

@@ -30,7 +30,6 @@ fn trouble(client: &mut Client, name: &str, message: &str) -> Result<serde_json:
     Ok(serde_json::from_str(&reply).unwrap())
 }
 
-
 #[test]
 fn a_python_bank_loses_nothing_whoever_is_killed() {
     for mode in modes() {
@@ -158,8 +157,7 @@ fn a_side_that_cannot_read_what_the_other_has_read_ends() {
     // Shard 0 begins on node 0.
     assert_eq!(trouble(&mut client, "one", "{\"die_at\": \"node-1\"}").unwrap(), 1);
     let since = Instant::now();
-    while !nodes.side(1).stderr_text().contains("this side cannot read a message that the other side has read")
-    {
+    while !nodes.side(1).stderr_text().contains("this side cannot read a message that the other side has read") {
         assert!(since.elapsed() < PATIENCE, "{}", nodes.words());
         sleep_ms(5);
     }

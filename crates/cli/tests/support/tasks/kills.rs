@@ -37,8 +37,12 @@ impl Nodes {
             let before = crowd.done();
             let (victim, share) = (chance.below(2), half + chance.below(shards - half + 1));
             let since = Instant::now();
+            self.await_protected();
             loop {
-                self.make_live(victim, share, chance);
+                // Who has survived the kill before has everything.
+                if self.live()[victim].len() < half {
+                    self.make_live(victim, share, chance);
+                }
                 crowd.await_more((before + kills.before).saturating_sub(crowd.done()), || self.words());
                 self.await_protected();
                 // On a host that stalls a shard may have moved by itself.

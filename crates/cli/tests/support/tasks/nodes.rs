@@ -151,7 +151,8 @@ impl Nodes {
         let area = Area::new_in(&setup.place, "task");
         if matches!(setup.program, Program::Python(..)) {
             let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-            for file in ["../../python/gapless_task.py", "../../examples/python/account.py", "tests/workers/trouble.py"] {
+            for file in ["../../python/gapless_task.py", "../../examples/python/account.py", "tests/workers/trouble.py"]
+            {
                 let name = Path::new(file).file_name().expect("it has a name");
                 fs::copy(here.join(file), area.path().join(name)).expect("a file of the repository");
             }
