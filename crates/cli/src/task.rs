@@ -59,7 +59,7 @@ pub const SHARDS: u16 = 16;
 /// A shard whose life has ended begins the next one after this pause, which doubles up to the most while lives are short.
 const AGAIN_AFTER: Duration = Duration::from_millis(50);
 const AGAIN_AFTER_MAX: Duration = Duration::from_secs(2);
-/// A life that lasted so long was none that had to fail.
+/// A life that lasted so long was none that had to fail; nor was one that was handed over.
 const LIFE_MIN: Duration = Duration::from_secs(5);
 /// Backups execute what has come so often. Many shards share few processors, and a task reads a message in microseconds.
 const LINGER: Duration = Duration::from_millis(5);
@@ -328,8 +328,10 @@ fn lives(service: &Service, place: &Place, control: &Mutex<Option<Control>>, sto
         if stop.load(Ordering::SeqCst) {
             return;
         }
+        // A planned takeover is no failure, however soon it came.
+        let failed = began.elapsed() <= LIFE_MIN && !matches!(end, Ok(Halt::HandedOver));
         let said = end.map_or_else(|e| e.to_string(), |halt| halt.to_string());
-        if began.elapsed() > LIFE_MIN {
+        if !failed {
             pause = AGAIN_AFTER;
         }
         if said != last {

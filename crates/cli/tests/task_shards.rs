@@ -174,6 +174,22 @@ fn a_slow_task_holds_up_its_shard_and_no_other() {
     assert_eq!([0, 1].map(|node| nodes.shards(node).iter().map(|now| now.term).collect::<Vec<_>>()), before);
 }
 
+/// A life that a person has ended did not fail, so the next one begins at once, however many there were.
+#[test]
+fn a_shard_that_is_handed_to_and_fro_is_soon_protected_again() {
+    let nodes = Nodes::start(Setup::of(1));
+    nodes.await_protected();
+    let took = (0..14).map(|n| {
+        status::handover(&nodes.shard_dir(n % 2, 0), PATIENCE).unwrap();
+        let since = Instant::now();
+        nodes.await_protected();
+        since.elapsed()
+    });
+    let took: Vec<Duration> = took.collect();
+    let best = took[10..].iter().min().unwrap();
+    assert!(*best < Duration::from_secs(1), "{took:.1?}");
+}
+
 /// Queues between tasks have no limit at which a sender would wait: tasks in a cycle that all have more to send than anybody takes go on.
 #[test]
 fn tasks_in_a_cycle_that_all_send_do_not_wait_for_each_other() {
