@@ -3,7 +3,7 @@
 //! `KILLS`: kills of one test. `MODES` (all): the modes in which it kills, with commas between them. `GAPLESS_TEST_SEED`: the seed.
 //!
 //! ```text
-//! KILLS=1000 MODES=hot cargo test --release -p gapless --test task a_bank_loses_nothing -- --nocapture
+//! KILLS=1000 MODES=hot cargo test --release -p gapless --test task a_bank_loses_nothing_whoever -- --nocapture
 //! ```
 
 #[allow(dead_code, reason = "its main is for those who run the example")]
@@ -56,7 +56,7 @@ fn a_bank_loses_nothing_whoever_is_killed() {
         let mut chance = Chance::new();
         let mut nodes = Nodes::start(Setup { mode, ..Setup::of(4) });
         let customers = Customers::come(&nodes, &chance);
-        let kills = Kills { count: kills(40), before: 500, after: Customers::TWO_TURNS };
+        let kills = Kills { count: kills(60), before: 500, after: Customers::TWO_TURNS };
         let longest = nodes.kill_live(kills, customers.crowd(), &mut chance);
         let done = customers.leave(&nodes);
         println!("{}: {done} acknowledged, {} kills, longest pause {longest:.1?}", mode.name, kills.count);

@@ -1,6 +1,6 @@
 //! Tasks asked over HTTP: what is refused and how, and what holds when nodes are killed in turns.
 //!
-//! `KILLS` (4): kills of one test.
+//! `KILLS` (10): kills of one test.
 
 #[allow(dead_code, reason = "its main is for those who run the example")]
 #[path = "../examples/counter.rs"]
@@ -73,7 +73,7 @@ fn child_process() {
 
 /// A client may do so many steps before a kill, and must do some after it.
 fn kill_live<T: Send + 'static>(nodes: &mut Nodes, crowd: &Crowd<T>, steps: u64) {
-    let kills = Kills { count: kills(4), before: steps, after: 8 };
+    let kills = Kills { count: kills(10), before: steps, after: 8 };
     println!("longest until 8 more steps: {:.1?}", nodes.kill_live(kills, crowd, &mut Chance::new()));
 }
 
@@ -202,7 +202,7 @@ fn each_key_is_executed_once_whoever_is_killed() {
         }
         n
     });
-    kill_live(&mut nodes, &crowd, 100);
+    kill_live(&mut nodes, &crowd, 250);
     let done = crowd.done();
     for (me, n) in crowd.finish().into_iter().enumerate() {
         let path = format!("/task/counter/own-{me}/add");
@@ -215,7 +215,7 @@ fn each_key_is_executed_once_whoever_is_killed() {
         let count = post_until_answered(&nodes.http, 1, &format!("/task/counter/own-{me}/read"), "read", "");
         assert_eq!(count.body, n.to_string());
     }
-    println!("{done} keys, {} kills", kills(4));
+    println!("{done} keys, {} kills", kills(10));
 }
 
 #[test]
@@ -245,7 +245,7 @@ fn without_a_key_a_request_is_executed_at_most_once() {
             }
         }
     });
-    kill_live(&mut nodes, &crowd, 100);
+    kill_live(&mut nodes, &crowd, 500);
     crowd.finish();
 }
 
@@ -457,5 +457,5 @@ fn each_order_ends_once_whoever_is_killed() {
         }
         assert!(since.elapsed() < PATIENCE, "{} are left, {sold} were sold", left.body);
     }
-    println!("{orders} orders, {paid} paid, {} kills", kills(4));
+    println!("{orders} orders, {paid} paid, {} kills", kills(10));
 }
