@@ -28,9 +28,8 @@ fn own(me: usize) -> String {
 }
 
 impl Customers {
-    /// What each does in one turn, and what all of them do twice.
+    /// What each does in one turn.
     pub const TURN: u64 = 2;
-    pub const TWO_TURNS: u64 = 2 * CUSTOMERS as u64;
 
     pub fn come(nodes: &Nodes, chance: &Chance) -> Self {
         let mut client = nodes.client();

@@ -21,15 +21,15 @@ pub fn kills(usual: u32) -> u32 {
 #[derive(Clone, Copy, Debug)]
 pub struct Kills {
     pub count: u32,
-    /// It is acknowledged before each.
+    /// So much is acknowledged before each.
     pub before: u64,
-    /// It is acknowledged before the killed one is started again.
+    /// So much is acknowledged to each of the crowd after it: more than was under way.
     pub after: u64,
 }
 
 impl Nodes {
     /// Kills one node after the other, either one at random, and starts it again with nothing. When it is killed it is live for at least half of the
-    /// shards, and the other one can take them over. The longest that anything took to be acknowledged after a kill.
+    /// shards, and the other one can take them over. The longest that it took after a kill until all of the crowd went on.
     pub fn kill_live<T: Send + 'static>(&mut self, kills: Kills, crowd: &Crowd<T>, chance: &mut Chance) -> Duration {
         let mut longest = Duration::ZERO;
         let (shards, half) = (usize::from(self.setup.shards), usize::from(self.setup.shards).div_ceil(2));
@@ -54,15 +54,22 @@ impl Nodes {
             assert!(crowd.done() >= before + kills.before);
             self.kill(victim);
             let killed = Instant::now();
-            crowd.await_more(kills.after, || self.words());
+            // Some are started again at once, while the other one takes over.
+            let at_once = chance.below(4) == 0;
+            if at_once {
+                self.spawn(victim);
+            }
+            crowd.await_each(kills.after, || self.words());
             longest = longest.max(killed.elapsed());
-            self.spawn(victim);
+            if !at_once {
+                self.spawn(victim);
+            }
         }
         longest
     }
 
-    /// Kills both nodes at once and starts both on what they have, in either order, together or one a while after the other. The longest that anything took
-    /// to be acknowledged after that.
+    /// Kills both nodes at once and starts both on what they have, in either order, together or one a while after the other. The longest that it took
+    /// after that until all of the crowd went on.
     pub fn kill_both<T: Send + 'static>(&mut self, kills: Kills, crowd: &Crowd<T>, chance: &mut Chance) -> Duration {
         let mut longest = Duration::ZERO;
         for _ in 0..kills.count {
@@ -82,7 +89,7 @@ impl Nodes {
             }
             self.restart(1 - first);
             let started = Instant::now();
-            crowd.await_more(kills.after, || self.words());
+            crowd.await_each(kills.after, || self.words());
             longest = longest.max(started.elapsed());
         }
         longest
