@@ -56,7 +56,7 @@ fn a_bank_loses_nothing_whoever_is_killed() {
         let mut chance = Chance::new();
         let mut nodes = Nodes::start(Setup { mode, ..Setup::of(4) });
         let customers = Customers::come(&nodes, &chance);
-        let kills = Kills { count: kills(60), before: 500, after: 2 * Customers::TURN };
+        let kills = Kills { count: kills(50), before: 500, after: 2 * Customers::TURN };
         let longest = nodes.kill_live(kills, customers.crowd(), &mut chance);
         let done = customers.leave(&nodes);
         println!("{}: {done} acknowledged, {} kills, longest pause {longest:.1?}", mode.name, kills.count);

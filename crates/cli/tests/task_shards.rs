@@ -32,6 +32,8 @@ enum Job {
         rounds: u32,
         ring: u32,
     },
+    /// Ends the process that reads it.
+    Abort,
     Look,
 }
 
@@ -58,6 +60,7 @@ impl Task for Worker {
                     ctx.send::<Self>(&next.to_string(), &Job::Ring { copies: 1, rounds: rounds - 1, ring });
                 }
             }
+            Job::Abort => std::process::abort(),
             Job::Look => {}
         }
         ctx.reply(&self.count);
@@ -264,6 +267,48 @@ fn a_node_has_a_hundred_thousand_tasks_and_so_has_whoever_joins() {
         for n in (0..TASKS).step_by(997) {
             assert_eq!(client.call::<Worker, u64>(&n.to_string(), &Job::Look).unwrap(), 1);
         }
+        nodes.spawn(node);
+    }
+}
+
+/// Nodes are started again as often as they die of it. It may be read twice on each.
+#[test]
+fn a_message_that_ends_its_node_is_buried_and_both_nodes_go_on() {
+    const DEATHS_MAX: u32 = 4;
+    let mut nodes = Nodes::start(Setup::of(2));
+    nodes.await_protected();
+    let mut client = nodes.client();
+    let names: Vec<String> = (0..2).flat_map(|shard| names_in(shard, 2, 2)).collect();
+    for name in &names {
+        assert_eq!(client.call::<Worker, u64>(name, &Job::Count).unwrap(), 1);
+    }
+    let (mut doomed, name) = (nodes.client(), names[0].clone());
+    let asking = std::thread::spawn(move || doomed.call::<Worker, u64>(&name, &Job::Abort));
+    let (mut deaths, since) = (0, Instant::now());
+    while !asking.is_finished() {
+        for node in 0..2 {
+            if nodes.side(node).ended() {
+                assert_eq!(nodes.take(node).finish().code(), 128 + libc::SIGABRT, "{}", nodes.words());
+                deaths += 1;
+                nodes.restart(node);
+            }
+        }
+        assert!(since.elapsed() < PATIENCE, "{}", nodes.words());
+        sleep_ms(5);
+    }
+    println!("{deaths} deaths");
+    assert!((2..=DEATHS_MAX).contains(&deaths), "{deaths} deaths");
+    let why = asking.join().unwrap().unwrap_err().to_string();
+    assert_eq!(why, "it ended the process that read it 2 times");
+    // Both sides know it, and read on, that task too.
+    for node in 0..2 {
+        nodes.await_protected();
+        nodes.kill(node);
+        let mut client = nodes.client();
+        for name in &names {
+            assert_eq!(client.call::<Worker, u64>(name, &Job::Count).unwrap(), 2 + node as u64);
+        }
+        assert_eq!(nodes.dead_letters(), 1);
         nodes.spawn(node);
     }
 }
