@@ -4,13 +4,14 @@
 //! calls [`child`] and nothing else; a benchmark's `main` begins with it.
 
 use crate::support::process::{Done, Process, sleep_ms};
-use crate::support::{Area, free_port, python};
+use crate::support::{Area, python};
 use gapless::task::{Client, Commit, Kinds, Look, Service, Shard, Shown, serve, shard_dir};
 use gapless_pair::status;
 use serde::{Deserialize, Serialize};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 /// Longest that anything may take on a host that is busy with other things too.
@@ -92,6 +93,15 @@ impl Setup {
     }
 }
 
+/// An address of the loopback network that nobody else has. A port that was only free once may be somebody's connection when a node that was killed wants
+/// it again.
+fn own_host() -> String {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let number = (64 * std::process::id() + COUNT.fetch_add(1, Ordering::Relaxed)) % (254 << 16);
+    let [_, a, b, c] = number.to_be_bytes();
+    format!("127.{}.{b}.{c}", a + 1)
+}
+
 /// What a child is told.
 #[derive(Serialize, Deserialize)]
 struct Told {
@@ -157,8 +167,8 @@ impl Nodes {
                 fs::copy(here.join(file), area.path().join(name)).expect("a file of the repository");
             }
         }
-        let free = || -> Vec<String> { (0..2).map(|_| format!("127.0.0.1:{}", free_port())).collect() };
-        let (addresses, http) = (free(), free());
+        let host = own_host();
+        let [addresses, http] = [7500, 7600].map(|port| (0..2).map(|node| format!("{host}:{}", port + node)).collect());
         Self { sides: [None, None], area, setup, addresses, http, dirs: Default::default(), started: 0 }
     }
 
