@@ -172,8 +172,11 @@ impl Nodes {
         Self { sides: [None, None], area, setup, addresses, http, dirs: Default::default(), started: 0 }
     }
 
-    /// Starts a node with an empty directory.
+    /// Starts a node with an empty directory; what it had is gone.
     pub fn spawn(&mut self, node: usize) {
+        if self.dirs[node].exists() {
+            fs::remove_dir_all(&self.dirs[node]).expect("a directory of this test");
+        }
         self.dirs[node] = self.area.join(&format!("log-{}", self.started + 1));
         self.restart(node);
     }
