@@ -65,6 +65,8 @@ const LIFE_MIN: Duration = Duration::from_secs(5);
 const LINGER: Duration = Duration::from_millis(5);
 /// A shard's backup may be so many entries behind. It has millions a second at its best.
 const LAG_ENTRIES_MAX: u64 = 1 << 16;
+/// The same where programs run tasks: their workers read some thousand messages a second, and a takeover waits for all that the backup has not read yet.
+const LAG_ENTRIES_OUTSOURCED_MAX: u64 = 1 << 12;
 
 /// What a node of a service is told at its start.
 #[derive(Clone)]
@@ -353,7 +355,7 @@ fn life(service: &Service, place: &Place, control: &Mutex<Option<Control>>, stop
     config.heartbeat = service.detect / 4;
     config.hold = !service.unprotected_start;
     config.accept_loss = service.accept_loss;
-    config.lag_entries_max = LAG_ENTRIES_MAX;
+    config.lag_entries_max = if service.kinds.outsourced() { LAG_ENTRIES_OUTSOURCED_MAX } else { LAG_ENTRIES_MAX };
     config.attends = true;
     config.linger = LINGER;
     let arbiter = arbiter::parse(&service.shard_arbiter(place.shard)).map_err(Error::Refused)?;

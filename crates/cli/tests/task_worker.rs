@@ -136,6 +136,31 @@ fn a_node_with_a_hanging_worker_ends_and_its_worker_with_it() {
     }
 }
 
+/// Workers read some thousand messages a second: a backup that had ten thousand of them still to read would be in sync, and take over seconds later.
+#[test]
+fn a_backup_that_may_take_over_is_never_far_behind() {
+    const MESSAGES: usize = 10_000;
+    const BEHIND_MAX: u64 = 1 << 12;
+    let mut nodes = troubles(1, &[]);
+    nodes.await_protected();
+    let mut client = nodes.client();
+    for n in 0..MESSAGES / 1000 {
+        let count = |_| client.submit(TaskId::new("trouble", "one"), "\"count\"".to_owned()).unwrap();
+        let tickets: Vec<_> = (0..1000).map(count).collect();
+        for (more, ticket) in (1..).zip(tickets) {
+            assert_eq!(client.wait(ticket).unwrap(), (1000 * n + more).to_string());
+        }
+    }
+    // Shard 0 begins on node 0.
+    nodes.kill(1);
+    nodes.spawn(1);
+    nodes.await_protected();
+    let behind = nodes.shards(0)[0].lag_entries;
+    assert!(behind <= BEHIND_MAX, "{behind} entries");
+    nodes.kill(0);
+    assert_eq!(trouble(&mut nodes.client(), "one", "\"count\"").unwrap(), MESSAGES + 1);
+}
+
 #[test]
 fn a_worker_that_dies_once_is_asked_again() {
     let nodes = troubles(1, &[]);
