@@ -1,31 +1,28 @@
-//! Tasks asked over HTTP: what is refused and how, and what holds when nodes are killed in turns.
+//! Tasks asked over HTTP: what is refused and how, and what holds when nodes are killed.
 //!
-//! `KILLS` (4): kills of one test.
+//! `KILLS` (10): kills of one test.
 
 #[allow(dead_code, reason = "its main is for those who run the example")]
 #[path = "../examples/counter.rs"]
 mod counter;
-#[path = "support/crowd.rs"]
-mod crowd;
-#[path = "support/http.rs"]
-mod http;
-#[path = "support/nodes_of_tasks.rs"]
-mod nodes_of_tasks;
 #[allow(dead_code, reason = "its main is for those who run the example")]
 #[path = "../examples/orders.rs"]
 mod orders;
+mod support;
 
 use counter::Counter;
-use crowd::Crowd;
 use gapless::task::{CLIENT_REPLIES_MAX, Context, From, HTTP_SHARD_REQUESTS_MAX, Kinds, ReplyTo, Task, TaskId};
-use http::{exchange, hear, post, post_until_answered, request};
-use nodes_of_tasks::{KEYS_KEPT, Nodes, PATIENCE, kills};
 use orders::{Ledger, Order, Stock, payments};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::time::{Duration, Instant};
+use support::chance::Chance;
+use support::crowd::Crowd;
+use support::http::{exchange, hear, post, post_until_answered, request};
+use support::tasks::kills::{Kills, kills};
+use support::tasks::nodes::{self, Nodes, PATIENCE, Setup};
 
 /// Owes all replies until it is told to give them.
 #[derive(Serialize, Deserialize)]
@@ -71,12 +68,13 @@ impl Task for Slow {
 /// What a child of this test is: a node.
 #[test]
 fn child_process() {
-    nodes_of_tasks::child(Kinds::new().with::<Counter>().with::<Order>().with::<Stock>().with::<Slow>());
+    nodes::child(Kinds::new().with::<Counter>().with::<Order>().with::<Stock>().with::<Slow>());
 }
 
-/// A client may do so many steps before a kill, and must do some after it.
-fn kill_in_turns<T: Send + 'static>(nodes: &mut Nodes, crowd: &Crowd<T>, steps: u64) {
-    println!("longest until 8 more steps: {:.1?}", nodes.kill_in_turns(kills(4), crowd, steps, 8));
+/// So many steps are done before a kill, and each client does some after it.
+fn kill_live<T: Send + 'static>(nodes: &mut Nodes, crowd: &Crowd<T>, steps: u64) {
+    let kills = Kills { count: kills(10), before: steps, after: 2 };
+    println!("longest until each went on: {:.1?}", nodes.kill_live(kills, crowd, &mut Chance::new()));
 }
 
 /// A node answers over HTTP as soon as its process listens.
@@ -90,7 +88,7 @@ fn await_http(nodes: &Nodes) {
 
 #[test]
 fn a_request_is_answered_or_refused_in_words_that_say_what_to_do() {
-    let nodes = Nodes::start(4);
+    let nodes = Nodes::start(Setup::of(4));
     await_http(&nodes);
     let check = |request: String, status: u16, words: &str| {
         for at in &nodes.http {
@@ -141,7 +139,7 @@ fn a_request_is_answered_or_refused_in_words_that_say_what_to_do() {
 
 #[test]
 fn garbage_and_silence_harm_nobody_else() {
-    let nodes = Nodes::start(1);
+    let nodes = Nodes::start(Setup::of(1));
     await_http(&nodes);
     let at = &nodes.http[0];
     let garbage: [&[u8]; 6] = [
@@ -187,7 +185,7 @@ fn garbage_and_silence_harm_nobody_else() {
 #[test]
 fn each_key_is_executed_once_whoever_is_killed() {
     const CLIENTS: usize = 4;
-    let mut nodes = Nodes::start(4);
+    let mut nodes = Nodes::start(Setup::of(4));
     let http = nodes.http.clone();
     let crowd = Crowd::start(CLIENTS, move |me, turns| {
         let path = format!("/task/counter/own-{me}/add");
@@ -204,7 +202,7 @@ fn each_key_is_executed_once_whoever_is_killed() {
         }
         n
     });
-    kill_in_turns(&mut nodes, &crowd, 100);
+    kill_live(&mut nodes, &crowd, 250);
     let done = crowd.done();
     for (me, n) in crowd.finish().into_iter().enumerate() {
         let path = format!("/task/counter/own-{me}/add");
@@ -217,13 +215,13 @@ fn each_key_is_executed_once_whoever_is_killed() {
         let count = post_until_answered(&nodes.http, 1, &format!("/task/counter/own-{me}/read"), "read", "");
         assert_eq!(count.body, n.to_string());
     }
-    println!("{done} keys, {} kills", kills(4));
+    println!("{done} keys, {} kills", kills(10));
 }
 
 #[test]
 fn without_a_key_a_request_is_executed_at_most_once() {
     const CLIENTS: usize = 4;
-    let mut nodes = Nodes::start(4);
+    let mut nodes = Nodes::start(Setup::of(4));
     let http = nodes.http.clone();
     let crowd = Crowd::start(CLIENTS, move |me, turns| {
         let path = format!("/task/counter/own-{me}/add");
@@ -247,7 +245,7 @@ fn without_a_key_a_request_is_executed_at_most_once() {
             }
         }
     });
-    kill_in_turns(&mut nodes, &crowd, 100);
+    kill_live(&mut nodes, &crowd, 500);
     crowd.finish();
 }
 
@@ -255,9 +253,9 @@ fn without_a_key_a_request_is_executed_at_most_once() {
 fn a_reply_that_is_owed_for_long_holds_up_no_other() {
     // More than a session takes.
     const REQUESTS: usize = 5000;
-    let nodes = Nodes::start(1);
+    let nodes = Nodes::start(Setup::of(1));
     await_http(&nodes);
-    nodes.await_protected(["a", "b"]);
+    nodes.await_protected();
     let at = nodes.http[0].clone();
     let owed = std::thread::spawn(move || post(&at, "/task/slow/one/later", None, "\"x\"").unwrap());
     let mut client = nodes.client();
@@ -280,7 +278,7 @@ fn a_reply_that_is_owed_for_long_holds_up_no_other() {
 
 #[test]
 fn requests_under_way_with_one_key_have_one_reply() {
-    let nodes = Nodes::start(1);
+    let nodes = Nodes::start(Setup::of(1));
     let path = "/task/slow/one/later";
     let asking: Vec<_> = (0..8)
         .map(|n| {
@@ -302,7 +300,7 @@ fn requests_under_way_with_one_key_have_one_reply() {
 
 #[test]
 fn a_key_is_forgotten_when_its_time_is_over() {
-    let nodes = Nodes::start_with(1, &[(KEYS_KEPT, "1".to_owned())]);
+    let nodes = Nodes::start(Setup { keys_kept_s: Some(1), ..Setup::of(1) });
     let add = |body| post_until_answered(&nodes.http, 0, "/task/counter/one/add", "key", body);
     assert_eq!(add("1").body, "1");
     assert_eq!(add("1").body, "1");
@@ -312,9 +310,9 @@ fn a_key_is_forgotten_when_its_time_is_over() {
 
 #[test]
 fn a_full_shard_says_when_to_come_again() {
-    let nodes = Nodes::start(1);
+    let nodes = Nodes::start(Setup::of(1));
     await_http(&nodes);
-    nodes.await_protected(["a", "b"]);
+    nodes.await_protected();
     let at = &nodes.http[0];
     let ask = || {
         let mut stream = TcpStream::connect(at).unwrap();
@@ -343,7 +341,7 @@ fn a_full_shard_says_when_to_come_again() {
 #[test]
 fn a_native_client_waits_when_its_window_is_full() {
     const REQUESTS: usize = 2000;
-    let nodes = Nodes::start(1);
+    let nodes = Nodes::start(Setup::of(1));
     let mut client = nodes.client();
     let mut eager = nodes.client();
     let asking = std::thread::spawn(move || {
@@ -371,8 +369,8 @@ fn a_native_client_waits_when_its_window_is_full() {
 
 #[test]
 fn a_shard_that_is_live_nowhere_is_named_and_nothing_was_read() {
-    let mut nodes = Nodes::of(2, &[]);
-    nodes.spawn(0, "a");
+    let mut nodes = Nodes::new(Setup::of(2));
+    nodes.spawn(0);
     let there =
         (0..).map(|n| format!("c{n}")).find(|name| TaskId::new("counter", name.as_str()).shard(2).0 == 1).unwrap();
     let path = format!("/task/counter/{there}/add");
@@ -386,7 +384,7 @@ fn a_shard_that_is_live_nowhere_is_named_and_nothing_was_read() {
         assert_eq!(reply.status, 503);
         assert!(reply.head.contains("retry-after: 1") && reply.body.contains("live on no node"), "{reply:?}");
     }
-    nodes.spawn(1, "b");
+    nodes.spawn(1);
     assert_eq!(post_until_answered(&nodes.http[..1], 0, &path, "key", "1").body, "1");
 }
 
@@ -399,7 +397,7 @@ fn each_order_ends_once_whoever_is_killed() {
     let ledger = Ledger::default();
     let taken = ledger.clone();
     std::thread::spawn(move || payments(&listener, &taken));
-    let mut nodes = Nodes::start_with(4, &[("PAYMENTS", outside)]);
+    let mut nodes = Nodes::start(Setup { env: vec![("PAYMENTS", outside)], ..Setup::of(4) });
     let fill = post_until_answered(&nodes.http, 0, "/task/stock/tea/fill", "fill", &STOCK.to_string());
     assert_eq!(fill.body, STOCK.to_string());
     let http = nodes.http.clone();
@@ -426,7 +424,7 @@ fn each_order_ends_once_whoever_is_killed() {
         }
         ended
     });
-    kill_in_turns(&mut nodes, &crowd, 16);
+    kill_live(&mut nodes, &crowd, 16);
     let (mut sold, mut paid, mut orders) = (0, 0, 0);
     for (name, (wish, n, end)) in crowd.finish().into_iter().flatten() {
         orders += 1;
@@ -459,5 +457,5 @@ fn each_order_ends_once_whoever_is_killed() {
         }
         assert!(since.elapsed() < PATIENCE, "{} are left, {sold} were sold", left.body);
     }
-    println!("{orders} orders, {paid} paid, {} kills", kills(4));
+    println!("{orders} orders, {paid} paid, {} kills", kills(10));
 }

@@ -1,239 +1,64 @@
 //! Tasks in Python on two nodes: whoever is killed, node or worker, what was acknowledged happened, once; and a message that no worker survives is the
 //! same dead letter on both sides.
 //!
-//! `KILLS` (4): kills of a node in one test.
+//! `KILLS`: kills of a node in one test. `MODES` (all): the modes in which it kills, with commas between them. `GAPLESS_TEST_SEED`: the seed.
 
 mod support;
 
 use gapless::task::{Client, TaskId};
 use std::fs;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
-use support::crowd::Crowd;
-use support::process::{Done, Process, kill, runs, sleep_ms, traced_by};
-use support::{Area, free_port, python};
+use support::Area;
+use support::chance::Chance;
+use support::process::{Process, kill, runs, sleep_ms, traced_by};
+use support::tasks::customers::Customers;
+use support::tasks::kills::{Kills, kills};
+use support::tasks::nodes::{Nodes, PATIENCE, Program, SHORT_LOG, Setup, modes};
 
-const PATIENCE: Duration = Duration::from_secs(60);
-const DEPOSIT: i64 = 1000;
-
-/// Two nodes of one service, as a user starts them.
-struct Nodes {
-    area: Area,
-    ports: [u16; 2],
-    kind: &'static str,
-    options: Vec<&'static str>,
-    shards: u16,
-    started: u32,
-    sides: [Option<Side>; 2],
+/// Tasks that do what they must not.
+fn troubles(shards: u16, options: &[&'static str]) -> Nodes {
+    Nodes::start(Setup { program: Program::Python("trouble", options.to_vec()), ..Setup::of(shards) })
 }
 
-struct Side {
-    process: Process,
-    log: PathBuf,
-}
-
-impl Nodes {
-    fn start(kind: &'static str, shards: u16, options: &[&'static str]) -> Self {
-        let area = Area::new("task");
-        let repository = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."));
-        fs::copy(repository.join("python/gapless_task.py"), area.join("gapless_task.py")).unwrap();
-        fs::copy(repository.join("examples/python/account.py"), area.join("account.py")).unwrap();
-        fs::copy(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/workers/trouble.py"), area.join("trouble.py")).unwrap();
-        let ports = [free_port(), free_port()];
-        let mut nodes = Self { area, ports, kind, options: options.to_vec(), shards, started: 0, sides: [None, None] };
-        nodes.spawn(0);
-        nodes.spawn(1);
-        nodes
-    }
-
-    fn addresses(&self) -> [String; 2] {
-        self.ports.map(|port| format!("127.0.0.1:{port}"))
-    }
-
-    /// Starts a node with an empty directory; its own current one is called `node-0` or `node-1`.
-    fn spawn(&mut self, node: usize) {
-        self.started += 1;
-        let log = self.area.join(&format!("log-{}", self.started));
-        let [listen, peer] = [node, 1 - node].map(|n| self.addresses()[n].clone());
-        let (number, shards) = (node.to_string(), self.shards.to_string());
-        let arbiter = format!("file:{}", self.area.join("register").display());
-        let log_name = log.display().to_string();
-        let cwd = self.area.folder(&format!("node-{node}"));
-        let mut args = vec!["task", "--kind", self.kind, "--node", &number, "--listen", &listen, "--peer", &peer];
-        args.extend(["--arbiter", &arbiter, "--log", &log_name, "--shards", &shards]);
-        // Other tests run beside this one.
-        args.extend(["--detect", "1000"]);
-        args.extend(&self.options);
-        let (python, script) = (python(), self.area.join(&format!("{}.py", self.kind)).display().to_string());
-        args.extend(["--", &python, &script]);
-        let mut command = self.area.gapless(&cwd, args);
-        command.env("PYTHONPATH", self.area.path());
-        self.sides[node] = Some(Side { process: Process::start(command, &log), log });
-    }
-
-    fn side(&mut self, node: usize) -> &mut Side {
-        self.sides[node].as_mut().expect("it runs")
-    }
-
-    fn log(&self, node: usize) -> &PathBuf {
-        &self.sides[node].as_ref().expect("it runs").log
-    }
-
-    /// SIGKILL, and no worker outlives it.
-    fn kill(&mut self, node: usize) -> Done {
-        self.sides[node].take().expect("it runs").process.destroy()
-    }
-
-    fn client(&self) -> Client {
-        Client::connect(self.addresses()).unwrap().with_patience(PATIENCE)
-    }
-
-    /// The mode of every shard of a node.
-    fn modes(&self, node: usize) -> Vec<String> {
-        let shard = |n| self.log(node).join(format!("shard-{n:03}"));
-        (0..self.shards).map(|n| gapless_pair::status::query(&shard(n)).map(|s| s.mode).unwrap_or_default()).collect()
-    }
-
-    /// Waits until every shard has a live side and a backup that may take over.
-    fn await_protected(&self) {
-        let since = Instant::now();
-        loop {
-            let modes = [0, 1].map(|node| self.modes(node));
-            let protected = |n: usize| modes.iter().any(|modes| modes[n] == "protected");
-            if (0..usize::from(self.shards)).all(protected) {
-                return;
-            }
-            assert!(since.elapsed() < PATIENCE, "not protected: {modes:?}\n{}", self.words());
-            sleep_ms(5);
-        }
-    }
-
-    fn words(&self) -> String {
-        let words = |n| fs::read_to_string(self.area.join(&format!("log-{n}.err"))).unwrap_or_default();
-        (1..=self.started).map(|n| format!("log-{n}:\n{}", words(n))).collect()
-    }
-
-    fn gapless(&self, args: &[&str]) -> Done {
-        Process::start(self.area.gapless(self.area.path(), args), &self.area.join("command")).finish()
-    }
-
-    /// What a command prints.
-    fn shown(&self, args: &[&str]) -> String {
-        let done = self.gapless(args);
-        assert_eq!(done.code(), 0, "{args:?}: {}\n{}", done.stderr_text(), self.words());
-        done.stdout_text()
-    }
-
-    fn dead_letters(&self) -> Vec<serde_json::Value> {
-        let shown = self.shown(&["task", "dead-letters", "--json", "--node", &self.addresses().join(",")]);
-        shown.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-    }
-}
-
-impl Drop for Nodes {
-    fn drop(&mut self) {
-        self.sides = [None, None];
-        if std::thread::panicking() {
-            eprintln!("{}", self.words());
-        }
-    }
-}
-
-fn ask(client: &mut Client, kind: &str, name: &str, message: &str) -> Result<serde_json::Value, String> {
-    let reply = client.call_json(TaskId::new(kind, name), message.to_owned()).map_err(|e| e.to_string())?;
-    Ok(serde_json::from_str(&reply).unwrap())
-}
-
-fn told(client: &mut Client, kind: &str, name: &str, message: &str) -> serde_json::Value {
-    ask(client, kind, name, message).unwrap_or_else(|e| panic!("{kind}/{name} {message}: {e}"))
+fn dead_letters(nodes: &Nodes) -> Vec<serde_json::Value> {
+    let shown = nodes.shown(&["task", "dead-letters", "--json", "--node", &nodes.addresses.join(",")]);
+    shown.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 fn trouble(client: &mut Client, name: &str, message: &str) -> Result<serde_json::Value, String> {
-    ask(client, "trouble", name, message)
-}
-
-const ACCOUNTS: usize = 12;
-const CLIENTS: usize = 3;
-
-/// Transfers between accounts, and deposits that are counted, until it is told to stop.
-struct Load(Crowd<i64>);
-
-impl Load {
-    fn start(nodes: &Nodes) -> Self {
-        let mut client = nodes.client();
-        for n in 0..ACCOUNTS {
-            told(&mut client, "account", &format!("account-{n}"), &format!("{{\"deposit\": {DEPOSIT}}}"));
-        }
-        let addresses = nodes.addresses();
-        Self(Crowd::start(CLIENTS, move |me, turns| {
-            let mut client = Client::connect(addresses.clone()).unwrap().with_patience(PATIENCE);
-            let (mut own, mut n) = (0i64, me);
-            while turns.on() {
-                n = n.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-                let (from, to, amount) = ((n >> 33) % ACCOUNTS, (n >> 43) % ACCOUNTS, (n >> 53) % 50);
-                let transfer = format!("{{\"transfer\": {{\"to\": \"account-{to}\", \"amount\": {amount}}}}}");
-                told(&mut client, "account", &format!("account-{from}"), &transfer);
-                // Nobody else pays in here: what was acknowledged is counted exactly.
-                let balance = told(&mut client, "account", &format!("own-{me}"), "{\"deposit\": 1}");
-                own += 1;
-                assert_eq!(balance, own, "one deposit, acknowledged once");
-                turns.did(2);
-            }
-            own
-        }))
-    }
-
-    /// Ends it; nothing was lost or doubled.
-    fn settle(self, nodes: &Nodes) {
-        let own = self.0.finish();
-        let mut client = nodes.client();
-        for (me, own) in own.into_iter().enumerate() {
-            assert_eq!(told(&mut client, "account", &format!("own-{me}"), "\"balance\""), own);
-        }
-        // Every transfer was replied to when the money had arrived, so nothing is on its way.
-        let mut balance = |n| told(&mut client, "account", &format!("account-{n}"), "\"balance\"").as_i64().unwrap();
-        assert_eq!((0..ACCOUNTS).map(&mut balance).sum::<i64>(), ACCOUNTS as i64 * DEPOSIT);
-        assert_eq!(nodes.dead_letters(), Vec::<serde_json::Value>::new());
-    }
+    let reply = client.call_json(TaskId::new("trouble", name), message.to_owned()).map_err(|e| e.to_string())?;
+    Ok(serde_json::from_str(&reply).unwrap())
 }
 
 #[test]
 fn a_python_bank_loses_nothing_whoever_is_killed() {
-    let kills: u32 = std::env::var("KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(4);
-    let mut nodes = Nodes::start("account", 4, &[]);
-    let load = Load::start(&nodes);
-    let mut longest = Duration::ZERO;
-    for n in 0..kills {
-        nodes.await_protected();
-        load.0.await_more(500, || nodes.words());
-        let victim = n as usize % 2;
-        nodes.kill(victim);
-        let killed = Instant::now();
-        load.0.await_more(2 * CLIENTS as u64, || nodes.words());
-        longest = longest.max(killed.elapsed());
-        nodes.spawn(victim);
+    for mode in modes() {
+        let mut chance = Chance::new();
+        let mut nodes = Nodes::start(Setup { mode, log_bytes: SHORT_LOG, ..Setup::python("account", 4) });
+        let customers = Customers::come(&nodes, &chance);
+        let kills = Kills { count: kills(15), before: 500, after: 2 * Customers::TURN };
+        let longest = nodes.kill_live(kills, customers.crowd(), &mut chance);
+        let done = customers.leave(&nodes);
+        println!("{}: {done} acknowledged, {} kills, longest pause {longest:.1?}", mode.name, kills.count);
     }
-    let done = load.0.done();
-    load.settle(&nodes);
-    println!("{done} requests, {kills} kills, longest pause {longest:.1?}");
 }
 
 #[test]
 fn workers_that_are_killed_are_not_missed() {
-    let mut nodes = Nodes::start("account", 2, &[]);
+    let mut nodes = Nodes::start(Setup::python("account", 2));
     nodes.await_protected();
-    let load = Load::start(&nodes);
+    let load = Customers::come(&nodes, &Chance::new());
     for n in 0..6 {
-        load.0.await_more(100, || nodes.words());
-        let workers = traced_by(nodes.side(n % 2).process.pid());
+        load.crowd().await_more(100, || nodes.words());
+        let workers = traced_by(nodes.side(n % 2).pid());
         assert!(!workers.is_empty());
         workers.into_iter().for_each(|pid| kill(pid, libc::SIGKILL));
     }
-    load.0.await_more(100, || nodes.words());
+    load.crowd().await_more(100, || nodes.words());
     nodes.await_protected();
-    load.settle(&nodes);
+    load.leave(&nodes);
     // Nobody has changed sides for that.
-    for dir in (0..2).flat_map(|n| [0, 1].map(|node| nodes.log(node).join(format!("shard-{n:03}")))) {
+    for dir in (0..2).flat_map(|n| [0, 1].map(|node| nodes.shard_dir(node, n))) {
         let now = gapless_pair::status::query(&dir).unwrap();
         assert!(now.takeovers == 0 && now.term <= 2, "{now:?}\n{}", nodes.words());
     }
@@ -241,7 +66,7 @@ fn workers_that_are_killed_are_not_missed() {
 
 #[test]
 fn a_message_that_no_worker_survives_is_the_same_dead_letter_on_both_sides() {
-    let mut nodes = Nodes::start("trouble", 2, &["--worker-timeout", "1"]);
+    let mut nodes = troubles(2, &["--worker-timeout", "1"]);
     nodes.await_protected();
     let mut client = nodes.client();
     let killed = "its worker failed 2 times: it was killed by signal 9";
@@ -262,7 +87,7 @@ fn a_message_that_no_worker_survives_is_the_same_dead_letter_on_both_sides() {
         }
     }
     let counts = ["one", "two", "three"].map(|name| trouble(&mut client, name, "\"count\"").unwrap());
-    let letters = nodes.dead_letters();
+    let letters = dead_letters(&nodes);
     let is = |letter: &serde_json::Value, message: &str| letter["message"] == message;
     assert_eq!(letters.iter().filter(|letter| is(letter, "\"die\"")).count(), 12, "{letters:?}");
     assert_eq!(letters.iter().filter(|letter| is(letter, "\"hang\"")).count(), 1, "{letters:?}");
@@ -270,13 +95,13 @@ fn a_message_that_no_worker_survives_is_the_same_dead_letter_on_both_sides() {
     // The other side says the same, from the verdicts in its log: it has tried none of these messages.
     nodes.await_protected();
     for n in 0..2 {
-        let dir = nodes.log(0).join(format!("shard-{n:03}"));
+        let dir = nodes.shard_dir(0, n);
         let cat = nodes.shown(&["log", "cat", dir.to_str().unwrap()]);
         assert!(cat.contains("verdict") && cat.contains("the next message is not read: its worker failed"), "{cat}");
         assert_eq!(nodes.gapless(&["log", "verify", dir.to_str().unwrap()]).code(), 0);
     }
     nodes.kill(0);
-    assert_eq!(nodes.dead_letters(), letters);
+    assert_eq!(dead_letters(&nodes), letters);
     let mut again = nodes.client();
     let after = ["one", "two", "three"].map(|name| trouble(&mut again, name, "\"count\"").unwrap());
     assert_eq!(after.map(|n| n.as_i64().unwrap() - 1), counts.map(|n| n.as_i64().unwrap()));
@@ -287,22 +112,22 @@ fn a_message_that_no_worker_survives_is_the_same_dead_letter_on_both_sides() {
 #[test]
 fn a_node_with_a_hanging_worker_ends_and_its_worker_with_it() {
     for signal in [libc::SIGTERM, libc::SIGKILL] {
-        let mut nodes = Nodes::start("trouble", 1, &["--worker-timeout", "60"]);
+        let mut nodes = troubles(1, &["--worker-timeout", "60"]);
         nodes.await_protected();
         // Shard 0 begins on node 0.
-        let workers = traced_by(nodes.side(0).process.pid());
+        let workers = traced_by(nodes.side(0).pid());
         let mut client = nodes.client();
         client.submit(TaskId::new("trouble", "one"), "\"hang\"".to_owned()).unwrap();
         client.flush();
         let since = Instant::now();
-        while traced_by(nodes.side(0).process.pid()).is_subset(&workers) {
+        while traced_by(nodes.side(0).pid()).is_subset(&workers) {
             assert!(since.elapsed() < PATIENCE, "no worker\n{}", nodes.words());
             sleep_ms(5);
         }
-        let side = nodes.sides[0].take().unwrap();
-        let workers = traced_by(side.process.pid());
-        kill(side.process.pid(), signal);
-        assert_eq!(side.process.finish().code(), 128 + signal);
+        let side = nodes.take(0);
+        let workers = traced_by(side.pid());
+        kill(side.pid(), signal);
+        assert_eq!(side.finish().code(), 128 + signal);
         let since = Instant::now();
         while workers.iter().any(|&pid| runs(pid)) {
             assert!(since.elapsed() < Duration::from_secs(5), "{workers:?} outlived their node");
@@ -311,9 +136,34 @@ fn a_node_with_a_hanging_worker_ends_and_its_worker_with_it() {
     }
 }
 
+/// Workers read some thousand messages a second: a backup that had ten thousand of them still to read would be in sync, and take over seconds later.
+#[test]
+fn a_backup_that_may_take_over_is_never_far_behind() {
+    const MESSAGES: usize = 10_000;
+    const BEHIND_MAX: u64 = 1 << 12;
+    let mut nodes = troubles(1, &[]);
+    nodes.await_protected();
+    let mut client = nodes.client();
+    for n in 0..MESSAGES / 1000 {
+        let count = |_| client.submit(TaskId::new("trouble", "one"), "\"count\"".to_owned()).unwrap();
+        let tickets: Vec<_> = (0..1000).map(count).collect();
+        for (more, ticket) in (1..).zip(tickets) {
+            assert_eq!(client.wait(ticket).unwrap(), (1000 * n + more).to_string());
+        }
+    }
+    // Shard 0 begins on node 0.
+    nodes.kill(1);
+    nodes.spawn(1);
+    nodes.await_protected();
+    let behind = nodes.shards(0)[0].lag_entries;
+    assert!(behind <= BEHIND_MAX, "{behind} entries");
+    nodes.kill(0);
+    assert_eq!(trouble(&mut nodes.client(), "one", "\"count\"").unwrap(), MESSAGES + 1);
+}
+
 #[test]
 fn a_worker_that_dies_once_is_asked_again() {
-    let nodes = Nodes::start("trouble", 1, &[]);
+    let nodes = troubles(1, &[]);
     nodes.await_protected();
     let mut client = nodes.client();
     let mark = nodes.area.join("mark");
@@ -326,30 +176,29 @@ fn a_worker_that_dies_once_is_asked_again() {
 
 #[test]
 fn a_side_that_cannot_read_what_the_other_has_read_ends() {
-    let mut nodes = Nodes::start("trouble", 1, &[]);
+    let mut nodes = troubles(1, &[]);
     nodes.await_protected();
     let mut client = nodes.client();
     // Shard 0 begins on node 0.
     assert_eq!(trouble(&mut client, "one", "{\"die_at\": \"node-1\"}").unwrap(), 1);
     let since = Instant::now();
-    while !nodes.side(1).process.stderr_text().contains("this side cannot read a message that the other side has read")
-    {
+    while !nodes.side(1).stderr_text().contains("this side cannot read a message that the other side has read") {
         assert!(since.elapsed() < PATIENCE, "{}", nodes.words());
         sleep_ms(5);
     }
     assert_eq!(trouble(&mut client, "one", "\"count\"").unwrap(), 2);
-    assert_eq!(nodes.dead_letters(), Vec::<serde_json::Value>::new());
+    assert_eq!(dead_letters(&nodes), Vec::<serde_json::Value>::new());
 }
 
 #[test]
 fn a_task_that_looks_beyond_its_message_is_noticed() {
     for (message, differs) in [("\"where\"", "outputs said"), ("\"remember_where\"", "tasks")] {
-        let mut nodes = Nodes::start("trouble", 1, &[]);
+        let mut nodes = troubles(1, &[]);
         nodes.await_protected();
         trouble(&mut nodes.client(), "one", message).unwrap();
         let since = Instant::now();
         loop {
-            let words = nodes.side(1).process.stderr_text();
+            let words = nodes.side(1).stderr_text();
             if words.lines().any(|line| line.contains("diverged at position 1") && line.contains(differs)) {
                 break;
             }
@@ -363,7 +212,7 @@ fn a_task_that_looks_beyond_its_message_is_noticed() {
 
 #[test]
 fn a_python_task_can_do_what_a_task_can_do() {
-    let mut nodes = Nodes::start("trouble", 2, &[]);
+    let mut nodes = troubles(2, &[]);
     let mut client = nodes.client();
     let json = |text: &str| serde_json::from_str::<serde_json::Value>(text).unwrap();
     assert_eq!(trouble(&mut client, "a", "\"refuse\"").unwrap_err(), "not today");
@@ -387,9 +236,9 @@ fn a_python_task_can_do_what_a_task_can_do() {
 
 #[test]
 fn the_command_line_asks_and_looks() {
-    let mut nodes = Nodes::start("account", 2, &[]);
+    let mut nodes = Nodes::start(Setup::python("account", 2));
     nodes.await_protected();
-    let at = nodes.addresses().join(",");
+    let at = nodes.addresses.join(",");
     let call = |name: &str, message: &str| nodes.gapless(&["task", "call", "account", name, message, "--node", &at]);
     assert_eq!(call("alice", "{\"deposit\": 100}").stdout_text(), "100\n");
     assert_eq!(call("alice", "{\"transfer\": {\"to\": \"bob\", \"amount\": 30}}").stdout_text(), "true\n");
@@ -397,7 +246,7 @@ fn the_command_line_asks_and_looks() {
     assert_eq!((refused.code(), refused.stdout_text().as_str()), (1, ""));
     assert!(refused.stderr_text().contains("refused: an account reads"), "{}", refused.stderr_text());
     assert_eq!(call("bob", "balance").code(), 125);
-    let log = nodes.log(0).display().to_string();
+    let log = nodes.dir(0).display().to_string();
     assert_eq!(nodes.shown(&["task", "call", "account", "bob", "\"balance\"", "--log", &log]), "30\n");
 
     let list = nodes.shown(&["task", "list", &log]);
@@ -424,10 +273,10 @@ fn the_command_line_asks_and_looks() {
     // Everything goes to the other node, and this one stands by.
     assert!(nodes.gapless(&["handover", &log]).stderr_text().contains("1 shards handed over"));
     nodes.await_protected();
-    assert_eq!(nodes.modes(1), ["protected", "protected"]);
-    let side = nodes.sides[0].take().unwrap();
-    kill(side.process.pid(), libc::SIGTERM);
-    let done = side.process.finish();
+    assert_eq!(nodes.live(), [vec![], vec![0, 1]]);
+    let side = nodes.take(0);
+    kill(side.pid(), libc::SIGTERM);
+    let done = side.finish();
     assert_eq!(done.code(), 128 + libc::SIGTERM, "{}", done.stderr_text());
     assert_eq!(nodes.shown(&["task", "call", "account", "bob", "\"balance\"", "--node", &at]), "30\n");
     let silent = nodes.gapless(&["task", "status", &log]);
@@ -462,9 +311,9 @@ fn what_cannot_run_is_said_at_once() {
 
 #[test]
 fn a_task_is_deleted_from_the_command_line_and_sessions_are_listed() {
-    let mut nodes = Nodes::start("trouble", 2, &[]);
+    let mut nodes = Nodes::start(Setup::python("trouble", 2));
     nodes.await_protected();
-    let at = nodes.addresses().join(",");
+    let at = nodes.addresses.join(",");
     let mut client = nodes.client();
     assert_eq!(trouble(&mut client, "a", "\"count\"").unwrap(), 1);
     assert_eq!(trouble(&mut client, "b", "\"count\"").unwrap(), 1);
@@ -484,7 +333,7 @@ fn a_task_is_deleted_from_the_command_line_and_sessions_are_listed() {
     let sessions = asked();
     assert_eq!(sessions.iter().map(|session| session["requests"].as_u64().unwrap()).sum::<u64>(), 3, "{sessions:?}");
     assert!(sessions.iter().all(|session| session["idle_ms"].as_u64().unwrap() < 60_000), "{sessions:?}");
-    let log = nodes.log(1).display().to_string();
+    let log = nodes.dir(1).display().to_string();
     let table = nodes.shown(&["task", "sessions", &log]);
     assert_eq!(table.lines().count(), 1 + sessions.len(), "{table}");
     assert!(table.starts_with("shard     session         heard    requests  unconfirmed  owed\n"), "{table}");
@@ -515,9 +364,9 @@ fn a_task_is_deleted_from_the_command_line_and_sessions_are_listed() {
 
 #[test]
 fn a_directory_of_a_node_is_what_status_and_stop_take() {
-    let mut nodes = Nodes::start("trouble", 2, &[]);
+    let mut nodes = Nodes::start(Setup::python("trouble", 2));
     nodes.await_protected();
-    let log = nodes.log(0).display().to_string();
+    let log = nodes.dir(0).display().to_string();
     let roles = |command: &[&str]| -> Vec<String> {
         let lines = nodes.shown(command);
         let shards = lines.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
@@ -532,7 +381,7 @@ fn a_directory_of_a_node_is_what_status_and_stop_take() {
 
     assert_eq!(trouble(&mut nodes.client(), "one", "\"count\"").unwrap(), 1);
     nodes.shown(&["stop", &log]);
-    let done = nodes.sides[0].take().unwrap().process.finish();
+    let done = nodes.take(0).finish();
     assert_eq!(done.code(), 0, "{}", done.stderr_text());
     assert!(done.stderr_text().contains("stopped on request"), "{}", done.stderr_text());
     assert_eq!(trouble(&mut nodes.client(), "one", "\"count\"").unwrap(), 2, "the other one goes on");
@@ -542,7 +391,7 @@ fn a_directory_of_a_node_is_what_status_and_stop_take() {
         assert!(silent.code() == 125 && said.contains("no node runs on") && said.contains("`gapless task`"), "{said}");
     }
     // Whoever is told by one shard that it stops takes the others along.
-    let other = nodes.log(1).display().to_string();
+    let other = nodes.dir(1).display().to_string();
     nodes.shown(&["stop", &format!("{other}/shard-001")]);
-    assert_eq!(nodes.sides[1].take().unwrap().process.finish().code(), 0);
+    assert_eq!(nodes.take(1).finish().code(), 0);
 }

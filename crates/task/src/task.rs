@@ -261,6 +261,11 @@ impl Kinds {
         self.0.keys().map(String::as_str)
     }
 
+    /// Does a program run some of them?
+    pub fn outsourced(&self) -> bool {
+        self.0.values().any(|kind| !kind.code().is_empty())
+    }
+
     /// What both sides must have in common.
     pub(crate) fn code(&self) -> String {
         let words = self.0.iter().map(|(name, kind)| match kind.code() {

@@ -7,22 +7,25 @@
 //! `GAPLESS_BENCH_ROUNDS` (3) in which all take turns (the median counts), `GAPLESS_BENCH_KILLS` (40), `GAPLESS_BENCH_SHARDS` (16), `GAPLESS_BENCH_LOADS`
 //! (1x1,64x1,1x64), each so many connections with so many requests on their way.
 
+mod counters;
 mod load;
-mod nodes;
 mod redis;
 mod restate;
+#[path = "../../tests/support/mod.rs"]
+mod support;
 #[path = "../machine/table.rs"]
 #[allow(dead_code, reason = "other tables need more of it")]
 mod table;
 mod takeover;
 
-use gapless::task::Commit;
+use counters::BYTES;
 use load::{Figures, Load};
-use nodes::{BYTES, Nodes};
 use redis::Redis;
 use restate::Restate;
 use std::collections::BTreeMap;
+use std::process::Command;
 use std::time::{Duration, Instant};
+use support::tasks::nodes::{Mode, Nodes};
 use table::{Asked, Cell, Table};
 
 const SECTIONS: [&str; 5] = ["load", "durable", "takeover", "growth", "restate"];
@@ -68,6 +71,17 @@ fn say(what: &str) {
     eprintln!("{:>6.1} s  {what}", BEGAN.get_or_init(Instant::now).elapsed().as_secs_f64());
 }
 
+/// It is gone when this process is.
+fn dies_with_us(command: &mut Command) -> &mut Command {
+    let dies_with_us = || {
+        // SAFETY: a plain system call between fork and exec.
+        unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
+        Ok(())
+    };
+    // SAFETY: see above.
+    unsafe { std::os::unix::process::CommandExt::pre_exec(command, dies_with_us) }
+}
+
 /// What each row measured in each round.
 #[derive(Default)]
 struct Rounds(BTreeMap<(usize, String), Vec<Figures>>);
@@ -108,7 +122,7 @@ fn cells(figures: Figures) -> Vec<Cell> {
 fn ask(nodes: &Nodes, [connections, tasks, bytes]: [usize; 3], load: Load) -> Figures {
     const TRIES: usize = 5;
     for _ in 0..TRIES {
-        match load::run(nodes.connections(connections, tasks, bytes), &nodes.pids(), load) {
+        match load::run(counters::connections(nodes, connections, tasks, bytes), &nodes.pids(), load) {
             Ok(figures) => return figures,
             Err(e) => say(&format!("a connection broke, once more: {e}")),
         }
@@ -122,15 +136,15 @@ fn called(connections: usize, window: usize) -> String {
     if window == 1 { format!("{connections}, closed loop") } else { format!("{connections}, window {window}") }
 }
 
-fn loads(sizes: &Sizes, commits: &[Commit]) -> Table {
+fn loads(sizes: &Sizes, modes: &[Mode]) -> Table {
     let mut rounds = Rounds::default();
     for round in 1..=sizes.rounds {
         say(&format!("round {round} of {}", sizes.rounds));
-        for (group, &commit) in commits.iter().enumerate() {
-            let nodes = Nodes::start(sizes.shards, commit);
+        for (group, &mode) in modes.iter().enumerate() {
+            let nodes = counters::start(sizes.shards, mode);
             for (row, &(connections, window)) in sizes.loads.iter().enumerate() {
                 let figures = ask(&nodes, [connections, 64, BYTES], sizes.of(window));
-                let name = format!("{}, {}", called(connections, window), format!("{commit:?}").to_lowercase());
+                let name = format!("{}, {}", called(connections, window), mode.name);
                 rounds.add(10 * group + row, name, figures);
             }
         }
@@ -166,7 +180,7 @@ fn growth(sizes: &Sizes) -> Vec<Table> {
     let mut shards = Rounds::default();
     for round in 1..=sizes.rounds {
         say(&format!("round {round} of {}", sizes.rounds));
-        let nodes = Nodes::start(sizes.shards, Commit::Received);
+        let nodes = counters::start(sizes.shards, Mode::HOT);
         for (row, size) in [128, 1 << 10, 16 << 10, 128 << 10, 1_000_000].into_iter().enumerate() {
             let figures = ask(&nodes, [1, 1, size], sizes.of(16));
             bytes.add(row, format!("{size} bytes"), figures);
@@ -179,7 +193,7 @@ fn growth(sizes: &Sizes) -> Vec<Table> {
         }
         drop(nodes);
         for (row, count) in [1, 2, 4, 16, 64].into_iter().enumerate() {
-            let nodes = Nodes::start(count, Commit::Received);
+            let nodes = counters::start(count, Mode::HOT);
             let figures = ask(&nodes, [64, 64, BYTES], sizes.of(1));
             shards.add(row, format!("{count} shards"), figures);
         }
@@ -196,7 +210,7 @@ fn beside_restate(sizes: &Sizes) -> Table {
     let title = "a counter by key, 64 clients, closed loop";
     for round in 1..=sizes.rounds {
         say(&format!("round {round} of {}", sizes.rounds));
-        let nodes = Nodes::start(sizes.shards, Commit::Durable);
+        let nodes = counters::start(sizes.shards, Mode::DURABLE);
         let figures = ask(&nodes, [64, 64, BYTES], sizes.of(1));
         rounds.add(0, "gapless, durable".to_owned(), figures);
         drop(nodes);
@@ -216,15 +230,14 @@ fn beside_restate(sizes: &Sizes) -> Table {
 }
 
 fn main() {
-    nodes::serve_if_child();
+    counters::serve_if_child();
     let asked = Asked::of_arguments(&SECTIONS);
     let sizes = Sizes::from_environment();
     let mut tables: Vec<Table> = Vec::new();
-    let levels = [("load", Commit::Received), ("durable", Commit::Durable)];
-    let commits: Vec<Commit> =
-        levels.into_iter().filter(|(name, _)| asked.wants(name)).map(|(_, commit)| commit).collect();
-    if !commits.is_empty() {
-        tables.push(loads(&sizes, &commits));
+    let all = [("load", Mode::HOT), ("durable", Mode::DURABLE)];
+    let modes: Vec<Mode> = all.into_iter().filter(|(name, _)| asked.wants(name)).map(|(_, mode)| mode).collect();
+    if !modes.is_empty() {
+        tables.push(loads(&sizes, &modes));
     }
     if asked.wants("takeover") {
         tables.push(takeovers(&sizes));

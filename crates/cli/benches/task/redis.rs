@@ -1,7 +1,7 @@
 //! A redis without replica or disk, as a reference: `INCR` of keys, by the same load.
 
+use crate::dies_with_us;
 use crate::load::Protocol;
-use crate::nodes::dies_with_us;
 use std::net::{TcpListener, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};

@@ -1,7 +1,8 @@
 //! Restate from npm with its defaults: the same counter by key, asked over HTTP by the same load.
 
+use crate::counters::{Add, BYTES};
+use crate::dies_with_us;
 use crate::load::Protocol;
-use crate::nodes::{Add, BYTES, dies_with_us};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};

@@ -18,12 +18,14 @@ use std::time::{Duration, Instant};
 /// A shard whose life has ended begins the next one after this pause, which doubles up to the most while lives are short.
 const AGAIN_AFTER: Duration = Duration::from_millis(50);
 const AGAIN_AFTER_MAX: Duration = Duration::from_secs(2);
-/// A life that lasted so long was none that had to fail.
+/// A life that lasted so long was none that had to fail; nor was one that was handed over.
 const LIFE_MIN: Duration = Duration::from_secs(5);
 /// Backups execute what has come so often. Many shards share few processors, and a task reads a message in microseconds.
 const LINGER: Duration = Duration::from_millis(5);
 /// A shard's backup may be so many entries behind. It has millions a second at its best.
 const LAG_ENTRIES_MAX: u64 = 1 << 16;
+/// The same where programs run tasks: their workers read some thousand messages a second, and a takeover waits for all that the backup has not read yet.
+const LAG_ENTRIES_OUTSOURCED_MAX: u64 = 1 << 12;
 
 /// A node that runs.
 pub struct Serving {
@@ -126,8 +128,10 @@ fn live(service: &Service, place: &Place, lives: &Lives, at: usize) {
         if lives.are_stopped() {
             return;
         }
+        // A planned takeover is no failure, however soon it came.
+        let failed = began.elapsed() <= LIFE_MIN && !matches!(end, Ok(Halt::HandedOver));
         let said = end.map_or_else(|e| e.to_string(), |halt| halt.to_string());
-        if began.elapsed() > LIFE_MIN {
+        if !failed {
             pause = AGAIN_AFTER;
         }
         if said != last {
@@ -149,7 +153,9 @@ fn life(service: &Service, place: &Place, begin: impl FnOnce(Control)) -> Result
     config.heartbeat = service.detect / 4;
     config.hold = !service.unprotected_start;
     config.accept_loss = service.accept_loss;
-    config.lag_entries_max = LAG_ENTRIES_MAX;
+    config.lag_entries_max = if service.kinds.outsourced() { LAG_ENTRIES_OUTSOURCED_MAX } else { LAG_ENTRIES_MAX };
+    // Loading a state is sooner done than reading more than that.
+    config.state_entries_min = config.lag_entries_max;
     config.attends = true;
     config.linger = LINGER;
     config.warm = service.warm;

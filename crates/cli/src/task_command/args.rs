@@ -2,7 +2,7 @@
 
 use crate::args::dialled;
 use clap::{Args as ClapArgs, Subcommand};
-use gapless::task::{SHARDS, SHARDS_MAX};
+use gapless::task::{LOG_BYTES, SHARDS, SHARDS_MAX};
 use std::ffi::OsString;
 use std::path::PathBuf;
 
@@ -60,6 +60,9 @@ pub struct ServeArgs {
     /// As a backup hold the log and execute it only to take over: cheaper meanwhile, slower then
     #[arg(long)]
     pub warm: bool,
+    /// A shard's log begins later, with the shard's state, when it takes more bytes than this (and than four times that state)
+    #[arg(long, value_name = "BYTES", default_value_t = LOG_BYTES)]
+    pub log_bytes: u64,
     /// Silence after which the other node counts as dead, in milliseconds
     #[arg(long, value_name = "MS", default_value_t = 200)]
     pub detect: u64,

@@ -71,6 +71,7 @@ fn node(args: ServeArgs) -> Outcome {
     service.shards = args.shards;
     service.commit = if args.durable { Commit::Durable } else { Commit::Received };
     service.warm = args.warm;
+    service.log_bytes = args.log_bytes;
     service.detect = Duration::from_millis(args.detect);
     service.unprotected_start = args.unprotected_start;
     service.http.clone_from(&args.http);

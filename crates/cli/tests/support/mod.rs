@@ -5,10 +5,12 @@
 
 #![allow(dead_code)]
 
+pub mod chance;
 pub mod client;
 pub mod computer;
 pub mod console;
 pub mod crowd;
+pub mod http;
 pub mod loads;
 pub mod machine;
 pub mod pair;
@@ -16,8 +18,10 @@ pub mod ping;
 pub mod process;
 pub mod proxy;
 pub mod site;
+pub mod tasks;
 pub mod tmpfs;
 
+use chance::Chance;
 use process::{Process, sleep_ms};
 use std::ffi::OsString;
 use std::fs;
@@ -36,9 +40,13 @@ pub struct Area {
 
 impl Area {
     pub fn new(name: &str) -> Self {
-        let dir =
-            tempfile::Builder::new().prefix(&format!("gapless-{name}-")).tempdir().expect("a temporary directory");
-        Self { dir }
+        Self::new_in(&std::env::temp_dir(), name)
+    }
+
+    /// Below another directory than the usual one.
+    pub fn new_in(place: &Path, name: &str) -> Self {
+        let named = format!("gapless-{name}-");
+        Self { dir: tempfile::Builder::new().prefix(&named).tempdir_in(place).expect("a temporary directory") }
     }
 
     pub fn path(&self) -> &Path {
@@ -196,19 +204,6 @@ pub fn assert_continues(whole: &[u8], first: &[u8], second: &[u8], what: &str) {
 
 /// Moments spread over a run, different each time; the seed is shown, and may be given.
 pub fn moments(run: Duration, count: u32) -> Vec<Duration> {
-    let seed = std::env::var("GAPLESS_TEST_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or_else(|| {
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970");
-        now.as_nanos() as u64
-    });
-    println!("GAPLESS_TEST_SEED={seed}");
-    let mut state = seed | 1;
-    (0..count)
-        .map(|i| {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            let within = (state >> 11) as f64 / (1u64 << 53) as f64;
-            run.mul_f64((f64::from(i) + within) / f64::from(count))
-        })
-        .collect()
+    let mut chance = Chance::new();
+    (0..count).map(|i| run.mul_f64((f64::from(i) + chance.share()) / f64::from(count))).collect()
 }

@@ -36,6 +36,11 @@ impl Tmpfs {
             }
         }
     }
+
+    /// What filled it is gone.
+    pub fn empty(&self) {
+        std::fs::remove_file(self.at.join("filler")).expect("it was filled");
+    }
 }
 
 impl Drop for Tmpfs {
