@@ -10,6 +10,7 @@
 
 mod blackbox;
 mod client;
+mod crowd;
 mod door;
 pub mod edge;
 mod id;

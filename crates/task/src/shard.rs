@@ -5,6 +5,7 @@
 //! The one exception is a verdict on a message: it stands where that message is read, before it.
 
 use crate::blackbox::BlackBox;
+use crate::crowd::Crowd;
 use crate::door::Doors;
 use crate::edge::{Caller, Edge, Event};
 use crate::id::{Session, Shard, TaskId};
@@ -68,6 +69,7 @@ pub struct ShardReplica<E: Edge = World> {
     expiry: u64,
     /// How often entries were lost, as the arbiter knows.
     losses: u32,
+    crowd: Crowd,
     /// Opened for a takeover, and what was found in it; there until it goes live.
     black_box: Option<(BlackBox, Option<Digest>)>,
 }
@@ -83,7 +85,17 @@ impl<E: Edge> ShardReplica<E> {
     /// One that has executed nothing and finds its edge behind this door.
     pub fn with_edge(place: Place, door: E::Door) -> Self {
         let uncommitted = Uncommitted::default();
-        Self { place, state: None, door, world: None, uncommitted, expiry: 0, losses: 0, black_box: None }
+        Self {
+            place,
+            state: None,
+            door,
+            world: None,
+            uncommitted,
+            expiry: 0,
+            losses: 0,
+            crowd: Crowd::default(),
+            black_box: None,
+        }
     }
 
     /// What is around it while it is live.
@@ -359,6 +371,7 @@ impl<E: Edge> Replica for ShardReplica<E> {
         world.look(state)?;
         let mut inputs = 0;
         while let Some(event) = self.live().1.next_event() {
+            self.crowd.heard(&event);
             self.happen(event, log)?;
             inputs += 1;
             if inputs == INPUTS_MAX {
@@ -378,7 +391,12 @@ impl<E: Edge> Replica for ShardReplica<E> {
         speak(state, log.out());
         world.flush();
         // Whoever has read something looks once more before it rests: what came meanwhile shares the frame, and its way to the backup and back.
-        if inputs > 0 || state.has_queued() { Ok(Progress::Ran) } else { Ok(self.idle()) }
+        if inputs > 0 || state.has_queued() {
+            self.crowd.let_others_speak();
+            return Ok(Progress::Ran);
+        }
+        self.crowd.is_quiet();
+        Ok(self.idle())
     }
 
     fn replay(&mut self, log: &mut Player<'_>) -> Result<Progress> {

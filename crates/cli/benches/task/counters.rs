@@ -11,7 +11,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 /// Silence that counts as death, as the command line has it.
-const DETECT: Duration = Duration::from_millis(200);
+pub const DETECT: Duration = Duration::from_millis(200);
 /// A message of the usual length.
 pub const BYTES: usize = 128;
 

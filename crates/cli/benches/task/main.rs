@@ -1,7 +1,7 @@
 //! The task level: requests a second and how long they take, takeovers, what it costs to grow, and Restate beside it. Both nodes, the clients and
 //! whatever is compared share the machine, so only ratios within one run mean anything.
 //!
-//!   cargo bench -p gapless --bench task [-- load durable takeover growth restate --json]  everything, or what is named
+//!   cargo bench -p gapless --bench task [-- load durable takeover recovery growth restate --json]  everything, or what is named
 //!
 //! Needs redis-server; Restate needs node and npm, and is installed beside the build. From the environment: `GAPLESS_BENCH_LOAD_MS` (1000) of each load,
 //! `GAPLESS_BENCH_ROUNDS` (3) in which all take turns (the median counts), `GAPLESS_BENCH_KILLS` (40), `GAPLESS_BENCH_SHARDS` (16), `GAPLESS_BENCH_LOADS`
@@ -9,6 +9,7 @@
 
 mod counters;
 mod load;
+mod recovery;
 mod redis;
 mod restate;
 #[path = "../../tests/support/mod.rs"]
@@ -25,10 +26,12 @@ use restate::Restate;
 use std::collections::BTreeMap;
 use std::process::Command;
 use std::time::{Duration, Instant};
-use support::tasks::nodes::{Mode, Nodes};
+use support::tasks::nodes::{Mode, Nodes, Setup};
 use table::{Asked, Cell, Table};
 
-const SECTIONS: [&str; 5] = ["load", "durable", "takeover", "growth", "restate"];
+const SECTIONS: [&str; 6] = ["load", "durable", "takeover", "recovery", "growth", "restate"];
+/// Bytes of log to recover from.
+const RECOVERED_BYTES: u64 = 200 << 20;
 
 /// How much is done.
 struct Sizes {
@@ -173,6 +176,18 @@ fn takeovers(sizes: &Sizes) -> Table {
     table
 }
 
+/// Both nodes start again on logs that no state shortens.
+fn recoveries(sizes: &Sizes) -> Table {
+    let mut table = Table::new("both nodes killed, from their start until every shard answers", ["log, MB", "seconds"]);
+    for mode in [Mode::HOT, Mode::WARM, Mode::DURABLE] {
+        say(&format!("recovery, {}", mode.name));
+        let setup = Setup { mode, detect: counters::DETECT, ..Setup::of(sizes.shards) };
+        let recovery::Recovery { log, took } = recovery::after(RECOVERED_BYTES, setup);
+        table.row(mode.name, vec![Cell::Number(log as f64 / 1e6, 0), Cell::Number(took.as_secs_f64(), 2)]);
+    }
+    table
+}
+
 /// What it costs that there is more of something.
 fn growth(sizes: &Sizes) -> Vec<Table> {
     let mut tasks = Rounds::default();
@@ -234,13 +249,16 @@ fn main() {
     let asked = Asked::of_arguments(&SECTIONS);
     let sizes = Sizes::from_environment();
     let mut tables: Vec<Table> = Vec::new();
-    let all = [("load", Mode::HOT), ("durable", Mode::DURABLE)];
+    let all = [("load", Mode::HOT), ("load", Mode::WARM), ("durable", Mode::DURABLE)];
     let modes: Vec<Mode> = all.into_iter().filter(|(name, _)| asked.wants(name)).map(|(_, mode)| mode).collect();
     if !modes.is_empty() {
         tables.push(loads(&sizes, &modes));
     }
     if asked.wants("takeover") {
         tables.push(takeovers(&sizes));
+    }
+    if asked.wants("recovery") {
+        tables.push(recoveries(&sizes));
     }
     if asked.wants("growth") {
         tables.extend(growth(&sizes));
