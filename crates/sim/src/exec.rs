@@ -341,6 +341,7 @@ impl Sim {
         let (life, held) = (run.life, run.held);
         self.held.insert(life, held);
         self.met.insert(Met::State);
+        self.work_soon(node);
         self.give(node, Micros(3_000), ToNode::Event(Event::StateLoaded(nonce, at)));
     }
 

@@ -25,7 +25,7 @@ impl Engine {
             identity: self.config.identity.clone(),
             commit: self.config.commit,
             takes_state: self.config.saves_state,
-            warm: self.config.warm,
+            warm: self.is_idle(),
             executed: self.log.executed,
             points: if owner { Vec::new() } else { self.log.sample() },
         }
