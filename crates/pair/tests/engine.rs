@@ -895,7 +895,8 @@ fn warm(begins: Option<Point>) -> (Side, Nonce) {
         .hear(Nonce(5), Message::Welcome(welcome));
     if let Some(at) = begins {
         let bytes = b"a state".to_vec();
-        let chunk = StateChunk { at, position: Position(3), offset: 0, hash: gapless_log::hash(&bytes), last: true, bytes };
+        let chunk =
+            StateChunk { at, position: Position(3), offset: 0, hash: gapless_log::hash(&bytes), last: true, bytes };
         side.hear(Nonce(5), Message::State(chunk)).event(Event::LogCut).event(Event::StateLoaded(Nonce(5), at));
     }
     assert_eq!(side.engine.mode(), Mode::Acking);
@@ -930,7 +931,8 @@ fn a_warm_backup_that_holds_no_whole_step_has_executed_nothing() {
     let mut log = FrameBuilder::new(Level::Toy, Term(1), Seq(0), 0);
     log.push(Position(1), Kind(16), b"the beginning of a step");
     side.hear(nonce, Message::Stream(Arc::new(log.seal(Seq(0)).unwrap())));
-    let last = |side: &Side| side.said().iter().rev().find_map(|m| if let Message::Ack(a) = m { Some(*a) } else { None });
+    let last =
+        |side: &Side| side.said().iter().rev().find_map(|m| if let Message::Ack(a) = m { Some(*a) } else { None });
     assert_eq!(last(&side).map(|a| (a.received, a.executed)), Some((Seq(1), Seq(0))));
     log.push(Position(1), Kind::MARK, &Mark::default().encode());
     side.hear(nonce, Message::Stream(Arc::new(log.seal(Seq(0)).unwrap())));
@@ -945,4 +947,21 @@ fn a_warm_backup_that_has_begun_to_execute_asks_for_no_states() {
     side.forget().hear(Nonce::NONE, Message::Hello(Box::new(hello(A, true))));
     let asks = side.said().iter().find_map(|m| if let Message::Hello(h) = m { Some(h.warm) } else { None });
     assert_eq!(asks, Some(false));
+}
+
+/// A state can come before the frames that lead to it. If they never come, the log continues otherwise: it is nothing to begin with.
+#[test]
+fn a_state_from_beyond_the_end_of_the_log_is_forgotten_at_a_takeover() {
+    let (mut side, nonce) = warm(None);
+    let mut log = Log::new();
+    side.hear(nonce, Message::Stream(log.frame())).event(Event::Written(Seq(2)));
+    side.event(Event::StateKept(Point { seq: Seq(6), chain: 7 }));
+    assert_eq!(side.engine.kept().map(|at| at.seq), Some(Seq(6)));
+    side.event(Event::Disconnected(C1)).event(Event::Executed(Seq(2))).pass(100);
+    assert_eq!(side.engine.mode(), Mode::Solo);
+    assert_eq!(side.engine.kept(), None);
+    for _ in 0..3 {
+        seal(&mut side, &mut log);
+    }
+    assert!(!side.has(|a| matches!(a, Action::ShortenLog(_))));
 }

@@ -148,3 +148,26 @@ fn random_kills_with_one_warm_side_contradict_nothing() {
         Plan { warm: is_left, ..warm(plan) }
     });
 }
+
+/// A warm backup whose disk takes no state goes on holding the log, and executes all of it if it must.
+#[test]
+fn a_state_that_a_warm_backup_cannot_write_is_no_reason_to_end() {
+    let home = tempfile::tempdir().unwrap();
+    let of = |start, name| Plan { ballast: Some(9 << 20), state_entries_min: 1 << 40, ..of(start, home.path(), name) };
+    let plan = of(Start::Fresh, "a");
+    let primary = plan.spawn();
+    wait_more(&plan.world, 100);
+    // The state does not fit into a file of this process; its segments do.
+    let backup = Plan { file_bytes_max: 8 << 20, shorten_bytes: 0, ..of(Start::Join, "b") }.spawn();
+    primary.wait_mode("protected");
+    wait_later(&primary.dir, 1);
+    wait_more(&plan.world, 100);
+    assert_eq!((begins_at(&backup.dir), stands_at(&backup)), (0, 0));
+    assert_eq!(primary.status().unwrap().mode, "protected");
+    primary.kill();
+    wait_role(&backup, "primary");
+    wait_more(&plan.world, 20);
+    let dir = backup.dir.clone();
+    backup.kill();
+    check_released(&plan.world, &dir);
+}

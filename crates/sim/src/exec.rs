@@ -180,7 +180,7 @@ impl Sim {
         }
         n.disk.cut(at);
         run.floor = if run.cuts == 0 { n.disk.count() } else { run.floor.min(n.disk.count()) };
-        run.kept.take_if(|(kept, _)| kept.seq > at.seq);
+        run.kept.take_if(|(kept, _)| kept.seq >= at.seq);
         run.cuts += 1;
         run.held = (run.held.0.min(at.seq), run.held.1.min(at.seq));
         let (life, held) = (run.life, run.held);
@@ -341,8 +341,11 @@ impl Sim {
         let (life, held) = (run.life, run.held);
         self.held.insert(life, held);
         self.met.insert(Met::State);
+        // The engine has heard of the new log before it hears of its state.
+        run.disk_free = run.disk_free.max(self.now).plus(Micros(3_000));
+        let delay = run.disk_free.since(self.now);
         self.work_soon(node);
-        self.give(node, Micros(3_000), ToNode::Event(Event::StateLoaded(nonce, at)));
+        self.give(node, delay, ToNode::Event(Event::StateLoaded(nonce, at)));
     }
 
     // ---- going live ----

@@ -45,7 +45,8 @@ impl Engine {
         }
     }
 
-    pub(super) fn session_conn(&self) -> Option<ConnId> {
+    /// The connection of the session.
+    pub fn session_conn(&self) -> Option<ConnId> {
         match &self.role {
             Role::Owner(owner) => owner.session.as_ref().map(|s| s.conn),
             Role::Backup(backup) => backup.session.as_ref().map(|s| s.conn),
