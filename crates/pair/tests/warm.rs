@@ -171,3 +171,30 @@ fn a_state_that_a_warm_backup_cannot_write_is_no_reason_to_end() {
     backup.kill();
     check_released(&plan.world, &dir);
 }
+
+/// A state that takes longer to send than the detection time holds up neither frames nor acknowledgements.
+#[test]
+fn a_state_on_a_slow_road_costs_nobody_his_backup() {
+    let home = tempfile::tempdir().unwrap();
+    let proxy = Proxy::start();
+    let listen = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    proxy.set_target(&listen);
+    let calm = |start, name| Plan {
+        ballast: Some(12 << 20),
+        state_entries_min: 1 << 40,
+        burst: 1,
+        pause: Duration::from_millis(4),
+        ..of(start, home.path(), name)
+    };
+    let plan = Plan { listen, advertise: Some(proxy.address.clone()), ..calm(Start::Fresh, "a") };
+    let primary = plan.spawn();
+    wait_more(&plan.world, 20);
+    proxy.bytes_per_s(4 << 20);
+    let backup = calm(Start::Join, "b").spawn();
+    primary.wait_mode("protected");
+    let term = primary.status().unwrap().term;
+    wait_later(&backup.dir, 1);
+    let status = primary.status().unwrap();
+    assert_eq!((status.mode.as_str(), status.term), ("protected", term));
+    assert_eq!(stands_at(&backup), 0);
+}
