@@ -881,6 +881,18 @@ fn a_log_that_begins_with_a_state_is_not_continued_from_before_it() {
     assert_eq!(side.halt(), Some(&Halt::Reborn));
 }
 
+/// A log that begins at its beginning begins with no state: a directory would say otherwise.
+#[test]
+fn a_state_that_stands_before_the_first_entry_is_refused() {
+    for at in [Point::ZERO, Point { seq: Seq(0), chain: 3 }] {
+        let mut side = loading(Found::default());
+        let chunk = StateChunk { at, position: Position(0), offset: 0, hash: 0, last: true, bytes: vec![1] };
+        side.hear(Nonce(5), Message::State(chunk));
+        assert!(!side.has(|a| matches!(a, Action::LoadState(..))));
+        assert!(side.said().iter().any(|m| matches!(m, Message::Refuse(Refusal::Broken(_)))));
+    }
+}
+
 /// A warm backup under owner A, named in term 2, in a session that begins with a state at this point (or with the log); and its session's nonce.
 fn warm(begins: Option<Point>) -> (Side, Nonce) {
     let mut side = Side::new(B, Start::Join, |c| {

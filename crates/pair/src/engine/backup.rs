@@ -301,6 +301,9 @@ impl Engine {
         if chunk.offset > loading.bytes || chunk.bytes.is_empty() || loading.at.is_some_and(|at| at != chunk.at) {
             return self.refuse_owner("a piece of state is missing".into());
         }
+        if chunk.at.seq == Seq(0) {
+            return self.refuse_owner("a state stands before the first entry".into());
+        }
         loading.bytes += chunk.bytes.len() as u64;
         loading.whole = chunk.last;
         if loading.at.is_none() {
