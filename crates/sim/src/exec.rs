@@ -21,6 +21,14 @@ impl Sim {
             Action::StoreMeta(meta) => self.store_meta(node, meta),
             Action::Append(frame) => self.append_received(node, frame),
             Action::CutLog(at) => self.cut_log(node, at),
+            // Whatever its disk is about to do comes first.
+            Action::ReplayLog if self.plan.warm => {
+                let delay = Micros(self.rng.below(30_000));
+                let Some(run) = &mut self.nodes[node].run else { return };
+                run.disk_free = run.disk_free.max(self.now).plus(delay);
+                let delay = run.disk_free.since(self.now);
+                self.give(node, delay, ToNode::Replay);
+            }
             Action::ReplayLog => self.replay_log(node),
             Action::LoadState(nonce, chunk) => self.load_state(node, nonce, chunk),
             Action::FindCommon(conn, points) => {
@@ -196,7 +204,7 @@ impl Sim {
         self.give(node, delay, ToNode::Event(Event::LogCut));
     }
 
-    fn replay_log(&mut self, node: usize) {
+    pub(crate) fn replay_log(&mut self, node: usize) {
         let n = &mut self.nodes[node];
         let Some(run) = &mut n.run else { return };
         run.fed = true;
@@ -351,6 +359,10 @@ impl Sim {
     // ---- going live ----
 
     fn prepare(&mut self, node: usize) {
+        let n = &self.nodes[node];
+        if n.run.as_ref().is_some_and(|run| !run.fed) && n.disk.end() != Point::ZERO {
+            return self.fail(format!("n{node} prepares a takeover before it has looked at its log"));
+        }
         let delay = Micros(200 + self.rng.below(5_000));
         let fails = !self.calm && self.rng.one_in(12);
         let event = if fails { Event::PrepareFailed("address in use".into()) } else { Event::Prepared };
