@@ -313,6 +313,10 @@ impl Sim {
         let Some((_, state)) = run.kept.take_if(|(kept, _)| *kept == at) else {
             return self.fail(format!("n{node} has kept no state at {at:?}"));
         };
+        if run.fed && run.live.is_none() && run.host.next_seq() < at.seq {
+            return self
+                .fail(format!("n{node} shortens its log to {at:?} under its replica, which has yet to execute that"));
+        }
         if !n.disk.shorten(at, state) {
             return self.fail(format!("n{node} shortens its log to {at:?}, which it has not written"));
         }
