@@ -281,6 +281,9 @@ impl<R: Replica> Host<R> {
         assert!(self.writer.is_none(), "a live replica takes no state");
         let mut reader = Reader::new(bytes);
         let state = HostState::decode(&mut reader).ok_or_else(|| Error::Refused("not a saved host".to_owned()))?;
+        if state.last_mark.is_some_and(|mark| mark >= next) {
+            return Err(Error::Refused(format!("a saved host whose last mark does not lie before entry {next}")));
+        }
         let rest = reader.bytes(reader.remaining()).unwrap_or_default();
         self.replica.load(&mut &rest[..])?;
         self.outbox = Outbox::from_parts(state.said, state.hash, state.waiting);

@@ -61,7 +61,7 @@ pub use segment::{
 pub use sink::{Order, Sink};
 pub use snapshot::{SealedSnapshot, SnapshotReader, SnapshotWriter, load_base, snapshot_path};
 pub use socket::at_short_path;
-pub use store::{Store, StoreOptions, Syncer};
+pub use store::{Outdated, Store, StoreOptions, Syncer};
 pub use sync::{PARTS_MAX, Parts, SyncBody, combine};
 pub use varint::{Reader, Varint};
 pub use view::{LogReader, LogView, Recovered};

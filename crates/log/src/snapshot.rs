@@ -138,7 +138,7 @@ impl SealedSnapshot {
     }
 
     /// Gives it its name and lets `meta`, whose base it was made for, name it as the beginning of the directory's log; durable when this returns.
-    /// [`crate::Store::begin_at`] removes what lies before.
+    /// [`crate::Store::begin_at`] follows.
     pub fn install(self, meta: &Meta) -> Result<()> {
         let (disk, dir, path) = (self.0.disk.clone(), self.0.dir.clone(), self.0.path.clone());
         assert_eq!(path, snapshot_path(&dir, meta.base.seq), "a snapshot belongs to one base");

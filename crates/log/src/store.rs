@@ -130,11 +130,14 @@ impl Store {
     }
 
     /// A snapshot that `meta` does not name is a half made beginning of a log, or the beginning of one that is gone.
-    fn remove_other_snapshots(&self) -> std::io::Result<()> {
+    fn other_snapshots(&self) -> std::io::Result<Vec<PathBuf>> {
         let base = self.view.base();
         let ours = snapshot::is_needed(base).then(|| snapshot_path(self.dir(), base.seq));
-        let others = list_snapshots(self.dir())?.into_iter().filter(|path| Some(path) != ours.as_ref());
-        others.into_iter().try_for_each(|path| self.options.disk.remove(&path))
+        Ok(list_snapshots(self.dir())?.into_iter().filter(|path| Some(path) != ours.as_ref()).collect())
+    }
+
+    fn remove_other_snapshots(&self) -> std::io::Result<()> {
+        self.other_snapshots()?.iter().try_for_each(|path| self.options.disk.remove(path))
     }
 
     /// The directory.
@@ -264,28 +267,28 @@ impl Store {
         }
     }
 
-    /// Lets the log begin at `base`, whose snapshot is installed, and removes what lies before. Views and readers stay, as long as they want nothing from
-    /// before. A crash on the way, or before, leaves files that the next opening removes.
-    pub fn begin_at(&mut self, base: Base) -> Result<()> {
+    /// Lets the log begin at `base`, whose snapshot is installed. Views and readers stay, as long as they want nothing from before. The files of before are
+    /// the caller's to remove, so that nobody who writes has to wait for that; those that he, or a crash, leaves are removed by the next opening.
+    pub fn begin_at(&mut self, base: Base) -> Result<Outdated> {
         self.can_begin_at(base)?;
         self.forget_before(base).map_err(|e| self.fail(disk_error("shortening", self.dir().to_owned(), e)))
     }
 
-    fn forget_before(&mut self, base: Base) -> std::io::Result<()> {
+    fn forget_before(&mut self, base: Base) -> std::io::Result<Outdated> {
         let shared = &self.view.shared;
         // Who syncs has a list of files.
         let _nobody_syncs = shared.syncing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut state = shared.lock();
         state.base = base;
         let kept = state.segments.partition_point(|s| s.first_seq < base.seq);
-        let old: Vec<Segment> = state.segments.drain(..kept).collect();
-        state.unsynced.retain(|(path, _)| old.iter().all(|s| s.path != *path));
+        let mut paths: Vec<PathBuf> = state.segments.drain(..kept).map(|s| s.path).collect();
+        state.unsynced.retain(|(path, _)| !paths.contains(path));
         // What lies before is the snapshot now, which is durable.
         state.synced = state.synced.max(base.seq);
         state.dir_unsynced = true;
         drop(state);
-        old.iter().try_for_each(|s| self.options.disk.remove(&s.path))?;
-        self.remove_other_snapshots()
+        paths.extend(self.other_snapshots()?);
+        Ok(Outdated { disk: self.options.disk.clone(), paths })
     }
 
     /// From the last to the first, so that what a crash leaves is a shorter log.
@@ -505,6 +508,21 @@ fn has_intent(dir: &Path) -> Error {
         "{} has an unresolved put to the arbiter and is never emptied; start it again with the arbiter reachable",
         dir.display()
     ))
+}
+
+/// Files from before the place where a log has come to begin ([`Store::begin_at`]).
+#[derive(Debug)]
+#[must_use]
+pub struct Outdated {
+    disk: Disk,
+    paths: Vec<PathBuf>,
+}
+
+impl Outdated {
+    /// Removes them.
+    pub fn remove(self) -> Result<()> {
+        self.paths.iter().try_for_each(|path| self.disk.remove(path).map_err(|e| disk_error("removing", path, e)))
+    }
 }
 
 struct CutPlace {

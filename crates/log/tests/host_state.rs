@@ -52,6 +52,12 @@ fn bytes_that_are_no_state_are_refused() {
         let mut host = Host::new(Toy::new(World::new(1)), Options::default());
         assert!(host.load(&bytes[..len], Seq(9), 9).is_err(), "cut at {len}");
     }
+    // It stands behind its last mark, or the log would go on below that.
+    let mark = live.last_mark().expect("steps were taken");
+    for (next, loads) in [(Seq(0), false), (mark, false), (mark.next(), true)] {
+        let mut host = Host::new(Toy::new(World::new(1)), Options::default());
+        assert_eq!(host.load(&bytes, next, 9).is_ok(), loads, "at {next}");
+    }
 }
 
 #[test]

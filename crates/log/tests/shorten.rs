@@ -61,7 +61,7 @@ impl Work {
         }
         self.store.can_begin_at(self.base)?;
         snapshot.seal()?.install(&Meta { base: self.base, ..self.meta.clone() })?;
-        self.store.begin_at(self.base)?;
+        self.store.begin_at(self.base)?.remove()?;
         self.store.sync()
     }
 }
@@ -221,6 +221,32 @@ fn readers_go_on_behind_the_beginning_and_are_told_before_it() {
     let gone = elsewhere.reader(Seq(0)).find_map(Result::err).unwrap().to_string();
     assert!(gone.contains("shortened while it was being read"), "{gone}");
     assert_eq!(view.seq_before(Position(0)), work.base.seq);
+}
+
+/// Removing takes a while for long logs: until it is done, and if it never is, the log is the shorter one all the same.
+#[test]
+fn it_is_written_and_opened_while_what_lies_before_is_still_there() {
+    let dir = fast_dir();
+    let mut work = prepare(dir.path(), 2, common::meta().boot);
+    let before = image(dir.path()).len();
+    work.store.snapshot(work.base).unwrap().seal().unwrap().install(&Meta { base: work.base, ..work.meta }).unwrap();
+    let outdated = work.store.begin_at(work.base).unwrap();
+    assert_eq!(image(dir.path()).len(), before + 1, "nothing is removed yet");
+    let (seq, chain) = work.store.end();
+    let mut steps = Steps::new(99);
+    steps.builder = FrameBuilder::new(Level::Toy, Term(9), seq, chain);
+    steps.position = 1 << 30;
+    work.store.append(&steps.step(60)).unwrap();
+    work.store.sync().unwrap();
+    assert_eq!(frames(&work.store).len(), 3);
+    let after = fast_dir();
+    materialise(&image(dir.path()), after.path());
+    assert_eq!(verify(after.path()).unwrap().exit_status(), EXIT_FINE);
+    let (store, _) = common::open(after.path(), small(SEGMENT_BYTES)).unwrap();
+    assert_eq!((store.meta().base, frames(&store).len()), (work.base, 3));
+    outdated.remove().unwrap();
+    assert!(image(dir.path()).len() < before);
+    assert_eq!(frames(&work.store).len(), 3);
 }
 
 /// Only what lies behind can be cut; what is cut and written again is a log like any other.

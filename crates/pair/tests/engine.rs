@@ -829,7 +829,8 @@ fn a_joiner_says_that_it_lives_while_it_loads_and_acknowledges_when_it_has() {
     side.hear(Nonce(5), piece(100, true)).pass(100);
     assert!(!side.said().iter().any(|m| matches!(m, Message::Ack(_))));
     assert_eq!(side.seen.iter().filter(|a| matches!(a, Action::LoadState(..))).count(), 2);
-    side.event(Event::LogCut).event(Event::StateLoaded(Nonce(5), Point { seq: Seq(40), chain: 3 }));
+    side.event(Event::LogCut).event(Event::Executed(Seq(40)));
+    side.event(Event::StateLoaded(Nonce(5), Point { seq: Seq(40), chain: 3 }));
     let acked = Ack { received: Seq(40), durable: Seq(40), executed: Seq(40) };
     assert!(side.said().contains(&&Message::Ack(acked)));
 }
@@ -878,4 +879,101 @@ fn a_log_that_begins_with_a_state_is_not_continued_from_before_it() {
         .hear(Nonce::NONE, Message::Hello(Box::new(hello(A, true))))
         .hear(Nonce(5), Message::Welcome(welcome));
     assert_eq!(side.halt(), Some(&Halt::Reborn));
+}
+
+/// A log that begins at its beginning begins with no state: a directory would say otherwise.
+#[test]
+fn a_state_that_stands_before_the_first_entry_is_refused() {
+    for at in [Point::ZERO, Point { seq: Seq(0), chain: 3 }] {
+        let mut side = loading(Found::default());
+        let chunk = StateChunk { at, position: Position(0), offset: 0, hash: 0, last: true, bytes: vec![1] };
+        side.hear(Nonce(5), Message::State(chunk));
+        assert!(!side.has(|a| matches!(a, Action::LoadState(..))));
+        assert!(side.said().iter().any(|m| matches!(m, Message::Refuse(Refusal::Broken(_)))));
+    }
+}
+
+/// A warm backup under owner A, named in term 2, in a session that begins with a state at this point (or with the log); and its session's nonce.
+fn warm(begins: Option<Point>) -> (Side, Nonce) {
+    let mut side = Side::new(B, Start::Join, |c| {
+        c.warm = true;
+        c.saves_state = true;
+    });
+    side.arbiter = Some(register(2, A, Some(B)));
+    let welcome = Welcome { term: Term(2), backup: seat(B).life, common: Point::ZERO, state: begins.is_some() };
+    side.event(Event::Start)
+        .event(Event::Connected(C1))
+        .hear(Nonce::NONE, Message::Hello(Box::new(hello(A, true))))
+        .hear(Nonce(5), Message::Welcome(welcome));
+    if let Some(at) = begins {
+        let bytes = b"a state".to_vec();
+        let chunk =
+            StateChunk { at, position: Position(3), offset: 0, hash: gapless_log::hash(&bytes), last: true, bytes };
+        side.hear(Nonce(5), Message::State(chunk)).event(Event::LogCut).event(Event::StateLoaded(Nonce(5), at));
+    }
+    assert_eq!(side.engine.mode(), Mode::Acking);
+    side.forget();
+    (side, Nonce(5))
+}
+
+/// It holds the owner's state and has not looked at it: before it has, nothing is prepared and no offer is taken.
+#[test]
+fn a_warm_backup_that_holds_nothing_but_a_state_loads_it_before_it_prepares() {
+    let at = Point { seq: Seq(6), chain: 7 };
+    let prepares = |side: &Side| side.has(|a| matches!(a, Action::Prepare));
+    let (mut side, nonce) = warm(Some(at));
+    side.pass(100).hear(nonce, Message::Handover(Handover::Offer { term: Term(3), end: at.seq }));
+    assert!(side.has(|a| matches!(a, Action::ReplayLog)));
+    let ready = |side: &Side| side.said().iter().any(|m| matches!(m, Message::Handover(Handover::Ready)));
+    assert!(!ready(&side), "the state is not loaded yet");
+    side.event(Event::Executed(at.seq));
+    assert!(ready(&side));
+
+    let (mut side, _) = warm(Some(at));
+    side.event(Event::Disconnected(C1)).pass(100);
+    assert!(side.has(|a| matches!(a, Action::ReplayLog)) && !prepares(&side), "the state is not loaded yet");
+    side.event(Event::Executed(at.seq));
+    assert!(prepares(&side));
+}
+
+/// It counts as far as a takeover could go: who holds the beginning of the first step is not to be named.
+#[test]
+fn a_warm_backup_that_holds_no_whole_step_has_executed_nothing() {
+    let (mut side, nonce) = warm(None);
+    let mut log = FrameBuilder::new(Level::Toy, Term(1), Seq(0), 0);
+    log.push(Position(1), Kind(16), b"the beginning of a step");
+    side.hear(nonce, Message::Stream(Arc::new(log.seal(Seq(0)).unwrap())));
+    let last =
+        |side: &Side| side.said().iter().rev().find_map(|m| if let Message::Ack(a) = m { Some(*a) } else { None });
+    assert_eq!(last(&side).map(|a| (a.received, a.executed)), Some((Seq(1), Seq(0))));
+    log.push(Position(1), Kind::MARK, &Mark::default().encode());
+    side.hear(nonce, Message::Stream(Arc::new(log.seal(Seq(0)).unwrap())));
+    assert_eq!(last(&side).map(|a| (a.received, a.executed)), Some((Seq(2), Seq(2))));
+}
+
+/// After a false alarm it executes what comes, and has no use for states.
+#[test]
+fn a_warm_backup_that_has_begun_to_execute_asks_for_no_states() {
+    let (mut side, _) = warm(Some(Point { seq: Seq(6), chain: 7 }));
+    side.event(Event::Disconnected(C1)).event(Event::Connected(C1));
+    side.forget().hear(Nonce::NONE, Message::Hello(Box::new(hello(A, true))));
+    let asks = side.said().iter().find_map(|m| if let Message::Hello(h) = m { Some(h.warm) } else { None });
+    assert_eq!(asks, Some(false));
+}
+
+/// A state can come before the frames that lead to it. If they never come, the log continues otherwise: it is nothing to begin with.
+#[test]
+fn a_state_from_beyond_the_end_of_the_log_is_forgotten_at_a_takeover() {
+    let (mut side, nonce) = warm(None);
+    let mut log = Log::new();
+    side.hear(nonce, Message::Stream(log.frame())).event(Event::Written(Seq(2)));
+    side.event(Event::StateKept(Point { seq: Seq(6), chain: 7 }));
+    assert_eq!(side.engine.kept().map(|at| at.seq), Some(Seq(6)));
+    side.event(Event::Disconnected(C1)).event(Event::Executed(Seq(2))).pass(100);
+    assert_eq!(side.engine.mode(), Mode::Solo);
+    assert_eq!(side.engine.kept(), None);
+    for _ in 0..3 {
+        seal(&mut side, &mut log);
+    }
+    assert!(!side.has(|a| matches!(a, Action::ShortenLog(_))));
 }

@@ -148,3 +148,53 @@ fn random_kills_with_one_warm_side_contradict_nothing() {
         Plan { warm: is_left, ..warm(plan) }
     });
 }
+
+/// A warm backup whose disk takes no state goes on holding the log, and executes all of it if it must.
+#[test]
+fn a_state_that_a_warm_backup_cannot_write_is_no_reason_to_end() {
+    let home = tempfile::tempdir().unwrap();
+    let of = |start, name| Plan { ballast: Some(9 << 20), state_entries_min: 1 << 40, ..of(start, home.path(), name) };
+    let plan = of(Start::Fresh, "a");
+    let primary = plan.spawn();
+    wait_more(&plan.world, 100);
+    // The state does not fit into a file of this process; its segments do.
+    let backup = Plan { file_bytes_max: 8 << 20, shorten_bytes: 0, ..of(Start::Join, "b") }.spawn();
+    primary.wait_mode("protected");
+    wait_later(&primary.dir, 1);
+    wait_more(&plan.world, 100);
+    assert_eq!((begins_at(&backup.dir), stands_at(&backup)), (0, 0));
+    assert_eq!(primary.status().unwrap().mode, "protected");
+    primary.kill();
+    wait_role(&backup, "primary");
+    wait_more(&plan.world, 20);
+    let dir = backup.dir.clone();
+    backup.kill();
+    check_released(&plan.world, &dir);
+}
+
+/// A state that takes longer to send than the detection time holds up neither frames nor acknowledgements.
+#[test]
+fn a_state_on_a_slow_road_costs_nobody_his_backup() {
+    let home = tempfile::tempdir().unwrap();
+    let proxy = Proxy::start();
+    let listen = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    proxy.set_target(&listen);
+    let calm = |start, name| Plan {
+        ballast: Some(12 << 20),
+        state_entries_min: 1 << 40,
+        burst: 1,
+        pause: Duration::from_millis(4),
+        ..of(start, home.path(), name)
+    };
+    let plan = Plan { listen, advertise: Some(proxy.address.clone()), ..calm(Start::Fresh, "a") };
+    let primary = plan.spawn();
+    wait_more(&plan.world, 20);
+    proxy.bytes_per_s(4 << 20);
+    let backup = calm(Start::Join, "b").spawn();
+    primary.wait_mode("protected");
+    let term = primary.status().unwrap().term;
+    wait_later(&backup.dir, 1);
+    let status = primary.status().unwrap();
+    assert_eq!((status.mode.as_str(), status.term), ("protected", term));
+    assert_eq!(stands_at(&backup), 0);
+}

@@ -21,6 +21,14 @@ impl Sim {
             Action::StoreMeta(meta) => self.store_meta(node, meta),
             Action::Append(frame) => self.append_received(node, frame),
             Action::CutLog(at) => self.cut_log(node, at),
+            // Whatever its disk is about to do comes first.
+            Action::ReplayLog if self.plan.warm => {
+                let delay = Micros(self.rng.below(30_000));
+                let Some(run) = &mut self.nodes[node].run else { return };
+                run.disk_free = run.disk_free.max(self.now).plus(delay);
+                let delay = run.disk_free.since(self.now);
+                self.give(node, delay, ToNode::Replay);
+            }
             Action::ReplayLog => self.replay_log(node),
             Action::LoadState(nonce, chunk) => self.load_state(node, nonce, chunk),
             Action::FindCommon(conn, points) => {
@@ -180,7 +188,7 @@ impl Sim {
         }
         n.disk.cut(at);
         run.floor = if run.cuts == 0 { n.disk.count() } else { run.floor.min(n.disk.count()) };
-        run.kept.take_if(|(kept, _)| kept.seq > at.seq);
+        run.kept.take_if(|(kept, _)| kept.seq >= at.seq);
         run.cuts += 1;
         run.held = (run.held.0.min(at.seq), run.held.1.min(at.seq));
         let (life, held) = (run.life, run.held);
@@ -196,7 +204,7 @@ impl Sim {
         self.give(node, delay, ToNode::Event(Event::LogCut));
     }
 
-    fn replay_log(&mut self, node: usize) {
+    pub(crate) fn replay_log(&mut self, node: usize) {
         let n = &mut self.nodes[node];
         let Some(run) = &mut n.run else { return };
         run.fed = true;
@@ -305,6 +313,10 @@ impl Sim {
         let Some((_, state)) = run.kept.take_if(|(kept, _)| *kept == at) else {
             return self.fail(format!("n{node} has kept no state at {at:?}"));
         };
+        if run.fed && run.live.is_none() && run.host.next_seq() < at.seq {
+            return self
+                .fail(format!("n{node} shortens its log to {at:?} under its replica, which has yet to execute that"));
+        }
         if !n.disk.shorten(at, state) {
             return self.fail(format!("n{node} shortens its log to {at:?}, which it has not written"));
         }
@@ -341,12 +353,20 @@ impl Sim {
         let (life, held) = (run.life, run.held);
         self.held.insert(life, held);
         self.met.insert(Met::State);
-        self.give(node, Micros(3_000), ToNode::Event(Event::StateLoaded(nonce, at)));
+        // The engine has heard of the new log before it hears of its state.
+        run.disk_free = run.disk_free.max(self.now).plus(Micros(3_000));
+        let delay = run.disk_free.since(self.now);
+        self.work_soon(node);
+        self.give(node, delay, ToNode::Event(Event::StateLoaded(nonce, at)));
     }
 
     // ---- going live ----
 
     fn prepare(&mut self, node: usize) {
+        let n = &self.nodes[node];
+        if n.run.as_ref().is_some_and(|run| !run.fed) && n.disk.end() != Point::ZERO {
+            return self.fail(format!("n{node} prepares a takeover before it has looked at its log"));
+        }
         let delay = Micros(200 + self.rng.below(5_000));
         let fails = !self.calm && self.rng.one_in(12);
         let event = if fails { Event::PrepareFailed("address in use".into()) } else { Event::Prepared };

@@ -52,6 +52,8 @@ pub enum ToNode {
     Synced(u32),
     /// The oldest record stored is durable.
     MetaStored,
+    /// A warm backup comes to execute what it holds.
+    Replay,
 }
 
 /// Queue order: by time, then by age.
@@ -243,6 +245,7 @@ impl Sim {
             ToNode::Written(count, end, cuts) => self.written(node, count, end, cuts),
             ToNode::Synced(cuts) => self.synced(node, cuts),
             ToNode::MetaStored => self.meta_stored(node),
+            ToNode::Replay => self.replay_log(node),
         }
     }
 

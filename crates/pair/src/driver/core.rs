@@ -289,7 +289,7 @@ impl Core {
                 }
             }
             Action::RenewState(nonce, chunk) => {
-                if self.shortening.takes(chunk.offset == 0, chunk.last) {
+                if self.shortening.takes(&chunk) {
                     self.ops.push_back(LogOp::Renew(nonce, chunk));
                 }
             }
@@ -306,6 +306,10 @@ impl Core {
                 if chunk.offset == 0 {
                     self.sealed = chunk.at.seq;
                     self.shortening.cut(Seq(0));
+                    if self.shortening.is_busy() {
+                        // Both would be written beside the log at once. The next life begins with nothing.
+                        return self.leave_owner();
+                    }
                     self.mail.freeze(Point::ZERO);
                 }
                 self.ops.push_back(LogOp::State(nonce, chunk));
@@ -325,6 +329,7 @@ impl Core {
             Action::Unprepare => self.mail.post(Command::Unprepare),
             Action::GoLive(live) => {
                 self.sealed = live.next;
+                self.shortening.cut(live.next.next());
                 self.mail.post(Command::GoLive(live));
             }
             Action::Halt(why) => {
@@ -336,6 +341,16 @@ impl Core {
                 // If nobody listens any more the node is over; if somebody does not keep up he looks at the status.
                 let _ = self.notify.try_send(Notice::Changed(status));
             }
+        }
+    }
+
+    /// As if the session's connection had broken.
+    fn leave_owner(&mut self) {
+        if let Some(conn) = self.engine.session_conn() {
+            if let Some(link) = self.links.get_mut(&conn) {
+                link.close();
+            }
+            self.events.push_back(Event::Disconnected(conn));
         }
     }
 
@@ -431,6 +446,7 @@ impl Core {
 
     /// A log that has grown long enough is to begin later: the replica is saved for that.
     fn look_if_long(&mut self) {
+        self.shortening.agree(self.engine.kept());
         let live = matches!(self.mode(), Mode::Solo | Mode::Closing | Mode::Protected);
         if (live || !self.mail.is_idle()) && self.shortening.is_due(&self.view, live) {
             self.mail.want_keep();
@@ -440,6 +456,10 @@ impl Core {
     /// The replica was saved where its log may come to begin, or could not be.
     pub fn keep(&mut self, shared: &Arc<Shared>, base: Base, state: &Result<Option<Arc<Vec<u8>>>>) {
         let bytes = match state {
+            // Nobody could join any more.
+            Ok(Some(bytes)) if bytes.len() as u64 > STATE_BYTES_MAX => {
+                return self.unkept("the replica's state is too long to be sent");
+            }
             Ok(Some(bytes)) => bytes,
             Ok(None) => return self.unkept("the replica cannot be saved now"),
             Err(e) => return self.unkept(&e.to_string()),
@@ -458,8 +478,10 @@ impl Core {
     pub fn kept(&mut self, base: Base, written: Result<SealedSnapshot>) {
         match written {
             Ok(snapshot) => {
-                self.shortening.kept(base, snapshot);
-                self.handle(Event::StateKept(Point { seq: base.seq, chain: base.chain }));
+                if self.shortening.kept(base, snapshot) {
+                    self.handle(Event::StateKept(Point { seq: base.seq, chain: base.chain }));
+                }
+                self.shortening.agree(self.engine.kept());
             }
             Err(e) => self.unkept(&format!("the replica's state cannot be written: {e}")),
         }

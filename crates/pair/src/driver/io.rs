@@ -124,11 +124,16 @@ fn carry_out(shared: &Shared, ops: Vec<LogOp>, arriving: &mut Option<Incoming>) 
                     }
                 }
             }
-            LogOp::Renew(nonce, chunk) => match take_state(shared, nonce, &chunk, arriving, DiskJob::Renew) {
-                Ok(()) => {}
-                Err(Refused::Broken(why)) => shared.lock().unkept(&why),
-                Err(Refused::Disk(e)) => shared.lock().unkept(&e.to_string()),
-            },
+            LogOp::Renew(nonce, chunk) => {
+                if let Err(why) = take_state(shared, nonce, &chunk, arriving, DiskJob::Renew) {
+                    // What comes of it yet is of no use.
+                    *arriving = None;
+                    shared.lock().unkept(&match why {
+                        Refused::Broken(what) => what,
+                        Refused::Disk(e) => e.to_string(),
+                    });
+                }
+            }
             LogOp::State(nonce, chunk) => {
                 if let Err(why) = take_state(shared, nonce, &chunk, arriving, DiskJob::BeginWith) {
                     events.push(match why {

@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 const LIVE_BYTES_MAX: usize = 4 << 20;
 /// A stream from the log is filled up to this.
 const PUMP_BYTES: usize = 512 << 10;
+/// A state that goes beside a stream has so much on its way at most when more of it is added: what is sealed meanwhile waits for no more.
+const BESIDE_BYTES: usize = 64 << 10;
 /// A closed connection gets this long to send what is queued.
 const CLOSE_TIME_MAX: Duration = Duration::from_millis(300);
 /// How often the socket is read before others get their turn.
@@ -117,7 +119,16 @@ impl Link {
     }
 
     fn has_more(&self) -> bool {
-        !self.outgoing.is_empty() || self.state.is_some()
+        !self.outgoing.is_empty() || self.state.is_some() && !self.streams()
+    }
+
+    /// May the next piece of a state be queued? Beside a stream only when nothing else waits and hardly anything is on its way; whoever pumps next asks
+    /// again, at the latest at the next tick.
+    fn takes_state(&self) -> bool {
+        match self.streams() {
+            true => self.outgoing.is_empty() && on_its_way(&self.socket) <= BESIDE_BYTES,
+            false => self.outgoing.waiting() < PUMP_BYTES,
+        }
     }
 
     /// Closed, and everything is sent or its time is over.
@@ -160,9 +171,8 @@ impl Link {
 
     /// Fills the queue from the state, and from the log up to entry `end`.
     pub fn pump(&mut self, log: &LogView, end: Seq) -> gapless_log::Result<()> {
-        while let Some(state) = &mut self.state
-            && self.outgoing.waiting() < PUMP_BYTES
-        {
+        while self.state.is_some() && self.takes_state() {
+            let Some(state) = &mut self.state else { break };
             match state.next() {
                 Some(chunk) => self.outgoing.push(Packet::new(state.nonce, Message::State(chunk))),
                 None => self.state = None,
@@ -219,4 +229,12 @@ impl Link {
         }
         Arrived::Nothing
     }
+}
+
+/// Bytes that the other machine has not acknowledged; see SIOCOUTQ in tcp(7).
+fn on_its_way(socket: &TcpStream) -> usize {
+    let mut bytes: libc::c_int = 0;
+    // SAFETY: the request writes one int, and `bytes` is one.
+    let done = unsafe { libc::ioctl(socket.as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) };
+    if done == 0 { usize::try_from(bytes).unwrap_or(0) } else { 0 }
 }

@@ -7,7 +7,7 @@
 //! that cannot be written is.)
 
 use super::core::Shared;
-use crate::Point;
+use crate::{Point, StateChunk};
 use gapless_log::{Base, LogView, SealedSnapshot, Seq};
 use std::io::Write;
 use std::sync::{Arc, Weak};
@@ -32,10 +32,12 @@ enum Phase {
     Idle,
     /// The replica is to be saved.
     Wanted,
-    /// A state comes from the owner.
-    Arriving,
-    /// A state is being written.
-    Writing,
+    /// A state that stands here comes from the owner.
+    Arriving(Seq),
+    /// A state that stands here is being written.
+    Writing(Seq),
+    /// The log that it belonged to is gone meanwhile.
+    Void,
     /// It is there, and waits until nobody needs what lies before.
     Kept(Base, Box<SealedSnapshot>),
     /// The log is being shortened.
@@ -65,28 +67,44 @@ impl Shortening {
     }
 
     /// A piece of a state has come from the owner. False if it is of no use: there is another one, or its beginning was not taken.
-    pub fn takes(&mut self, first: bool, last: bool) -> bool {
+    pub fn takes(&mut self, piece: &StateChunk) -> bool {
         let taken = match self.phase {
-            Phase::Arriving => true,
-            Phase::Idle | Phase::Wanted => first,
-            Phase::Writing | Phase::Kept(..) | Phase::Ordered => false,
+            Phase::Arriving(_) => true,
+            Phase::Idle | Phase::Wanted => piece.offset == 0,
+            Phase::Writing(_) | Phase::Void | Phase::Kept(..) | Phase::Ordered => false,
         };
         if taken {
-            self.phase = if last { Phase::Writing } else { Phase::Arriving };
+            let at = piece.at.seq;
+            self.phase = if piece.last { Phase::Writing(at) } else { Phase::Arriving(at) };
         }
         taken
     }
 
     /// The replica will be at a later place itself.
     pub fn takes_no_more(&mut self) {
-        if matches!(self.phase, Phase::Arriving) {
+        if matches!(self.phase, Phase::Arriving(_)) {
             self.phase = Phase::Idle;
         }
     }
 
-    /// The log was cut here.
+    /// The log was cut here: a state that stands here or later belongs to another one.
     pub fn cut(&mut self, at: Seq) {
-        if matches!(&self.phase, Phase::Kept(base, _) if base.seq >= at) {
+        match &self.phase {
+            Phase::Arriving(seq) if *seq >= at => self.phase = Phase::Idle,
+            Phase::Writing(seq) if *seq >= at => self.phase = Phase::Void,
+            Phase::Kept(base, _) if base.seq >= at => self.phase = Phase::Idle,
+            _ => {}
+        }
+    }
+
+    /// A state is on its way into the directory, and nobody can stop it any more.
+    pub fn is_busy(&self) -> bool {
+        matches!(self.phase, Phase::Writing(_) | Phase::Void | Phase::Ordered)
+    }
+
+    /// What the engine does not keep is never ordered.
+    pub fn agree(&mut self, kept: Option<Point>) {
+        if matches!(&self.phase, Phase::Kept(base, _) if kept.map(|at| at.seq) != Some(base.seq)) {
             self.phase = Phase::Idle;
         }
     }
@@ -96,7 +114,7 @@ impl Shortening {
         if !matches!(self.phase, Phase::Idle | Phase::Wanted) {
             return;
         }
-        self.phase = Phase::Writing;
+        self.phase = Phase::Writing(base.seq);
         let (weak, state) = (Arc::downgrade(shared), Arc::clone(state));
         let work = move || write(&weak, base, &state);
         match std::thread::Builder::new().name("pair-state".into()).spawn(work) {
@@ -105,8 +123,11 @@ impl Shortening {
         }
     }
 
-    pub fn kept(&mut self, base: Base, snapshot: SealedSnapshot) {
-        self.phase = Phase::Kept(base, Box::new(snapshot));
+    /// A state has been written. False if it is of no use any more.
+    pub fn kept(&mut self, base: Base, snapshot: SealedSnapshot) -> bool {
+        let wanted = matches!(self.phase, Phase::Writing(_));
+        self.phase = if wanted { Phase::Kept(base, Box::new(snapshot)) } else { Phase::Idle };
+        wanted
     }
 
     /// Nobody needs what lies before.
@@ -149,4 +170,68 @@ fn write(shared: &Weak<Shared>, base: Base, state: &[u8]) {
     let mut core = shared.lock();
     core.kept(base, written);
     core.finish();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use gapless_log::{Level, Position, Store};
+
+    fn at(seq: u64) -> Base {
+        Base { seq: Seq(seq), position: Position(seq), chain: u128::from(seq) }
+    }
+
+    fn point(base: Base) -> Point {
+        Point { seq: base.seq, chain: base.chain }
+    }
+
+    fn piece(at: Base, offset: u64, last: bool) -> StateChunk {
+        StateChunk { at: point(at), position: at.position, offset, hash: 0, last, bytes: vec![1] }
+    }
+
+    fn with(work: impl FnOnce(&mut Shortening, &Store)) {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::create(dir.path(), Level::Toy).unwrap();
+        let mut shortening = Shortening::new(Some(0), store.view());
+        work(&mut shortening, &store);
+        assert!(shortening.is_due(store.view(), true), "it is tried again");
+    }
+
+    fn sealed(store: &Store, base: Base) -> SealedSnapshot {
+        store.snapshot(base).unwrap().seal().unwrap()
+    }
+
+    #[test]
+    fn a_state_of_a_log_that_was_cut_meanwhile_is_never_ordered() {
+        with(|shortening, store| {
+            assert!(shortening.takes(&piece(at(5), 0, true)));
+            shortening.cut(Seq(5));
+            assert!(shortening.is_busy(), "it is still being written");
+            assert!(!shortening.takes(&piece(at(7), 0, true)), "and no other one beside it");
+            assert!(!shortening.kept(at(5), sealed(store, at(5))));
+            assert!(shortening.ordered(point(at(5))).is_none());
+        });
+    }
+
+    #[test]
+    fn a_state_that_was_arriving_when_the_log_was_cut_is_taken_no_further() {
+        with(|shortening, _| {
+            assert!(shortening.takes(&piece(at(5), 0, false)));
+            shortening.cut(Seq(6));
+            assert!(shortening.takes(&piece(at(5), 1, false)), "it stands before");
+            shortening.cut(Seq(4));
+            assert!(!shortening.takes(&piece(at(5), 2, true)));
+        });
+    }
+
+    #[test]
+    fn a_state_that_the_engine_does_not_keep_is_given_up() {
+        with(|shortening, store| {
+            assert!(shortening.takes(&piece(at(5), 0, true)));
+            assert!(shortening.kept(at(5), sealed(store, at(5))));
+            shortening.agree(Some(point(at(5))));
+            assert!(!shortening.is_due(store.view(), true));
+            shortening.agree(None);
+        });
+    }
 }

@@ -301,6 +301,9 @@ impl Engine {
         if chunk.offset > loading.bytes || chunk.bytes.is_empty() || loading.at.is_some_and(|at| at != chunk.at) {
             return self.refuse_owner("a piece of state is missing".into());
         }
+        if chunk.at.seq == Seq(0) {
+            return self.refuse_owner("a state stands before the first entry".into());
+        }
         loading.bytes += chunk.bytes.len() as u64;
         loading.whole = chunk.last;
         if loading.at.is_none() {
@@ -362,8 +365,8 @@ impl Engine {
     fn ack(&mut self) {
         let silent = self.asking.is_some() && !self.config.breaks(Mutant::AckAfterPut);
         let (end, synced, now) = (self.log.end().seq, self.log.synced, self.now);
-        // Nobody has to wait for who executes nothing.
-        let executed = if self.is_idle() { end } else { self.log.executed };
+        // Nobody has to wait for who executes nothing. But the beginning of the first step is nothing to take over with.
+        let executed = if self.is_idle() { self.log.whole.seq } else { self.log.executed };
         let Role::Backup(Backup { session: Some(session), .. }) = &mut self.role else { return };
         if silent || session.loading.is_some() || !session.ack_due {
             return;

@@ -124,7 +124,8 @@ impl OwnLog {
         self.whole = at;
         self.written = Seq(0);
         self.synced = Seq(0);
-        self.executed = at.seq;
+        // Whoever loads it says so; a warm backup only when it is to take over.
+        self.executed = Seq(0);
         self.cut_ordered(Seq(0));
     }
 

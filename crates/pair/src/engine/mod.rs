@@ -22,7 +22,7 @@ pub use config::{Config, Micros, Mutant, Start};
 pub use event::{ConnId, Event, Ticket};
 pub use log::Found;
 
-use crate::{Life, Message, Meta, Nonce, Packet, Put, Register};
+use crate::{Life, Message, Meta, Nonce, Packet, Point, Put, Register};
 use asking::Asking;
 use backup::Backup;
 use dial::{Conn, Dialler, ReadsAsked};
@@ -125,6 +125,11 @@ impl Engine {
             }
             _ => None,
         }
+    }
+
+    /// Where the own log may begin as soon as nobody needs what lies before.
+    pub fn kept(&self) -> Option<Point> {
+        self.log.kept
     }
 
     /// A backup may take over: this side's, or this side itself.

@@ -111,6 +111,8 @@ impl Engine {
             self.log.cut(whole);
             self.act(Action::CutLog(whole));
         }
+        // A state that came before the frames up to it: from here on this log is another one.
+        self.log.kept.take_if(|kept| kept.seq > whole.seq);
         let (term, generation) = self.register.as_ref().map_or_else(Default::default, |r| (r.term, r.generation));
         let hold = self.config.hold && whole == Point::ZERO;
         self.role = Role::Owner(Owner {

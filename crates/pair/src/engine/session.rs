@@ -25,7 +25,7 @@ impl Engine {
             identity: self.config.identity.clone(),
             commit: self.config.commit,
             takes_state: self.config.saves_state,
-            warm: self.config.warm,
+            warm: self.is_idle(),
             executed: self.log.executed,
             points: if owner { Vec::new() } else { self.log.sample() },
         }
@@ -45,7 +45,8 @@ impl Engine {
         }
     }
 
-    pub(super) fn session_conn(&self) -> Option<ConnId> {
+    /// The connection of the session.
+    pub fn session_conn(&self) -> Option<ConnId> {
         match &self.role {
             Role::Owner(owner) => owner.session.as_ref().map(|s| s.conn),
             Role::Backup(backup) => backup.session.as_ref().map(|s| s.conn),

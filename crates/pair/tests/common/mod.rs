@@ -18,6 +18,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -770,6 +771,17 @@ pub struct Proxy {
 /// A proxy refuses more at a time: whoever needs them dials in a storm, and the test must fail for that and not for want of descriptors.
 const CARRIED_MAX: usize = 64;
 
+/// What a slow road holds is what is on its way, not megabytes in a buffer.
+fn narrow(socket: &TcpStream) {
+    let bytes: libc::c_int = 64 << 10;
+    let len = size_of_val(&bytes) as libc::socklen_t;
+    // SAFETY: `bytes` is valid for its length.
+    let set = unsafe {
+        libc::setsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_RCVBUF, (&raw const bytes).cast(), len)
+    };
+    assert_eq!(set, 0);
+}
+
 impl Proxy {
     pub fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -818,6 +830,9 @@ impl Proxy {
         self.carried.1.fetch_max(now, Ordering::SeqCst);
         near.set_nodelay(true).unwrap();
         far.set_nodelay(true).unwrap();
+        if self.back.bytes_per_s.load(Ordering::SeqCst) != u64::MAX {
+            narrow(&far);
+        }
         let (cut, carried) = (Arc::clone(&self.cut), Arc::clone(&self.carried));
         let mut road = Road::new(Arc::clone(&self.back));
         thread::spawn(move || {
