@@ -287,7 +287,7 @@ pub fn load_base<R: Replica>(view: &LogView, host: &mut Host<R>) -> Result<Base>
         return Ok(base);
     }
     let mut bytes = Vec::new();
-    let mut reader = SnapshotReader::open(view.dir(), &meta)?;
+    let mut reader = SnapshotReader::open(view.dir(), &meta).map_err(crate::view::shortened_meanwhile)?;
     reader.read_to_end(&mut bytes).map_err(|e| reader.error(&e))?;
     host.load(&bytes, base.seq, base.chain)?;
     let stands = host.replica().position();

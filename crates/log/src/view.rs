@@ -232,7 +232,7 @@ impl LogReader {
         let index = segment_of(&state.segments, self.next);
         let segment = &state.segments[index];
         if self.place.as_ref().is_none_or(|place| place.segment != segment.first_seq) {
-            let (window, at) = (open(&segment.path)?, nearest(segment, self.next));
+            let (window, at) = (Window::open(&segment.path).map_err(shortened_meanwhile)?, nearest(segment, self.next));
             self.place = Some(Place { segment: segment.first_seq, window, at });
         }
         let place = self.place.as_mut().expect("set above");
@@ -265,16 +265,15 @@ impl LogReader {
     }
 }
 
-/// Another process may have shortened the log since this one looked at it.
-fn open(segment: &Path) -> Result<Window> {
-    Window::open(segment).map_err(|e| match e {
-        Error::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
-            let why =
-                format!("{} is gone: the log was shortened while it was being read; try again", segment.display());
-            Error::Refused(why)
+/// Another process may have shortened the log since this one looked at it: then a file of it is missing.
+pub(crate) fn shortened_meanwhile(error: Error) -> Error {
+    match error {
+        Error::Io { path, source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+            let path = path.display();
+            Error::Refused(format!("{path} is gone: the log was shortened while it was being read; try again"))
         }
         e => e,
-    })
+    }
 }
 
 fn corrupt(path: &Path, offset: u64, what: String) -> Error {

@@ -799,6 +799,26 @@ fn an_owner_that_cannot_be_saved_now_gives_the_log_next_time() {
     assert_eq!(given(&side), Some(false));
 }
 
+/// One failure is no reason to refuse for ever: a joiner that needs the state is put off, and after a while it is saved again.
+#[test]
+fn an_owner_that_could_not_be_saved_tries_again_for_who_needs_a_state() {
+    let begins = Point { seq: Seq(30), chain: 30 };
+    let (mut side, _) = owner_with_joiner(begins, 50, |_| {}, |_| {});
+    let nonce = side.seen.iter().find_map(|a| if let Action::SaveState(_, nonce) = a { Some(*nonce) } else { None });
+    side.event(Event::StateUnsaved(C1, nonce.expect("it needs a state"), "not now".into()));
+    for (n, expected) in [(2, None), (3, Some(true))] {
+        let conn = ConnId(n);
+        side.forget().event(Event::Connected(conn));
+        let hello = Hello { takes_state: true, register: Some((9, Term(2))), ..hello(B, false) };
+        side.event(Event::Received(conn, Packet::new(Nonce::NONE, Message::Hello(Box::new(hello)))));
+        side.event(Event::CommonFound(conn, Point::ZERO));
+        assert_eq!(given(&side), expected);
+        let busy = side.said().iter().any(|m| matches!(m, Message::Refuse(Refusal::Busy)));
+        assert_eq!(busy, expected.is_none());
+        side.pass(5_100);
+    }
+}
+
 /// A joiner that was welcomed with a state.
 fn loading(found: Found) -> Side {
     let mut side = Side::with(B, Start::Join, Meta::default(), found, |c| c.saves_state = true);

@@ -51,6 +51,8 @@ pub struct Engine {
     /// Records stored and not yet durable.
     meta_pending: u32,
     sessions: u64,
+    /// The replica could not be saved: it is not tried again before then.
+    unsavable_until: Micros,
     /// `Prepare`s not answered yet.
     prepares: u32,
     ticked_at: Micros,
@@ -87,6 +89,7 @@ impl Engine {
             dialler: Dialler::default(),
             tickets: 0,
             meta_pending: 0,
+            unsavable_until: Micros(0),
             sessions: 0,
             prepares: 0,
             ticked_at: Micros(0),

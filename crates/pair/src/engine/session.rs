@@ -5,7 +5,7 @@
 //! is used once. Packets of any other session are dropped.
 
 use super::owner::{Joiner, Owner, OwnerSession, Transfer};
-use super::{Action, Conn, ConnId, Engine, Mutant, Role, Ticket, Why};
+use super::{Action, Conn, ConnId, Engine, LOADING_DETECTS, Micros, Mutant, Role, Ticket, Why};
 use crate::{Hello, Message, Nonce, Packet, Point, Refusal, Welcome};
 use gapless_log::{Seq, hash};
 
@@ -217,7 +217,10 @@ impl Engine {
             return self.refuse(conn, Refusal::Busy);
         }
         let must = common.seq < self.log.start.seq;
-        let can = self.config.saves_state && joiner.hello.takes_state;
+        let can = self.config.saves_state && joiner.hello.takes_state && self.now >= self.unsavable_until;
+        if must && self.now < self.unsavable_until {
+            return self.refuse(conn, Refusal::Busy);
+        }
         if must && !can {
             let why = Refusal::State("the owner's log begins with one and cannot be sent from its first entry".into());
             self.status(Why::Refused(why.clone()));
@@ -249,9 +252,10 @@ impl Engine {
         }
     }
 
-    /// Nobody needs it at once: the joiner comes back, and until this life ends it is given the log.
+    /// Nobody needs it at once: the joiner comes back and is given the log, if that reaches back so far, or waits. Each try saves the live replica, so the
+    /// next one is not soon.
     pub(super) fn state_unsaved(&mut self, conn: ConnId, nonce: Nonce, why: String) {
-        self.config.saves_state = false;
+        self.unsavable_until = self.now.plus(Micros(self.config.detect.0 * LOADING_DETECTS));
         if self.session_conn() == Some(conn) && self.session_nonce() == Some(nonce) {
             let why = Refusal::State(why);
             self.send(conn, Nonce::NONE, Message::Refuse(why.clone()));
