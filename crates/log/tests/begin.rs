@@ -3,8 +3,8 @@
 
 mod common;
 
-use common::{Steps, fast_dir, frames, image, materialise, probed, small};
-use gapless_log::disk::{Fault, Op, Probe, Survives, after_crash};
+use common::{Steps, fast_dir, frames, go_on, image, materialise, prefixes, probed, small};
+use gapless_log::disk::{Fault, Probe, Survives, after_crash};
 use gapless_log::inspect::{EXIT_FINE, EXIT_TORN_TAIL};
 use gapless_log::{
     Base, DirLock, Error, Frame, FrameBuilder, Level, Meta, Position, Result, Seq, SnapshotReader, Store, Term, verify,
@@ -109,25 +109,10 @@ fn judge(dir: &Path, before: Before, old: &[Frame], at: &str) -> usize {
     if base == before.base && base != Base::default() {
         assert_eq!(snapshot_of(&store), OLD, "{at}");
     }
-    // It goes on from there.
-    let (seq, chain) = store.end();
-    let mut steps = Steps::new(99);
-    steps.builder = FrameBuilder::new(Level::Toy, Term(9), seq, chain);
-    steps.position = 1 << 30;
-    store.append(&steps.step(60)).unwrap();
-    store.sync().unwrap();
+    go_on(&mut store);
     drop(store);
     assert_eq!(verify(dir).unwrap().exit_status(), EXIT_FINE, "{at}");
     found
-}
-
-/// The operations up to `n`; of a write also a part.
-fn prefixes(ops: &[Op], n: usize) -> Vec<Vec<Op>> {
-    let whole = ops[..=n].to_vec();
-    let Op::Write(path, offset, bytes) = &ops[n] else { return vec![whole] };
-    let mut half = ops[..n].to_vec();
-    half.push(Op::Write(path.clone(), *offset, bytes[..bytes.len() / 2].to_vec()));
-    vec![half, whole]
 }
 
 #[test]

@@ -3,13 +3,10 @@
 
 mod common;
 
-use common::{Steps, fast_dir, frames, image, materialise, probed, small};
-use gapless_log::disk::{Fault, Op, Probe, Survives, after_crash};
+use common::{Steps, fast_dir, frames, go_on, image, materialise, prefixes, probed, small};
+use gapless_log::disk::{Fault, Probe, Survives, after_crash};
 use gapless_log::inspect::{EXIT_FINE, EXIT_TORN_TAIL};
-use gapless_log::{
-    Base, DirLock, Error, Frame, FrameBuilder, Level, LogView, Meta, Position, Result, Seq, SnapshotReader, Store,
-    Term, verify,
-};
+use gapless_log::{Base, DirLock, Error, Frame, LogView, Meta, Position, Result, Seq, SnapshotReader, Store, verify};
 use std::io::{Read, Write};
 use std::path::Path;
 use std::sync::{Arc, Mutex};
@@ -91,25 +88,10 @@ fn judge(dir: &Path, work: &Work, durable: usize, at: &str) -> bool {
         let files = image(dir).keys().filter(|p| p.to_string_lossy().ends_with(".seg")).count();
         assert_eq!(files, segments.len(), "{at}: nothing of before is left");
     }
-    // It goes on from there.
-    let (seq, chain) = store.end();
-    let mut steps = Steps::new(99);
-    steps.builder = FrameBuilder::new(Level::Toy, Term(9), seq, chain);
-    steps.position = 1 << 30;
-    store.append(&steps.step(60)).unwrap();
-    store.sync().unwrap();
+    go_on(&mut store);
     drop(store);
     assert_eq!(verify(dir).unwrap().exit_status(), EXIT_FINE, "{at}");
     shortened
-}
-
-/// The operations up to `n`; of a write also a part.
-fn prefixes(ops: &[Op], n: usize) -> Vec<Vec<Op>> {
-    let whole = ops[..=n].to_vec();
-    let Op::Write(path, offset, bytes) = &ops[n] else { return vec![whole] };
-    let mut half = ops[..n].to_vec();
-    half.push(Op::Write(path.clone(), *offset, bytes[..bytes.len() / 2].to_vec()));
-    vec![half, whole]
 }
 
 #[test]
@@ -175,12 +157,7 @@ fn a_state_that_does_not_fit_on_the_disk_leaves_the_log_alive() {
         Some(Fault { at: asked + 3, errno: libc::ENOSPC, keep_bytes: 11, for_ever: false });
     assert!(work.shorten().is_err());
     assert!(image(dir.path()).keys().all(|p| !p.to_string_lossy().contains("snap")), "its room is given back");
-    let (seq, chain) = work.store.end();
-    let mut steps = Steps::new(99);
-    steps.builder = FrameBuilder::new(Level::Toy, Term(9), seq, chain);
-    steps.position = 1 << 30;
-    work.store.append(&steps.step(60)).unwrap();
-    work.store.sync().unwrap();
+    go_on(&mut work.store);
     work.shorten().unwrap();
     assert_eq!(work.store.meta().base, work.base);
     assert_eq!(frames(&work.store).len(), 6);
@@ -232,12 +209,7 @@ fn it_is_written_and_opened_while_what_lies_before_is_still_there() {
     work.store.snapshot(work.base).unwrap().seal().unwrap().install(&Meta { base: work.base, ..work.meta }).unwrap();
     let outdated = work.store.begin_at(work.base).unwrap();
     assert_eq!(image(dir.path()).len(), before + 1, "nothing is removed yet");
-    let (seq, chain) = work.store.end();
-    let mut steps = Steps::new(99);
-    steps.builder = FrameBuilder::new(Level::Toy, Term(9), seq, chain);
-    steps.position = 1 << 30;
-    work.store.append(&steps.step(60)).unwrap();
-    work.store.sync().unwrap();
+    go_on(&mut work.store);
     assert_eq!(frames(&work.store).len(), 3);
     let after = fast_dir();
     materialise(&image(dir.path()), after.path());

@@ -26,14 +26,6 @@ fn of(start: Start, home: &Path, name: &str) -> Plan {
     short(Plan::new(start, home, name))
 }
 
-/// Waits until the log has come to begin later so many times.
-fn wait_shortened(dir: &Path, times: usize) {
-    let mut begins = begins_at(dir);
-    for _ in 0..times {
-        begins = wait_until("the log begins later", || Some(begins_at(dir)).filter(|at| *at > begins));
-    }
-}
-
 fn bytes_of(dir: &Path) -> u64 {
     let files = std::fs::read_dir(dir).unwrap().filter_map(|f| f.ok()?.metadata().ok());
     files.filter(std::fs::Metadata::is_file).map(|m| m.len()).sum()

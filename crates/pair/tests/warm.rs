@@ -22,13 +22,6 @@ fn of(start: Start, home: &Path, name: &str) -> Plan {
     warm(Plan::new(start, home, name))
 }
 
-fn wait_later(dir: &Path, times: usize) {
-    let mut begins = begins_at(dir);
-    for _ in 0..times {
-        begins = wait_until("the log begins later", || Some(begins_at(dir)).filter(|at| *at > begins));
-    }
-}
-
 /// What a backup has executed, by its own word: the position of its replica.
 fn stands_at(node: &Proc) -> u64 {
     node.status().map_or(0, |status| status.position)
@@ -46,7 +39,7 @@ fn a_warm_backup_executes_nothing_is_renewed_and_takes_over() {
             let backup = of(Start::Join, name).spawn();
             primary.wait_mode("protected");
             // Its log begins later and later, by the owner's states.
-            wait_later(&backup.dir, 3);
+            wait_shortened(&backup.dir, 3);
             assert_eq!(stands_at(&backup), 0, "it has executed nothing");
             assert_eq!(primary.status().unwrap().mode, "protected");
             let dir = primary.dir.clone();
@@ -92,7 +85,7 @@ fn a_warm_backup_is_handed_over_to() {
     wait_more(&plan.world, 100);
     let backup = of(Start::Join, home.path(), "b").spawn();
     primary.wait_mode("protected");
-    wait_later(&backup.dir, 1);
+    wait_shortened(&backup.dir, 1);
     wait_until("it is handed over", || {
         let asked = status::handover(&primary.dir, Duration::from_secs(10));
         let live = backup.status().is_some_and(|s| s.role == "primary");
@@ -118,7 +111,7 @@ fn after_a_false_alarm_a_warm_backup_is_as_good_as_before() {
     wait_more(&plan.world, 100);
     let backup = of(Start::Join, home.path(), "b").spawn();
     primary.wait_mode("protected");
-    wait_later(&backup.dir, 1);
+    wait_shortened(&backup.dir, 1);
     // Nothing comes through for longer than the detection time; whoever acts first, one of both lives on, and the pair comes together again.
     proxy.cut(true, true);
     wait_until("somebody has acted", || {
@@ -160,7 +153,7 @@ fn a_state_that_a_warm_backup_cannot_write_is_no_reason_to_end() {
     // The state does not fit into a file of this process; its segments do.
     let backup = Plan { file_bytes_max: 8 << 20, shorten_bytes: 0, ..of(Start::Join, "b") }.spawn();
     primary.wait_mode("protected");
-    wait_later(&primary.dir, 1);
+    wait_shortened(&primary.dir, 1);
     wait_more(&plan.world, 100);
     assert_eq!((begins_at(&backup.dir), stands_at(&backup)), (0, 0));
     assert_eq!(primary.status().unwrap().mode, "protected");
@@ -193,7 +186,7 @@ fn a_state_on_a_slow_road_costs_nobody_his_backup() {
     let backup = calm(Start::Join, "b").spawn();
     primary.wait_mode("protected");
     let term = primary.status().unwrap().term;
-    wait_later(&backup.dir, 1);
+    wait_shortened(&backup.dir, 1);
     let status = primary.status().unwrap();
     assert_eq!((status.mode.as_str(), status.term), ("protected", term));
     assert_eq!(stands_at(&backup), 0);

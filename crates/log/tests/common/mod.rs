@@ -1,7 +1,7 @@
 //! Small logs with every kind of frame in them.
 #![allow(dead_code, reason = "each test file uses some of it")]
 
-use gapless_log::disk::{Dice, Disk, Image, Probe};
+use gapless_log::disk::{Dice, Disk, Image, Op, Probe};
 use gapless_log::{
     Base, CommitLevel, DirLock, Frame, FrameBuilder, Identity, Kind, Level, Mark, Meta, Position, Seq, Store,
     StoreOptions, Term,
@@ -102,4 +102,23 @@ pub fn fast_dir() -> tempfile::TempDir {
 pub fn image(dir: &Path) -> Image {
     let files = std::fs::read_dir(dir).unwrap().map(|f| f.unwrap().path());
     files.map(|p| (p.file_name().unwrap().into(), std::fs::read(&p).unwrap())).collect()
+}
+
+/// Whatever a log is, it goes on from where it ends.
+pub fn go_on(store: &mut Store) {
+    let (seq, chain) = store.end();
+    let mut steps = Steps::new(99);
+    steps.builder = FrameBuilder::new(Level::Toy, Term(9), seq, chain);
+    steps.position = 1 << 30;
+    store.append(&steps.step(60)).unwrap();
+    store.sync().unwrap();
+}
+
+/// The operations up to `n`; of a write also a part.
+pub fn prefixes(ops: &[Op], n: usize) -> Vec<Vec<Op>> {
+    let whole = ops[..=n].to_vec();
+    let Op::Write(path, offset, bytes) = &ops[n] else { return vec![whole] };
+    let mut half = ops[..n].to_vec();
+    half.push(Op::Write(path.clone(), *offset, bytes[..bytes.len() / 2].to_vec()));
+    vec![half, whole]
 }

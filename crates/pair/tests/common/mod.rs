@@ -753,6 +753,14 @@ pub fn random_kills(of: impl Fn(Plan) -> Plan) {
     );
 }
 
+/// Waits until the log has come to begin later so many times.
+pub fn wait_shortened(dir: &Path, times: usize) {
+    let mut begins = begins_at(dir);
+    for _ in 0..times {
+        begins = wait_until("the log begins later", || Some(begins_at(dir)).filter(|at| *at > begins));
+    }
+}
+
 /// A TCP proxy on loopback whose directions can be cut: bytes are held as long as a direction is cut, as a network that loses every
 /// packet does; nothing is closed.
 #[derive(Clone)]
