@@ -250,7 +250,7 @@ impl Store {
     }
 
     /// Makes sure that the log can come to begin at `base`: a segment begins there, or will. To be asked before a snapshot is installed
-    /// ([`SealedSnapshot::install`]): a log whose `meta` names another place loses what follows it there.
+    /// ([`crate::SealedSnapshot::install`]): a log whose `meta` names another place loses what follows it there.
     pub fn can_begin_at(&mut self, base: Base) -> Result<()> {
         self.check_alive()?;
         if self.end() == (base.seq, base.chain) {
