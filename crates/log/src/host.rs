@@ -215,7 +215,11 @@ impl<R: Replica> Host<R> {
             let what = "not a mark".to_owned();
             return Err(Error::BadEntry { seq, at: entry.at, kind: entry.kind, what });
         };
-        if let Some((expected, found)) = check_mark(&mark, &self.outbox) {
+        if let Some((expected, mut found)) = check_mark(&mark, &self.outbox) {
+            let said: Vec<&Output> = self.outbox.waiting().filter(|output| output.mark.is_none()).collect();
+            if let Some(account) = self.replica.account(&said) {
+                found = format!("{found}; here {account}");
+            }
             return Err(diverged(seq, expected, found).into());
         }
         self.outbox.stamp(seq);

@@ -99,6 +99,12 @@ pub trait Replica {
         Ok(vec![("the state".to_owned(), self.digest()?)])
     }
 
+    /// What the step that has just been replayed has read, and these outputs of it, in words: for a person who must find out why two sides differ.
+    fn account(&self, said: &[&Output]) -> Option<String> {
+        let _ = said;
+        None
+    }
+
     /// Can this level save and load itself at all? If not, its whole log is streamed to a new backup. The answer never changes.
     fn saves(&self) -> bool {
         false

@@ -13,14 +13,14 @@ use crate::input::{self, Input};
 use crate::keys::{Key, KeyVerdict};
 use crate::look::Shown;
 use crate::output::{CHANNEL, Said};
-use crate::state::{Arrival, Failure, State, Verdict, fitting};
+use crate::state::{Arrival, Failure, State, Verdict, cut, fitting};
 use crate::task::Kinds;
 use crate::uncommitted::Uncommitted;
 use crate::wire::{FromShard, KeyedTold, check_length};
 use crate::world::World;
 use gapless_log::{
-    Digest, Error, Identity, Level, Outbox, Output, Parts, Player, Position, Progress, Recorder, Replica, Result, Term,
-    Waker, combine,
+    Digest, Error, Identity, Kind, Level, Outbox, Output, Parts, Player, Position, Progress, Recorder, Replica, Result,
+    Term, Waker, combine,
 };
 use std::io::{Read, Write};
 use std::path::PathBuf;
@@ -70,6 +70,8 @@ pub struct ShardReplica<E: Edge = World> {
     /// How often entries were lost, as the arbiter knows.
     losses: u32,
     crowd: Crowd,
+    /// Inputs of the step that is replayed, for whoever differs.
+    read: Vec<(Kind, Vec<u8>)>,
     /// Opened for a takeover, and what was found in it; there until it goes live.
     black_box: Option<(BlackBox, Option<Digest>)>,
 }
@@ -94,6 +96,7 @@ impl<E: Edge> ShardReplica<E> {
             expiry: 0,
             losses: 0,
             crowd: Crowd::default(),
+            read: Vec::new(),
             black_box: None,
         }
     }
@@ -400,6 +403,7 @@ impl<E: Edge> Replica for ShardReplica<E> {
     }
 
     fn replay(&mut self, log: &mut Player<'_>) -> Result<Progress> {
+        self.read.clear();
         while let Some((kind, at)) = log.peek().map(|entry| (entry.kind, entry.at)) {
             // A verdict stands among the messages between its own tasks.
             while self.position() < at && self.state.as_mut().is_some_and(State::step) {
@@ -420,6 +424,7 @@ impl<E: Edge> Replica for ShardReplica<E> {
                 return Err(log.diverged(at, "an input that fits", format!("{} does not", input::name(kind))));
             }
             self.replayed()?;
+            self.read.push((kind, body));
         }
         while self.position() < log.limit() && self.state.as_mut().is_some_and(State::step) {
             self.replayed()?;
@@ -476,6 +481,23 @@ impl<E: Edge> Replica for ShardReplica<E> {
     fn digest_parts(&mut self) -> Result<Parts> {
         let nothing = || vec![("a shard that has not begun".to_owned(), 0)];
         Ok(self.state.as_mut().map_or_else(nothing, State::digest_parts))
+    }
+
+    fn account(&self, said: &[&Output]) -> Option<String> {
+        /// Of each, beyond which a person reads the log.
+        const TOLD_MAX: usize = 4;
+        const WORDS_BYTES_MAX: usize = 300;
+        let told = |words: Vec<String>, all: usize| {
+            let more = if words.len() < all { format!(" and {} more", all - words.len()) } else { String::new() };
+            let words: Vec<&str> = words.iter().map(|words| cut(words, WORDS_BYTES_MAX)).collect();
+            if all == 0 { "nothing".to_owned() } else { words.join(" | ") + &more }
+        };
+        let read = self.read.iter().take(TOLD_MAX);
+        let read = read.map(|(kind, body)| input::describe(*kind, body).unwrap_or_default()).collect();
+        let words = said.iter().take(TOLD_MAX).filter_map(|output| Said::decode(&output.bytes));
+        let words = words.map(|said| format!("{said:?}")).collect();
+        let shard = self.place.shard;
+        Some(format!("shard {shard} has read {} and said {}", told(read, self.read.len()), told(words, said.len())))
     }
 
     fn saves(&self) -> bool {

@@ -850,7 +850,7 @@ pub(crate) fn fitting(answer: Answer) -> Answer {
 }
 
 /// The beginning of a text, of whole characters.
-fn cut(text: &str, bytes: usize) -> &str {
+pub(crate) fn cut(text: &str, bytes: usize) -> &str {
     &text[..text.floor_char_boundary(bytes)]
 }
 
