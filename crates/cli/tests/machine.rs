@@ -4,7 +4,7 @@ mod support;
 #[path = "../../machine/tests/support/tiny.rs"]
 mod tiny;
 
-use gapless_log::Position;
+use gapless_log::{Frame, Kind, Position, Seq, Store};
 use std::fs;
 use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::net::TcpStream;
@@ -118,6 +118,29 @@ fn killed_at_random_moments_it_repeats_and_loses_nothing() {
         resumed += 1;
     }
     assert!(resumed > 0, "it was never running when it was killed");
+}
+
+/// Killed when it has ended and what it said last may not have left: who resumes it lets that leave, and nothing else is said.
+#[test]
+fn killed_right_after_its_end_it_says_its_end_once() {
+    let area = tiny_area("ended", Program::Everything);
+    let log = area.join("log");
+    let whole = Process::start(tiny_command(&area, &log), &log).finish();
+    assert_eq!(whole.code(), 0, "{}", whole.stderr_text());
+    // The last digest and the closing mark were not written yet.
+    let mut store = Store::open(&log).expect("a log").0;
+    let frames: Vec<Frame> = store.reader(Seq(0)).collect::<Result<_, _>>().expect("a whole log");
+    let digest =
+        frames.iter().rposition(|frame| frame.entries().any(|entry| entry.kind == Kind::SYNC)).expect("a digest");
+    let end = &frames[digest];
+    store.cut(end.first_seq(), end.chain_before()).expect("a frame ends there");
+    drop(store);
+    let mut command = area.gapless(area.path(), ["resume"]);
+    command.arg(&log);
+    let done = Process::start(command, &area.join("resumed")).finish();
+    assert_eq!(done.code(), 0, "{}", done.stderr_text());
+    assert!(whole.stdout.ends_with(&done.stdout) && !done.stdout.is_empty(), "{}", done.stdout_text());
+    assert_eq!(replay(&area, &log)["exit_status"], 0);
 }
 
 #[test]

@@ -408,6 +408,8 @@ impl Replica for Machine {
             return Ok(Progress::Ran);
         }
         let computer = self.computer.as_mut().expect("launched");
+        // It was resumed after its end, so that what it said last is offered again: it says nothing more.
+        let was_off = computer.off().is_some();
         loop {
             let next = log.peek().map_or(log.limit(), |e| e.at);
             let target = [log.stop(), self.held].into_iter().flatten().fold(next, Ord::min);
@@ -444,7 +446,9 @@ impl Replica for Machine {
         }
         // What follows from the position having been reached does so on both sides.
         computer.run(computer.position())?;
-        speak(computer, log.out());
+        if !was_off {
+            speak(computer, log.out());
+        }
         self.seen = Instant::now();
         Ok(computer.off().map_or(Progress::Ran, Progress::Ended))
     }
