@@ -341,7 +341,8 @@ fn a_partition_leaves_one_that_speaks() {
         if second {
             let deposed = machines.handed_over();
             assert_eq!(deposed.code(), FAILED, "{}", deposed.stderr_text());
-            machines.rejoin_with(&behind(&cables[1 - round % 2]));
+            // The cable that is not the winner's, whoever has won before.
+            machines.rejoin_with(&behind(&cables[number(&machines.primary) as usize % 2]));
             connect(&machines);
         }
         machines.await_protected();
