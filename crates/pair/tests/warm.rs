@@ -112,16 +112,13 @@ fn after_a_false_alarm_a_warm_backup_is_as_good_as_before() {
     let backup = of(Start::Join, home.path(), "b").spawn();
     primary.wait_mode("protected");
     wait_shortened(&backup.dir, 1);
-    // Nothing comes through for longer than the detection time; whoever acts first, one of both lives on, and the pair comes together again.
+    // Nothing comes through for longer than the detection time: one of both goes on, and the other one, which may not have heard of it yet, says nothing.
     proxy.cut(true, true);
-    wait_until("somebody has acted", || {
-        let acted = |node: &Proc| node.status().is_some_and(|s| s.mode == "solo");
-        (acted(&primary) || acted(&backup)).then_some(())
+    let survivor = wait_until("somebody goes on", || {
+        let goes_on = |node: &&Proc| node.status().is_some_and(|s| s.mode == "solo" && !s.asking);
+        [&primary, &backup].into_iter().find(goes_on)
     });
     proxy.cut(false, false);
-    let survivor = wait_until("one of them lives", || {
-        [&primary, &backup].into_iter().find(|node| node.status().is_some_and(|s| s.role == "primary"))
-    });
     wait_more(&plan.world, 300);
     let dir = survivor.dir.clone();
     drop((primary, backup));
