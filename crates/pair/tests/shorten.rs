@@ -127,11 +127,8 @@ fn who_was_away_for_a_moment_continues_and_who_was_away_for_long_begins_anew() {
 fn a_log_that_is_being_sent_is_not_shortened_under_the_reader() {
     let home = tempfile::tempdir().unwrap();
     let proxy = Proxy::start();
-    let listen = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
-    proxy.set_target(&listen);
-    let advertise = Some(proxy.address.clone());
     // Its log is longer than sockets and queues take before it is ever shortened.
-    let plan = Plan { listen, advertise, shorten_bytes: 24 << 20, burst: 400, ..of(Start::Fresh, home.path(), "a") };
+    let plan = Plan { shorten_bytes: 24 << 20, burst: 400, ..of(Start::Fresh, home.path(), "a") }.behind(&proxy);
     let primary = plan.spawn();
     wait_until("its log is long", || (bytes_of(&plan.dir) > 20 << 20).then_some(()));
     proxy.bytes_per_s(6 << 20);

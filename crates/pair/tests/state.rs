@@ -25,10 +25,7 @@ fn saving(start: Start, home: &Path, name: &str) -> Plan {
 
 /// A primary alone that has said something, reachable through a proxy.
 fn alone_behind(proxy: &Proxy, home: &Path, ballast: usize) -> (Proc, Plan) {
-    let listen = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
-    proxy.set_target(&listen);
-    let advertise = Some(proxy.address.clone());
-    let plan = Plan { listen, advertise, ballast: Some(ballast), ..Plan::new(Start::Fresh, home, "a") };
+    let plan = Plan { ballast: Some(ballast), ..Plan::new(Start::Fresh, home, "a") }.behind(proxy);
     let primary = plan.spawn();
     wait_more(&plan.world, 500);
     (primary, plan)

@@ -104,9 +104,7 @@ fn a_warm_backup_is_handed_over_to() {
 fn after_a_false_alarm_a_warm_backup_is_as_good_as_before() {
     let home = tempfile::tempdir().unwrap();
     let proxy = Proxy::start();
-    let listen = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
-    proxy.set_target(&listen);
-    let plan = Plan { listen, advertise: Some(proxy.address.clone()), ..of(Start::Fresh, home.path(), "a") };
+    let plan = of(Start::Fresh, home.path(), "a").behind(&proxy);
     let primary = plan.spawn();
     wait_more(&plan.world, 100);
     let backup = of(Start::Join, home.path(), "b").spawn();
@@ -167,8 +165,6 @@ fn a_state_that_a_warm_backup_cannot_write_is_no_reason_to_end() {
 fn a_state_on_a_slow_road_costs_nobody_his_backup() {
     let home = tempfile::tempdir().unwrap();
     let proxy = Proxy::start();
-    let listen = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
-    proxy.set_target(&listen);
     let calm = |start, name| Plan {
         ballast: Some(12 << 20),
         state_entries_min: 1 << 40,
@@ -176,7 +172,7 @@ fn a_state_on_a_slow_road_costs_nobody_his_backup() {
         pause: Duration::from_millis(4),
         ..of(start, home.path(), name)
     };
-    let plan = Plan { listen, advertise: Some(proxy.address.clone()), ..calm(Start::Fresh, "a") };
+    let plan = calm(Start::Fresh, "a").behind(&proxy);
     let primary = plan.spawn();
     wait_more(&plan.world, 20);
     proxy.bytes_per_s(4 << 20);

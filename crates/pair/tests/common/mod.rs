@@ -336,6 +336,13 @@ impl Plan {
         }
     }
 
+    /// The same, reachable only through the proxy.
+    pub fn behind(self, proxy: &Proxy) -> Self {
+        let listen = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+        proxy.set_target(&listen);
+        Self { listen, advertise: Some(proxy.address.clone()), ..self }
+    }
+
     pub fn config(&self) -> NodeConfig {
         let mut config = NodeConfig::new(&self.dir, self.start);
         config.listen = Some(self.listen.clone());
