@@ -78,6 +78,13 @@ impl ProcessGroup {
         })
     }
 
+    /// Every call stops: none is answered in the process. For comparison; what a program does is the same.
+    #[must_use]
+    pub fn without_lane(mut self) -> Self {
+        self.kernel.lane = false;
+        self
+    }
+
     /// Gives the program other standard streams than the supervisor's own: 0, 1 and 2 in this order.
     #[must_use]
     pub fn with_stdio(mut self, streams: [OwnedFd; 3]) -> Self {
@@ -147,7 +154,7 @@ impl ProcessGroup {
     fn turn(&mut self, io: Io<'_, '_>) -> Result<Option<()>> {
         let Some(tid) = schedule::pick(&mut self.kernel) else { return Ok(None) };
         let pid = self.kernel.thread(tid).pid;
-        let now = self.kernel.now;
+        let (now, before) = (self.kernel.now, self.kernel.position.0);
         let mut cx = Ctx { tid, pid, tracees: &mut self.tracees, zombies: &mut self.zombies, io, bytes_in: 0 };
         let mut jump_began = None;
         event::turn(&mut self.kernel, &mut cx, self.patience, &mut |k, io| {
@@ -171,7 +178,8 @@ impl ProcessGroup {
             schedule::fire_timers(&mut self.kernel);
         }
         schedule::settle(&mut self.kernel);
-        if let Some(place) = self.place.as_mut().filter(|_| self.kernel.position.0.is_multiple_of(LOOK_EVERY_EVENTS)) {
+        let passed = self.kernel.position.0 / LOOK_EVERY_EVENTS > before / LOOK_EVERY_EVENTS;
+        if let Some(place) = self.place.as_mut().filter(|_| passed) {
             place.look(cx.tracees);
         }
         if let (Some(status), true) = (self.kernel.exit, self.kernel.threads.is_empty()) {
@@ -277,10 +285,11 @@ impl Replica for ProcessGroup {
             if self.unpolled >= POLL_EVERY_EVENTS || self.kernel.current.is_none() && self.kernel.run_queue.is_empty() {
                 self.take_from_world(log)?;
             }
-            self.unpolled += 1;
+            let before = self.kernel.position.0;
             let mut world = self.world.take().expect("live");
             let turned = self.turn(Io::Live { log, world: &mut world });
             self.world = Some(world);
+            self.unpolled += (self.kernel.position.0 - before) as u32;
             if turned?.is_none() {
                 if self.take_from_world(log)? {
                     continue;

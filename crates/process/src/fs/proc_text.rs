@@ -7,7 +7,7 @@ use super::stat::ino;
 use crate::kernel::{Ctx, Fail, Kernel, Pid, State, Tid, fail, input};
 use crate::signal::SigSet;
 use crate::tracee::maps::Mapping;
-use crate::tracee::{SCRATCH_END, SCRATCH_START};
+use crate::tracee::{SCRATCH_END, SCRATCH_START, SITES_END, SITES_START};
 use std::fmt::Write as _;
 
 /// Memory use that every process shows, in pages: the truth differs from run to run.
@@ -259,7 +259,8 @@ pub fn maps(k: &Kernel, cx: &mut Ctx<'_, '_>, pid: Pid, _: Tid) -> Text {
     let maps: Option<Vec<Map>> = cx.io.value(k.position, input::HOST_READ, |_| {
         let flag = |on: bool, c: char| if on { c } else { '-' };
         let list = real?.maps().ok()?;
-        let ours = |m: &Mapping| m.start >= SCRATCH_START && m.end <= SCRATCH_END;
+        let within = |m: &Mapping, start, end| m.start >= start && m.end <= end && m.name.starts_with("/memfd:gapless");
+        let ours = |m: &Mapping| within(m, SCRATCH_START, SCRATCH_END) || within(m, SITES_START, SITES_END);
         let mapped = list.into_iter().filter(|m| !ours(m)).map(|m| {
             let bits = [flag(m.read, 'r'), flag(m.write, 'w'), flag(m.exec, 'x'), if m.shared { 's' } else { 'p' }];
             // Only the last two components say which file of the store it is.

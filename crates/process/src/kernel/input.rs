@@ -29,6 +29,8 @@ gapless_log::kinds! {
     LAUNCH = 64 "launch",
     /// A piece of a state directory or of a host file's contents.
     CONTENT = 65 "content",
+    /// Clock readings of calls that were answered in the process: pairs of varints, events and nanoseconds after the one before.
+    CLOCK_READS = 79 "clock readings",
     /// A clock reading: 8 bytes.
     CLOCK_READ = 66 "clock read",
     /// What the host's file system said about a path.

@@ -60,6 +60,10 @@ pub struct Kernel {
     pub now: Nanos,
     /// Wall clock = monotonic clock + this.
     pub realtime_offset: i64,
+    /// Call sites may be patched. Shapes nothing but speed.
+    pub lane: bool,
+    /// Backup: clock readings taken from the log and not yet used, by position.
+    pub readings: VecDeque<(u64, Nanos)>,
     /// Random numbers for the program, from a logged seed.
     pub random: crate::random::Random,
     /// All threads of the group.

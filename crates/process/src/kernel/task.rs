@@ -3,6 +3,7 @@
 use super::{FdTable, MemId, Nanos, Pid, Tid, Wait};
 use crate::fs::InodeId;
 use crate::signal::{Actions, SigQueue, SigSet};
+use crate::tracee::CallSites;
 use std::collections::BTreeMap;
 
 /// What a thread is doing.
@@ -137,6 +138,8 @@ pub struct Process {
     pub subreaper: bool,
     /// PR_SET_DUMPABLE, PR_SET_KEEPCAPS ... by prctl number.
     pub prctl: BTreeMap<i32, u64>,
+    /// Descriptors that it is likely to use next. Shapes nothing but speed.
+    pub likely: Vec<i32>,
 }
 
 impl Process {
@@ -157,6 +160,8 @@ pub struct Memory {
     pub shared: BTreeMap<u64, (u64, u64, u64)>,
     /// Instructions that were replaced because they read the machine: address, original bytes.
     pub patched: BTreeMap<u64, Vec<u8>>,
+    /// Call sites, patched or counted until they are. Shapes nothing but speed.
+    pub sites: CallSites,
     /// How many processes use it.
     pub users: u32,
 }
@@ -178,6 +183,7 @@ impl Memory {
         for site in sites {
             self.patched.remove(&site);
         }
+        self.sites.unmap(start, end);
     }
 
     /// Object and offset in it behind an address, if it lies in a shared mapping.

@@ -55,6 +55,18 @@ impl Queue {
         self.messages.front().map_or(0, |m| m.bytes.len() - self.taken)
     }
 
+    /// Everything that waits, if that is plain bytes and not more than `max` of them.
+    pub fn all_bytes(&self, max: usize) -> Option<Vec<u8>> {
+        if self.bytes > max || self.messages.iter().any(|m| !m.files.is_empty()) {
+            return None;
+        }
+        let mut all = Vec::with_capacity(self.bytes);
+        for (i, message) in self.messages.iter().enumerate() {
+            all.extend_from_slice(&message.bytes[if i == 0 { self.taken } else { 0 }..]);
+        }
+        Some(all)
+    }
+
     /// Takes up to `max` bytes of a stream. Bytes sent with descriptors are never joined with what comes before or after.
     pub fn read_stream(&mut self, max: usize, peek: bool) -> Message {
         let mut out = Message::default();

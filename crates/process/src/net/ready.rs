@@ -43,3 +43,27 @@ pub fn poll(k: &Kernel, id: ObjectId) -> u32 {
     }
     bits as u32
 }
+
+/// What will happen on a connection to the outside until the next input, whatever else does.
+pub struct Certain {
+    /// All that waits to be read; `None` if reading may come to something else than these bytes and then "nothing yet".
+    pub waiting: Option<Vec<u8>>,
+    /// Bytes that can be sent.
+    pub room: u32,
+}
+
+/// The same for a healthy stream to the outside with at most `max` bytes waiting; for all else nothing is certain.
+pub fn certain(k: &Kernel, id: ObjectId, max: usize) -> Option<Certain> {
+    let s = k.net.sockets.get(&id)?;
+    let healthy = s.kind == libc::SOCK_STREAM
+        && s.state == State::Connected(Peer::Outside)
+        && s.error == 0
+        && !s.unannounced
+        && !s.sends_no_more();
+    if !healthy {
+        return None;
+    }
+    let waiting = if s.receives_no_more() { None } else { s.queue.all_bytes(max) };
+    let room = super::SEND_BYTES_MAX.saturating_sub(s.queued);
+    Some(Certain { waiting, room: u32::try_from(room).unwrap_or(u32::MAX) })
+}

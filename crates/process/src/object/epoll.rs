@@ -129,8 +129,19 @@ fn remove(k: &mut Kernel, id: ObjectId, object: ObjectId, key: ItemKey) {
     }
 }
 
-/// Takes at most `max` ready items: events and data.
-pub fn wait(k: &mut Kernel, tid: Tid, id: ObjectId, max: usize) -> Vec<(u32, u64)> {
+/// An item that is ready.
+#[derive(Clone, Copy, Debug)]
+pub struct Ready {
+    /// The descriptor under which it was added.
+    pub fd: i32,
+    /// What it is ready for.
+    pub events: u32,
+    /// What the program wants to be told with it.
+    pub data: u64,
+}
+
+/// Takes at most `max` ready items.
+pub fn wait(k: &mut Kernel, tid: Tid, id: ObjectId, max: usize) -> Vec<Ready> {
     let mut out = Vec::new();
     let mut keep = VecDeque::new();
     while out.len() < max {
@@ -142,7 +153,7 @@ pub fn wait(k: &mut Kernel, tid: Tid, id: ObjectId, max: usize) -> Vec<(u32, u64
         if bits == 0 {
             continue;
         }
-        out.push((bits, item.data));
+        out.push(Ready { fd: key.0, events: bits, data: item.data });
         if wanted & libc::EPOLLONESHOT as u32 != 0 {
             item.events &= PRIVATE_BITS;
         } else if wanted & libc::EPOLLET as u32 == 0 {

@@ -55,6 +55,10 @@ fn handle(k: &mut Kernel, cx: &mut Ctx<'_, '_>, signal: &Signal, action: Action)
     let waited_with = thread.saved_mask.take().map(|before| (std::mem::replace(&mut thread.mask, before)).0);
     let mask = thread.mask.0;
     let info = tracee::SigInfo::from_bytes(signal.info.bytes());
+    // The frame leads back to where the thread stands now: behind a `syscall` that must stay what it is, then.
+    let memory = k.process(cx.pid).memory;
+    let rip = cx.tracee().regs().rip;
+    k.memories.get_mut(&memory).expect("address space exists").sites.leave_unless_patched(rip);
     let tracee = cx.tracee();
     tracee.set_sigmask(mask)?;
     let delivery = tracee.deliver(signal.number, &info, waited_with)?;

@@ -1,14 +1,17 @@
 //! One event: a thread gets the baton, runs until it stops, and what it asks for is carried out.
 
-use super::{deliver, jump, patch};
+use super::{deliver, jump, lane, patch};
 use crate::kernel::{Call, Ctx, Errno, Fail, Io, Kernel, Outcome, State, input};
 use crate::syscalls::{Handler, process, table};
-use crate::tracee::{Stop, sys::regs_words};
+use crate::tracee::{Stop, TICK, call_site, sys::regs_words};
 use gapless_log::{Error, chain};
 use std::time::{Duration, Instant};
 
 /// A thread that makes no call for this long may be stopped anywhere, if others wait.
 pub const PATIENCE: Duration = Duration::from_millis(50);
+
+/// A thread that runs on for longer than this after it may have sent something without a stop is made to stop for that, for a while.
+const SENT_LATE: Duration = Duration::from_millis(1);
 
 /// Whether something waits that a computing thread must give way to.
 pub type GiveWay<'a> = &'a mut dyn FnMut(&Kernel, &mut Io<'_, '_>) -> bool;
@@ -36,7 +39,10 @@ pub fn turn(k: &mut Kernel, cx: &mut Ctx<'_, '_>, patience: Duration, give_way: 
     }
     match run(k, cx, patience, give_way)? {
         Stop::Syscall { nr, args, arch_ok } => {
-            remember(k, cx);
+            lane::stopped(k, cx, nr as u64)?;
+            if !lane::takes(nr as u64) {
+                remember(k, cx);
+            }
             if !arch_ok {
                 return Err(crate::syscalls::fd::refuse("a 32-bit or x32 system call"));
             }
@@ -75,18 +81,38 @@ fn next_is_jump(k: &Kernel, cx: &Ctx<'_, '_>) -> bool {
     }
 }
 
-/// Runs user code until it stops for a reason that counts.
-fn run(k: &Kernel, cx: &mut Ctx<'_, '_>, patience: Duration, give_way: GiveWay<'_>) -> Result<Stop, Fail> {
-    let live = cx.io.is_live();
-    loop {
-        let deadline = live.then(|| Instant::now() + patience);
-        match cx.tracee().run(deadline)? {
+/// Runs user code until it stops for a reason that counts. The events that were carried out on the way without a stop have happened then.
+fn run(k: &mut Kernel, cx: &mut Ctx<'_, '_>, patience: Duration, give_way: GiveWay<'_>) -> Result<Stop, Fail> {
+    lane::resume(k, cx);
+    lane::open(k, cx)?;
+    let began = cx.io.is_live().then(Instant::now);
+    // What was sent without a stop leaves at the next one: that must not be far.
+    let mut patient = TICK.min(patience);
+    let stop = loop {
+        match cx.tracee().run(began.map(|began| began + patient))? {
             // Only signals of the model reach the program.
             Stop::Signal { .. } => {}
-            Stop::Interrupted if !give_way(k, &mut cx.io) => {}
-            stop => return Ok(stop),
+            // The program's pointer was bad: the call that it was for stops instead.
+            Stop::Fault { .. } if cx.tracee().bail_out() => {}
+            // No place to be stopped at: a moment later it is elsewhere.
+            Stop::Interrupted if call_site::is_inside(cx.tracee().regs().rip) => {}
+            Stop::Interrupted => {
+                let ran = began.map_or(Duration::ZERO, |began| began.elapsed());
+                let sent = cx.tracee().lane().has_sent();
+                if ran >= patience && (sent || give_way(k, &mut cx.io)) {
+                    break Stop::Interrupted;
+                }
+                cx.tracee().lane().close();
+                patient = ran + patience;
+            }
+            stop => break stop,
         }
+    };
+    let sent = lane::absorb(k, cx)?;
+    if sent && began.is_some_and(|began| began.elapsed() > SENT_LATE) {
+        cx.tracee().lane().hold_sends();
     }
+    Ok(stop)
 }
 
 /// The registers at every event are part of the history that digests compare.
@@ -113,8 +139,12 @@ fn carry_out(k: &mut Kernel, cx: &mut Ctx<'_, '_>) -> Result<(), Fail> {
         ))));
     };
     let result = handler(k, cx, &call.args);
-    k.history = chain(k.history, &[&cx.bytes_in.to_le_bytes()]);
     let tid = cx.tid;
+    let done = matches!(result, Ok(Outcome::Done(_)) | Err(Fail::Errno(_)));
+    let whole = done && lane::takes(call.nr);
+    if !whole {
+        k.history = chain(k.history, &[&cx.bytes_in.to_le_bytes()]);
+    }
     let ret = match result {
         Ok(Outcome::Done(value)) => value as i64,
         Err(Fail::Errno(Errno(n))) => -i64::from(n),
@@ -141,7 +171,12 @@ fn carry_out(k: &mut Kernel, cx: &mut Ctx<'_, '_>) -> Result<(), Fail> {
             return Ok(());
         }
     };
-    k.history = chain(k.history, &[&ret.to_le_bytes()]);
+    if whole {
+        lane::account(k, tid, call.nr, call.args[0], ret, cx.bytes_in);
+        lane::used(k.process_mut(cx.pid), &call);
+    } else {
+        k.history = chain(k.history, &[&ret.to_le_bytes()]);
+    }
     cx.tracee().finish_syscall(ret);
     k.end_call(tid);
     k.restore_mask(tid);

@@ -4,7 +4,7 @@ use crate::fs::{self, Last};
 use crate::kernel::{Ctx, Fail, Kernel, MemId, Memory, Pid, Tid, fail};
 use crate::signal::SigQueue;
 use crate::syscalls::process;
-use crate::tracee::Elf;
+use crate::tracee::{Elf, SITES_END, SITES_START};
 use crate::tracee::loader::{Object, Plan, Start};
 use std::os::fd::AsFd;
 
@@ -105,7 +105,8 @@ pub fn replace(k: &mut Kernel, cx: &mut Ctx<'_, '_>, program: Program, envp: Vec
     for fd in close {
         crate::syscalls::fd::close_fd(k, cx, fd)?;
     }
-    new_memory(k, cx.pid, loaded.brk_start);
+    let covers_sites = loaded.pieces.iter().any(|p| p.address < SITES_END && p.address + p.len > SITES_START);
+    new_memory(k, cx.pid, loaded.brk_start, covers_sites || !k.lane);
     process::release_vfork_parent(k, cx.pid);
     k.timers.retain(|(_, key)| !matches!(key, crate::kernel::TimerKey::Posix(p, _) if *p == cx.pid));
     let process = k.process_mut(cx.pid);
@@ -163,7 +164,7 @@ fn take_leaders_id(k: &mut Kernel, cx: &mut Ctx<'_, '_>) {
     cx.tid = leader;
 }
 
-fn new_memory(k: &mut Kernel, pid: Pid, brk_start: u64) {
+fn new_memory(k: &mut Kernel, pid: Pid, brk_start: u64, no_lane: bool) {
     let old = k.process(pid).memory;
     if let Some(memory) = k.memories.get_mut(&old) {
         memory.users -= 1;
@@ -172,7 +173,11 @@ fn new_memory(k: &mut Kernel, pid: Pid, brk_start: u64) {
         }
     }
     let id = MemId(k.fresh_id());
-    k.memories.insert(id, Memory { brk_start, brk: brk_start, users: 1, ..Memory::default() });
+    let mut memory = Memory { brk_start, brk: brk_start, users: 1, ..Memory::default() };
+    if no_lane {
+        memory.sites.turn_off();
+    }
+    k.memories.insert(id, memory);
     k.process_mut(pid).memory = id;
 }
 

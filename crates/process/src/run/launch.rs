@@ -61,6 +61,8 @@ pub fn empty(log_dir: &Path) -> gapless_log::Result<Kernel> {
         position: Default::default(),
         now: 0,
         realtime_offset: 0,
+        lane: true,
+        readings: VecDeque::new(),
         random: Random::new([0; 32]),
         threads: BTreeMap::new(),
         processes: BTreeMap::new(),
@@ -189,5 +191,6 @@ pub(crate) fn first_process(
         parent_death_signal: 0,
         subreaper: false,
         prctl: BTreeMap::new(),
+        likely: Vec::new(),
     }
 }

@@ -5,6 +5,7 @@ pub mod event;
 pub mod exec;
 pub mod fit;
 pub mod jump;
+pub mod lane;
 pub mod launch;
 pub mod patch;
 pub mod place;

@@ -367,10 +367,11 @@ fn epoll_wait_for(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6], timeout: O
         }
     }
     let mut raw = Vec::with_capacity(ready.len() * 12);
-    for (events, data) in &ready {
-        raw.extend_from_slice(&events.to_le_bytes());
-        raw.extend_from_slice(&data.to_le_bytes());
+    for item in &ready {
+        raw.extend_from_slice(&item.events.to_le_bytes());
+        raw.extend_from_slice(&item.data.to_le_bytes());
     }
     cx.write(a[1], &raw)?;
+    crate::run::lane::likely(k.process_mut(cx.pid), ready.iter().map(|item| item.fd));
     done(ready.len())
 }

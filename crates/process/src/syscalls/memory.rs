@@ -4,7 +4,7 @@
 use super::SysResult;
 use crate::kernel::{Ctx, Errno, Fail, Kernel, done, fail, input};
 use crate::object::Object;
-use crate::tracee::{SCRATCH_END, SCRATCH_START};
+use crate::tracee::{SCRATCH_END, SCRATCH_START, SITES_END, SITES_START};
 use libc::{
     MAP_ANONYMOUS, MAP_FIXED, MAP_FIXED_NOREPLACE, MAP_SHARED, MAP_SHARED_VALIDATE, MAP_TYPE, PROT_EXEC, PROT_READ,
     PROT_WRITE,
@@ -19,8 +19,11 @@ fn page_up(n: u64) -> u64 {
     n.saturating_add(PAGE - 1) & !(PAGE - 1)
 }
 
-fn touches_scratch(addr: u64, len: u64) -> bool {
-    addr < SCRATCH_END && addr.saturating_add(len) > SCRATCH_START
+/// Does a range touch memory that is ours?
+fn touches_ours(k: &Kernel, cx: &Ctx<'_, '_>, addr: u64, len: u64) -> bool {
+    let touches = |start, end| addr < end && addr.saturating_add(len) > start;
+    let sites = &k.memories[&k.process(cx.pid).memory].sites;
+    touches(SCRATCH_START, SCRATCH_END) || sites.are_on() && touches(SITES_START, SITES_END)
 }
 
 /// Makes the kernel's choice of an address an input. `call(fixed)` makes the native call: `None` lets the kernel choose,
@@ -65,7 +68,7 @@ pub fn mmap(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
         return fail(libc::ENOMEM);
     }
     let fixed = flags & (MAP_FIXED | MAP_FIXED_NOREPLACE) != 0;
-    if len == 0 || (fixed && touches_scratch(addr, len)) {
+    if len == 0 || (fixed && touches_ours(k, cx, addr, len)) {
         return fail(libc::EINVAL);
     }
     let shared = matches!(flags & MAP_TYPE, MAP_SHARED | MAP_SHARED_VALIDATE);
@@ -129,7 +132,7 @@ pub fn mmap(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
 
 /// munmap(2).
 pub fn munmap(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
-    if touches_scratch(a[0], a[1]) {
+    if touches_ours(k, cx, a[0], a[1]) {
         return fail(libc::EINVAL);
     }
     let ret = cx.tracee().native(libc::SYS_munmap, *a)?;
@@ -143,7 +146,7 @@ pub fn munmap(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
 /// mremap(2).
 pub fn mremap(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
     let [old, old_len, new_len, flags, target, _] = *a;
-    if touches_scratch(old, old_len) || (flags as i32 & libc::MREMAP_FIXED != 0 && touches_scratch(target, new_len)) {
+    if touches_ours(k, cx, old, old_len) || (flags as i32 & libc::MREMAP_FIXED != 0 && touches_ours(k, cx, target, new_len)) {
         return fail(libc::EINVAL);
     }
     let ret = if flags as i32 & libc::MREMAP_FIXED != 0 {
@@ -175,7 +178,7 @@ pub fn mremap(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
 
 /// mprotect(2).
 pub fn mprotect(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
-    if touches_scratch(a[0], a[1]) {
+    if touches_ours(k, cx, a[0], a[1]) {
         return fail(libc::EINVAL);
     }
     let ret = cx.tracee().native(libc::SYS_mprotect, [a[0], a[1], native_prot(a[2]), 0, 0, 0])?;
@@ -198,8 +201,8 @@ pub fn no_effect(_: &mut Kernel, _: &mut Ctx<'_, '_>, _: &[u64; 6]) -> SysResult
 
 /// madvise(2). MADV_FREE would drop pages at a time of the host's choosing, so it is MADV_DONTNEED here; advice without
 /// a visible effect is not even given.
-pub fn madvise(_: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
-    if touches_scratch(a[0], a[1]) {
+pub fn madvise(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
+    if touches_ours(k, cx, a[0], a[1]) {
         return fail(libc::EINVAL);
     }
     let advice = match a[2] as i32 {

@@ -92,6 +92,9 @@ fn poll_for(k: &mut Kernel, cx: &mut Ctx<'_, '_>, fds: u64, count: u64, timeout:
     for (i, entry) in raw.chunks_exact(8).enumerate() {
         cx.write(fds + 8 * i as u64 + 6, &entry[6..8])?;
     }
+    let named = raw.chunks_exact(8).filter(|entry| entry[6..8] != [0, 0]);
+    let fds = named.map(|entry| i32::from_le_bytes([entry[0], entry[1], entry[2], entry[3]]));
+    crate::run::lane::likely(k.process_mut(cx.pid), fds);
     done(ready)
 }
 
@@ -185,6 +188,8 @@ fn select_for(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6], timeout: Optio
     {
         return Ok(Outcome::Block(wait));
     }
+    let named = out.iter().flatten().flat_map(|found| (0..count as usize).filter(|fd| found[fd / 8] >> (fd % 8) & 1 != 0));
+    crate::run::lane::likely(k.process_mut(cx.pid), named.map(|fd| fd as i32));
     for (set, found) in out.into_iter().enumerate() {
         if let Some(found) = found {
             cx.write(a[1 + set], &found)?;

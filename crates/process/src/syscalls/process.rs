@@ -128,6 +128,7 @@ fn fork_process(k: &mut Kernel, cx: &Ctx<'_, '_>, pid: Pid, share_memory: bool, 
         parent_death_signal: 0,
         subreaper: false,
         prctl: parent.prctl.clone(),
+        likely: Vec::new(),
     };
     let files: Vec<_> = child.fds.iter().map(|(_, d)| d.file).collect();
     for file in files {

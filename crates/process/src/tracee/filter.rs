@@ -1,8 +1,9 @@
-//! The seccomp filter: everything traced, except the one instruction that is our own.
+//! The seccomp filter: everything traced, except the two instructions that are our own (the call gadget, and the blob's reading of the clock).
 //!
 //! A foreign architecture (`int 0x80`) becomes SIGSYS, so that the common path need not ask which
 //! architecture a stop was for. x32 calls carry their own bit in the number and are traced.
 
+use super::blob;
 use super::stub::{CALL_GADGET_AFTER, SCRATCH_START};
 
 const LD_W_ABS: u16 = 0x20;
@@ -32,14 +33,17 @@ const fn ret(k: u32) -> libc::sock_filter {
 }
 
 /// The program, in the order in which the kernel runs it.
-pub(super) static PROGRAM: [libc::sock_filter; 9] = [
-    load(OFFSET_ARCH),
-    jump_eq(AUDIT_ARCH_X86_64, 1, 0),
-    ret(RET_TRAP),
-    load(OFFSET_IP_HIGH),
-    jump_eq((SCRATCH_START >> 32) as u32, 0, 3),
-    load(OFFSET_IP_LOW),
-    jump_eq(CALL_GADGET_AFTER as u32, 0, 1),
-    ret(RET_ALLOW),
-    ret(RET_TRACE),
-];
+pub(super) fn program() -> [libc::sock_filter; 10] {
+    [
+        load(OFFSET_ARCH),
+        jump_eq(AUDIT_ARCH_X86_64, 1, 0),
+        ret(RET_TRAP),
+        load(OFFSET_IP_HIGH),
+        jump_eq((SCRATCH_START >> 32) as u32, 0, 4),
+        load(OFFSET_IP_LOW),
+        jump_eq(blob::called() as u32, 1, 0),
+        jump_eq(CALL_GADGET_AFTER as u32, 0, 1),
+        ret(RET_ALLOW),
+        ret(RET_TRACE),
+    ]
+}

@@ -3,7 +3,10 @@
 use libc::c_int;
 
 use super::maps::Mapping;
-use super::stub::{PAGE, SCRATCH_DATA, SCRATCH_END, SCRATCH_START, STACK_SIZE, STACK_TOP, STUB_FD};
+use super::stub::{
+    LANE_FD, LANE_LEN, LANE_START, PAGE, SCRATCH_DATA, SCRATCH_END, SCRATCH_START, SITES_END, SITES_START, STACK_SIZE, STACK_TOP,
+    STUB_FD,
+};
 use super::thread::{At, Stray};
 use super::{Error, Regs, Result, Tracee, maps, sys};
 
@@ -196,14 +199,22 @@ impl Tracee {
         for Mapping { start, end, .. } in maps::read(self.pid())? {
             if end == STACK_TOP {
                 stack_seen = true;
-            } else if end < STACK_TOP && (start >= SCRATCH_END || end <= SCRATCH_START) {
+            } else if end < STACK_TOP && !is_ours(start, end) {
                 self.native_ok("munmap", libc::SYS_munmap, [start, end - start, 0, 0, 0, 0])?;
             }
         }
         if !stack_seen {
             return self.misuse("the kernel put the stack elsewhere than expected");
         }
+        self.map_lane()?;
         self.prepare_stack()
+    }
+
+    /// The one mapping of a stub that is shared, which no ELF file can ask for.
+    fn map_lane(&mut self) -> Result<()> {
+        let (prot, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED | libc::MAP_FIXED);
+        let args = [LANE_START, LANE_LEN, prot as u64, flags as u64, LANE_FD as u64, 0];
+        self.native_ok("mmap", libc::SYS_mmap, args).map(drop)
     }
 
     /// Extends the stack to its full size and empties it. Copies into it by the supervisor do not
@@ -218,4 +229,9 @@ impl Tracee {
         debug_assert_eq!(lowest % PAGE, 0);
         Ok(())
     }
+}
+
+/// Is a mapping of a fresh stub one that we want there?
+fn is_ours(start: u64, end: u64) -> bool {
+    start >= SCRATCH_START && end <= SCRATCH_END || start >= SITES_START && end <= SITES_END
 }

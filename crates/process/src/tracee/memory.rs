@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt;
 
 use super::insn::Trapped;
 use super::sites::{PATCH, Site, find_sites};
-use super::stub::{PAGE, SCRATCH_DATA, SCRATCH_DATA_LEN, SCRATCH_END, SOCKET_FD};
+use super::stub::{PAGE, SCRATCH_DATA, SCRATCH_DATA_LEN, SOCKET_FD};
 use super::{Error, Result, Tracee, sys};
 
 /// The address is not mapped, or not for this kind of access: EFAULT.
@@ -156,7 +156,7 @@ impl Tracee {
 
     /// Writes into our own scratch pages (arguments of native calls).
     pub fn write_scratch(&mut self, addr: u64, bytes: &[u8]) -> Result<()> {
-        assert!(addr >= SCRATCH_DATA && addr + bytes.len() as u64 <= SCRATCH_END, "not in the scratch pages");
+        assert!(addr >= SCRATCH_DATA && addr + bytes.len() as u64 <= SCRATCH_DATA + SCRATCH_DATA_LEN as u64, "not in the scratch pages");
         self.write_all(addr, bytes).map_err(|Fault| self.scratch_lost())
     }
 

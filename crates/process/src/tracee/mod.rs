@@ -12,6 +12,8 @@
 //! All functions must be called on the thread that spawned the first tracee: ptrace ties a
 //! tracee to one tracer thread.
 
+mod blob;
+pub mod call_site;
 mod clock;
 pub mod cpuid;
 mod elf;
@@ -19,6 +21,7 @@ mod error;
 mod filter;
 mod group;
 pub mod insn;
+pub mod lane;
 pub mod loader;
 pub mod maps;
 mod memory;
@@ -31,6 +34,7 @@ pub mod sys;
 mod thread;
 mod tsc;
 
+pub use call_site::CallSites;
 pub use clock::{TICK, pause_ticks};
 pub use elf::{Elf, Errno};
 pub use error::{Error, Result};
@@ -38,7 +42,7 @@ pub use group::Died;
 pub use memory::{Fault, StrFault};
 pub use signal::{Delivery, SigInfo};
 pub use spawn::pin_current_thread;
-pub use stub::{RESERVED_FDS, SCRATCH_END, SCRATCH_START, STACK_SIZE, STACK_TOP};
+pub use stub::{RESERVED_FDS, SCRATCH_END, SCRATCH_START, SITES_END, SITES_START, STACK_SIZE, STACK_TOP};
 pub use sys::Regs;
 pub use thread::{Stop, Tracee, xsave_values};
 pub use tsc::{counter_faults, restore_counter};

@@ -4,11 +4,12 @@
 //! plain system calls only: no allocation, no locks, no panics.
 
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use libc::c_int;
 
-use super::stub::{self, SOCKET_FD, STACK_SIZE, STUB_FD, TRAP_GADGET_AFTER};
+use super::lane::Lane;
+use super::stub::{self, LANE_FD, SOCKET_FD, STACK_SIZE, STUB_FD, TRAP_GADGET_AFTER};
 use super::thread::{At, Link, Stray};
 use super::{Error, Regs, Result, Tracee, filter, sys};
 
@@ -61,8 +62,11 @@ impl Tracee {
         let (ours, theirs) = sys::socket_pair()?;
         let theirs = sys::dup_above(theirs.as_fd(), ABOVE_RESERVED)?;
         let stub = sys::dup_above(stub::memfd()?.as_fd(), ABOVE_RESERVED)?;
-        let pid = fork_child(&ours, &theirs, &stub)?;
-        let mut tracee = Tracee::new(pid, pid, Link { socket: Arc::new(ours) });
+        let lane = Lane::new()?;
+        let theirs_of_lane = sys::dup_above(lane.file(), ABOVE_RESERVED)?;
+        let pid = fork_child(&ours, [&theirs, &stub, &theirs_of_lane])?;
+        let link = Link { socket: Arc::new(ours), lane: Arc::new(Mutex::new(lane)) };
+        let mut tracee = Tracee::new(pid, pid, link);
         drop(theirs);
         sys::seize(pid, OPTIONS)?;
         sys::send(tracee.socket(), b"s")?;
@@ -113,15 +117,18 @@ impl Tracee {
     }
 }
 
-fn fork_child(ours: &OwnedFd, socket: &OwnedFd, stub: &OwnedFd) -> Result<libc::pid_t> {
-    let (ours, socket, stub) = (ours.as_raw_fd(), socket.as_raw_fd(), stub.as_raw_fd());
+/// `theirs` are the descriptors that the child keeps: socket, stub and lane.
+fn fork_child(ours: &OwnedFd, theirs: [&OwnedFd; 3]) -> Result<libc::pid_t> {
+    let ours = ours.as_raw_fd();
+    let theirs = theirs.map(AsRawFd::as_raw_fd);
+    let filter = filter::program();
     // SAFETY: no pointers.
     let supervisor = unsafe { libc::getpid() };
     // SAFETY: the child calls `child`, which keeps to async-signal-safe calls and never returns.
     match unsafe { libc::fork() } {
         -1 => Err(Error::Os { call: "fork", errno: sys::errno() }),
         // SAFETY: we are the child, just forked.
-        0 => unsafe { child(supervisor, ours, socket, stub) },
+        0 => unsafe { child(supervisor, ours, theirs, &filter) },
         pid => Ok(pid),
     }
 }
@@ -130,7 +137,8 @@ fn fork_child(ours: &OwnedFd, socket: &OwnedFd, stub: &OwnedFd) -> Result<libc::
 ///
 /// # Safety
 /// Only in a freshly forked child; the descriptors are open.
-unsafe fn child(supervisor: libc::pid_t, ours: c_int, socket: c_int, stub: c_int) -> ! {
+unsafe fn child(supervisor: libc::pid_t, ours: c_int, theirs: [c_int; 3], filter: &[libc::sock_filter]) -> ! {
+    let [socket, stub, lane] = theirs;
     // SAFETY: async-signal-safe calls on live stack memory only.
     unsafe {
         let check = |step: u32, ok: bool| {
@@ -157,7 +165,9 @@ unsafe fn child(supervisor: libc::pid_t, ours: c_int, socket: c_int, stub: c_int
         check(4, set_limit(libc::RLIMIT_CORE, 0));
         check(5, libc::dup2(socket, SOCKET_FD) == SOCKET_FD);
         check(5, libc::dup2(stub, STUB_FD) == STUB_FD);
-        let (first, last) = (SOCKET_FD.min(STUB_FD), SOCKET_FD.max(STUB_FD));
+        check(5, libc::dup2(lane, LANE_FD) == LANE_FD);
+        let (first, last) = (SOCKET_FD, LANE_FD);
+        const { assert!(SOCKET_FD + 1 == STUB_FD && STUB_FD + 1 == LANE_FD) };
         let socket = SOCKET_FD;
         let check = |step: u32, ok: bool| {
             if !ok {
@@ -171,8 +181,7 @@ unsafe fn child(supervisor: libc::pid_t, ours: c_int, socket: c_int, stub: c_int
         check(6, libc::syscall(libc::SYS_close_range, 0, first - 1, 0) == 0);
         check(6, libc::syscall(libc::SYS_close_range, last + 1, u32::MAX, 0) == 0);
         check(7, libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0);
-        let program =
-            libc::sock_fprog { len: filter::PROGRAM.len() as u16, filter: filter::PROGRAM.as_ptr().cast_mut() };
+        let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_ptr().cast_mut() };
         let argv = [c"gapless".as_ptr(), std::ptr::null()];
         let envp = [std::ptr::null::<libc::c_char>()];
         check(8, libc::prctl(libc::PR_SET_TSC, libc::PR_TSC_SIGSEGV, 0, 0, 0) == 0);

@@ -9,7 +9,12 @@
 //!               + 4   xor eax, eax
 //!               + 6   syscall     trap gadget: traced, so it hands control back
 //!               + 8   ud2 ...     never reached
+//! BLOB_START          the in-process code (see `blob`), whose own system call the filter allows too
 //! SCRATCH_DATA        two writable pages for the arguments of injected calls
+//! LANE_START          memory shared with the supervisor (see `lane`), mapped by a call: no ELF file can ask for it
+//!
+//! SLOTS_START         a page of addresses: where patched call sites jump (see `call_site`)
+//! STUBS_START         their stubs; private, so that a fork has its own
 //! ```
 //! A native call sets `rip` to the call gadget; its result goes to `rdi`, and the trap gadget at
 //! once presents it in a seccomp stop: one stop a call and no signal involved. (`int3` would do
@@ -20,23 +25,29 @@
 
 use std::os::fd::{AsRawFd, OwnedFd};
 
-use super::{Result, sys};
+use super::{Result, blob, sys};
 
 /// First address of the scratch pages.
 pub const SCRATCH_START: u64 = 0x1_0000;
-/// First address after the scratch pages.
-pub const SCRATCH_END: u64 = SCRATCH_START + 3 * PAGE;
+/// First address after the scratch pages and the lane: all of this is ours, in every image.
+pub const SCRATCH_END: u64 = LANE_START + LANE_LEN;
+/// First address of the call sites' slots and stubs. A program whose own image lies here is not patched.
+pub const SITES_START: u64 = SLOTS_START;
+/// First address after them.
+pub const SITES_END: u64 = STUBS_START + (SITES_MAX * STUB_LEN) as u64;
 /// One above the highest address of the program's stack.
 pub const STACK_TOP: u64 = 0x7fff_ffff_f000;
 /// Size of the program's stack, all of it mapped from the start.
 pub const STACK_SIZE: u64 = 8 << 20;
 /// The descriptors that a tracee really owns: the supervisor's socket and the stub.
-pub const RESERVED_FDS: [i32; 2] = [SOCKET_FD, STUB_FD];
+pub const RESERVED_FDS: [i32; 3] = [SOCKET_FD, STUB_FD, LANE_FD];
 
 /// Where descriptors arrive.
 pub(super) const SOCKET_FD: i32 = 1000;
 /// The stub's memfd.
 pub(super) const STUB_FD: i32 = 1001;
+/// The lane's memfd.
+pub(super) const LANE_FD: i32 = 1002;
 
 pub(super) const PAGE: u64 = 4096;
 /// `rip` of a native call from outside a system call.
@@ -49,6 +60,22 @@ pub(super) const TRAP_GADGET_AFTER: u64 = CALL_GADGET + 8;
 pub(super) const SCRATCH_DATA: u64 = SCRATCH_START + PAGE;
 /// How many bytes they hold.
 pub(super) const SCRATCH_DATA_LEN: usize = 2 * PAGE as usize;
+/// The in-process code, on the same page as the gadgets.
+pub(super) const BLOB_START: u64 = SCRATCH_START + 0x100;
+/// The memory shared with the supervisor.
+pub(super) const LANE_START: u64 = SCRATCH_DATA + SCRATCH_DATA_LEN as u64;
+/// Its length.
+pub(super) const LANE_LEN: u64 = 0x10a000;
+/// Call sites that one image can have patched.
+pub(super) const SITES_MAX: usize = 512;
+/// Where their jumps look up the stub. The address ends a jump as `0f 05`, the bytes of `syscall`.
+pub(super) const SLOTS_START: u64 = 0x050f_0000;
+/// The stubs.
+pub(super) const STUBS_START: u64 = SLOTS_START + PAGE;
+/// Bytes of one.
+pub(super) const STUB_LEN: usize = 64;
+
+const _: () = assert!(SITES_MAX as u64 * 8 <= PAGE);
 
 const ELF_HEADER_LEN: usize = 64;
 const PROGRAM_HEADER_LEN: usize = 56;
@@ -68,7 +95,7 @@ struct Segment {
     memory_len: u64,
 }
 
-const SEGMENTS: [Segment; 3] = [
+const SEGMENTS: [Segment; 4] = [
     Segment { kind: PT_LOAD, flags: R | X, offset: PAGE, address: SCRATCH_START, file_len: PAGE, memory_len: PAGE },
     Segment {
         kind: PT_LOAD,
@@ -77,6 +104,14 @@ const SEGMENTS: [Segment; 3] = [
         address: SCRATCH_DATA,
         file_len: SCRATCH_DATA_LEN as u64,
         memory_len: SCRATCH_DATA_LEN as u64,
+    },
+    Segment {
+        kind: PT_LOAD,
+        flags: R | X,
+        offset: 4 * PAGE,
+        address: SITES_START,
+        file_len: SITES_END - SITES_START,
+        memory_len: SITES_END - SITES_START,
     },
     Segment { kind: PT_GNU_STACK, flags: R | W, offset: 0, address: 0, file_len: 0, memory_len: 0 },
 ];
@@ -110,10 +145,14 @@ fn image() -> Vec<u8> {
     for instruction in [SYSCALL, XCHG_RAX_RDI, XOR_EAX_EAX, SYSCALL] {
         elf.extend_from_slice(&instruction);
     }
-    while elf.len() < 2 * PAGE as usize {
+    let code = blob::code();
+    let blob_at = (PAGE + BLOB_START - SCRATCH_START) as usize;
+    while elf.len() < blob_at {
         elf.extend_from_slice(&UD2);
     }
-    elf.resize(4 * PAGE as usize, 0);
+    elf.extend_from_slice(code);
+    assert!(elf.len() <= 2 * PAGE as usize, "gadgets and blob share one page");
+    elf.resize((4 * PAGE + SITES_END - SITES_START) as usize, 0);
     elf
 }
 

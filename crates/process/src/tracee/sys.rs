@@ -281,6 +281,27 @@ pub fn memfd_create(name: &std::ffi::CStr, flags: c_uint) -> Result<OwnedFd> {
     Err(last("memfd_create"))
 }
 
+/// Gives an empty file this length and maps it, shared.
+pub fn map_shared(file: BorrowedFd<'_>, len: u64) -> Result<ptr::NonNull<u8>> {
+    // SAFETY: no pointers.
+    if unsafe { libc::ftruncate(file.as_raw_fd(), len as libc::off_t) } != 0 {
+        return Err(last("ftruncate"));
+    }
+    let prot = libc::PROT_READ | libc::PROT_WRITE;
+    // SAFETY: the kernel chooses an address that nothing else has.
+    let at = unsafe { libc::mmap(ptr::null_mut(), len as usize, prot, libc::MAP_SHARED, file.as_raw_fd(), 0) };
+    match ptr::NonNull::new(at.cast::<u8>()) {
+        Some(at) if at.as_ptr().cast() != libc::MAP_FAILED => Ok(at),
+        _ => Err(last("mmap")),
+    }
+}
+
+/// Takes a mapping of [`map_shared`] away; nobody may use it any more.
+pub fn unmap(at: ptr::NonNull<u8>, len: u64) {
+    // SAFETY: the caller owns the mapping. It cannot fail for one that exists.
+    unsafe { libc::munmap(at.as_ptr().cast(), len as usize) };
+}
+
 /// Makes a memfd unchangeable.
 pub fn seal(fd: RawFd) -> Result<()> {
     let seals = libc::F_SEAL_SHRINK | libc::F_SEAL_GROW | libc::F_SEAL_WRITE | libc::F_SEAL_SEAL;

@@ -4,14 +4,15 @@
 //! native calls run is nobody's business: they are written back when the program goes on.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
 
 use libc::{c_int, pid_t};
 
 use super::stub::{CALL_GADGET, CALL_GADGET_AFTER, TRAP_GADGET_AFTER};
 use super::sys::{self, Regs, Waited};
-use super::{Error, Result, SigInfo, clock, tsc};
+use super::lane::Lane;
+use super::{Error, Result, SigInfo, blob, clock, tsc};
 
 /// Why a thread stopped.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -76,6 +77,8 @@ pub(super) struct Link {
     /// Our end of the socket whose other end every tracee has as descriptor 1000. One thread
     /// runs at a time, so what is sent reaches the one that is made to receive.
     pub socket: Arc<OwnedFd>,
+    /// The memory that all of them share with us.
+    pub lane: Arc<Mutex<Lane>>,
 }
 
 /// A thread of the program, held by the calling thread. Dropping it while it lives kills its
@@ -178,6 +181,20 @@ impl Tracee {
 
     pub(super) fn link(&self) -> Link {
         self.link.clone()
+    }
+
+    /// The memory that all threads of the group share with us. Only while none of them runs.
+    pub fn lane(&self) -> MutexGuard<'_, Lane> {
+        self.link.lane.lock().expect("nobody panics while holding it")
+    }
+
+    /// The thread has faulted in the in-process code, on an address that the program gave it: the call it was to answer will stop instead.
+    pub fn bail_out(&mut self) -> bool {
+        let hit = blob::contains(self.regs.rip);
+        if hit {
+            self.regs_mut().rip = blob::bail();
+        }
+        hit
     }
 
     /// Whether the thread has ended (reaped or not).

@@ -138,6 +138,11 @@ impl World {
         self.outside.as_mut().expect("only a stand-in has no outside")
     }
 
+    /// What is added to the host's monotonic clock to make the replica's.
+    pub fn clock_offset(&self) -> i64 {
+        self.clock_offset
+    }
+
     /// The replica's monotonic clock now.
     pub fn clock(&self) -> Nanos {
         (host::monotonic() as i64).saturating_add(self.clock_offset).max(0) as u64

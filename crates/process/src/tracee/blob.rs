@@ -1,0 +1,358 @@
+//! The in-process code: answers a patched call from the [`lane`](super::lane), or lets it stop.
+//!
+//! It lies behind the gadgets on the [`stub`](super::stub)'s text page, so it is there from the first instruction of every image. A call site's stub
+//! ([`call_site`](super::call_site)) saves the stack pointer, switches to the blob's own stack and calls it with the system call's registers:
+//! * answered: it returns with the result in `rax`, `r11` as a system call leaves it, and the program's stack pointer;
+//! * not answered: it returns [`SLOW`] bytes further on, with all registers as they came.
+//!
+//! It makes one system call of its own, to read the clock of a live replica. It uses no vector registers, which are the program's, and no memory but
+//! the lane and what the program's pointers name. A bad pointer faults *before* anything is journalled; the supervisor then sends the
+//! thread to [`bail`], and the call stops like any other.
+
+use super::lane::{self, JOURNAL_LEN, READ, READ_EMPTY, WRITE, at};
+use super::stub::{BLOB_START, LANE_START};
+
+/// How much further on the blob returns when it has not answered.
+pub(super) const SLOW: u8 = 12;
+
+const LANE: usize = LANE_START as usize;
+/// Where a call site's stub saves the program's stack pointer, and what it puts in its place.
+pub(super) const SAVED_RSP: u32 = (LANE + at::SAVED_RSP) as u32;
+pub(super) const STACK_TOP: u32 = (LANE + at::STACK_END) as u32;
+/// What the blob pushes: the flags and seven registers. At a fixed place, because its stack is always empty when it is entered (a call site's `call`
+/// has pushed the return address).
+const FRAME: usize = LANE + at::STACK_END - 8 - 8 * 8;
+/// Where the number of the call is in the frame.
+const FRAME_NR: usize = FRAME + 6 * 8;
+/// A record and room to spare: the journal has this much, or nothing is answered.
+const JOURNAL_SPARE: usize = 64;
+/// Clocks by their number: those that show the monotonic clock or the wall clock (time.h), and of these the latter.
+const CLOCKS: u32 = 1 << 0 | 1 << 1 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 7;
+const WALL_CLOCKS: u32 = 1 << 0 | 1 << 5;
+
+std::arch::global_asm!(
+    ".pushsection .text.gapless_blob,\"ax\",@progbits",
+    ".balign 16",
+    ".globl gapless_blob",
+    ".globl gapless_blob_called",
+    ".globl gapless_blob_bail",
+    ".globl gapless_blob_end",
+    "gapless_blob:",
+    "pushfq",
+    "push rax",
+    "push rdi",
+    "push rsi",
+    "push rdx",
+    "push r8",
+    "push r9",
+    "push r10",
+    "cld",
+    "cmp dword ptr [{budget}], 0",
+    "je 90f",
+    "cmp dword ptr [{used}], {used_max}",
+    "ja 90f",
+    "cmp eax, {nr_read}",
+    "je 20f",
+    "cmp eax, {nr_write}",
+    "je 30f",
+    "cmp eax, {nr_clock_gettime}",
+    "je 43f",
+    "cmp eax, {nr_recvfrom}",
+    "je 21f",
+    "cmp eax, {nr_sendto}",
+    "je 31f",
+    "cmp eax, {nr_gettimeofday}",
+    "je 12f",
+    "cmp eax, {nr_time}",
+    "je 14f",
+    // A constant: r8 is the answer.
+    "cmp eax, 256",
+    "jae 90f",
+    "mov r8, qword ptr [rax * 8 + {values}]",
+    "cmp r8, -1",
+    "je 90f",
+    "mov r10, rdi",
+    "xor r9d, r9d",
+    "mov rax, r8",
+    "jmp 80f",
+    // clock_gettime(edi, rsi)
+    "43:",
+    "cmp edi, 8",
+    "jae 90f",
+    "mov ecx, {clocks}",
+    "bt ecx, edi",
+    "jnc 90f",
+    "call 70f",
+    "mov rax, r8",
+    "mov ecx, {wall_clocks}",
+    "bt ecx, r10d",
+    "jnc 44f",
+    "add rax, qword ptr [{realtime_offset}]",
+    "44:",
+    "xor edx, edx",
+    "mov ecx, 1000000000",
+    "div rcx",
+    "mov qword ptr [r9], rax",
+    "mov qword ptr [r9 + 8], rdx",
+    "xor eax, eax",
+    "jmp 79f",
+    // gettimeofday(rdi, rsi)
+    "12:",
+    "test rsi, rsi",
+    "jnz 90f",
+    "test rdi, rdi",
+    "jz 90f",
+    "call 70f",
+    "mov rax, r8",
+    "add rax, qword ptr [{realtime_offset}]",
+    "xor edx, edx",
+    "mov ecx, 1000000000",
+    "div rcx",
+    "mov qword ptr [r10], rax",
+    "mov rax, rdx",
+    "xor edx, edx",
+    "mov ecx, 1000",
+    "div rcx",
+    "mov qword ptr [r10 + 8], rax",
+    "xor eax, eax",
+    "jmp 79f",
+    // time(rdi)
+    "14:",
+    "call 70f",
+    "mov rax, r8",
+    "add rax, qword ptr [{realtime_offset}]",
+    "xor edx, edx",
+    "mov ecx, 1000000000",
+    "div rcx",
+    "test r10, r10",
+    "jz 79f",
+    "mov qword ptr [r10], rax",
+    "jmp 79f",
+    // recvfrom(edi, rsi, rdx, r10, r8, r9): as read, if there are neither flags nor a place for the address.
+    "21:",
+    "test r10d, r10d",
+    "jnz 90f",
+    "test r8, r8",
+    "jnz 90f",
+    // read(edi, rsi, rdx)
+    "20:",
+    "cmp edi, {fds_max}",
+    "jae 90f",
+    "mov r8d, edi",
+    "shl r8d, 4",
+    "add r8d, {grants}",
+    "test dword ptr [r8 + 12], {read}",
+    "jz 90f",
+    "test rdx, rdx",
+    "jz 90f",
+    "mov r10d, edi",
+    "mov ecx, dword ptr [r8 + 4]",
+    "test ecx, ecx",
+    "jz 22f",
+    "cmp rcx, rdx",
+    "cmova rcx, rdx",
+    "mov rax, rcx",
+    "mov rdi, rsi",
+    "mov esi, dword ptr [r8]",
+    "add rsi, {arena}",
+    "rep movsb",
+    "add dword ptr [r8], eax",
+    "sub dword ptr [r8 + 4], eax",
+    "mov r8, rax",
+    "xor r9d, r9d",
+    "jmp 80f",
+    "22:",
+    "test dword ptr [r8 + 12], {read_empty}",
+    "jz 90f",
+    "mov rax, {eagain}",
+    "mov r8, rax",
+    "xor r9d, r9d",
+    "jmp 80f",
+    // sendto(edi, rsi, rdx, r10, r8, r9): as write, if there is no address and no flag but MSG_NOSIGNAL.
+    "31:",
+    "test r8, r8",
+    "jnz 90f",
+    "test r10d, {not_nosignal}",
+    "jnz 90f",
+    // write(edi, rsi, rdx)
+    "30:",
+    "cmp edi, {fds_max}",
+    "jae 90f",
+    "mov r8d, edi",
+    "shl r8d, 4",
+    "add r8d, {grants}",
+    "test dword ptr [r8 + 12], {write}",
+    "jz 90f",
+    "test rdx, rdx",
+    "jz 90f",
+    "mov ecx, dword ptr [r8 + 8]",
+    "cmp rdx, rcx",
+    "ja 90f",
+    "mov ecx, dword ptr [{used}]",
+    "lea rax, [rcx + rdx]",
+    "cmp rax, {used_max}",
+    "ja 90f",
+    "mov r10d, edi",
+    "lea rdi, [rcx + {journal} + {record_len}]",
+    "mov rcx, rdx",
+    "rep movsb",
+    "sub dword ptr [r8 + 8], edx",
+    "inc dword ptr [{said}]",
+    "lea r9, [rdx + 7]",
+    "and r9, -8",
+    "mov r8, rdx",
+    "mov rax, rdx",
+    "jmp 80f",
+    // A reading of the clock: into r8, with rdi in r10 and rsi in r9. Returns only if there is one.
+    "70:",
+    "mov r9, rsi",
+    "mov r10, rdi",
+    "cmp dword ptr [{live}], 0",
+    "je 71f",
+    "mov eax, {nr_clock_gettime}",
+    "mov edi, 1",
+    "mov esi, {timespec}",
+    "syscall",
+    "gapless_blob_called:",
+    "test rax, rax",
+    "jnz 90f",
+    "imul r8, qword ptr [{timespec}], 1000000000",
+    "add r8, qword ptr [{timespec} + 8]",
+    "add r8, qword ptr [{clock_offset}]",
+    "cmp r8, qword ptr [{now}]",
+    "cmovl r8, qword ptr [{now}]",
+    "jmp 72f",
+    "71:",
+    "mov ecx, dword ptr [{ring_next}]",
+    "cmp ecx, dword ptr [{ring_count}]",
+    "jae 90f",
+    "mov edx, ecx",
+    "shl edx, 4",
+    "mov eax, dword ptr [rdx + {ring}]",
+    "cmp eax, dword ptr [{events}]",
+    "jne 90f",
+    "mov r8, qword ptr [rdx + {ring} + 8]",
+    "inc ecx",
+    "mov dword ptr [{ring_next}], ecx",
+    "72:",
+    "cmp r8, qword ptr [{due}]",
+    "jae 90f",
+    "ret",
+    // Journalled: call number from the frame, r10d first argument, r8 value, r9 bytes that follow; rax is the result.
+    "79:",
+    "mov qword ptr [{now}], r8",
+    "xor r9d, r9d",
+    "80:",
+    "mov ecx, dword ptr [{used}]",
+    "mov edx, dword ptr [{frame_nr}]",
+    "mov dword ptr [rcx + {journal}], edx",
+    "mov dword ptr [rcx + {journal} + 4], r10d",
+    "mov qword ptr [rcx + {journal} + 8], r8",
+    "lea ecx, [rcx + r9 + {record_len}]",
+    "mov dword ptr [{used}], ecx",
+    "inc dword ptr [{events}]",
+    "dec dword ptr [{budget}]",
+    "mov esp, {frame}",
+    "pop r10",
+    "pop r9",
+    "pop r8",
+    "pop rdx",
+    "pop rsi",
+    "pop rdi",
+    "lea rsp, [rsp + 8]",
+    "mov r11, qword ptr [rsp]",
+    "popfq",
+    "pop rcx",
+    "mov rsp, qword ptr [{saved_rsp}]",
+    "jmp rcx",
+    // Not answered.
+    "90:",
+    "gapless_blob_bail:",
+    "mov esp, {frame}",
+    "pop r10",
+    "pop r9",
+    "pop r8",
+    "pop rdx",
+    "pop rsi",
+    "pop rdi",
+    "pop rax",
+    "popfq",
+    "pop rcx",
+    "mov rsp, qword ptr [{saved_rsp}]",
+    "lea rcx, [rcx + {slow}]",
+    "jmp rcx",
+    "gapless_blob_end:",
+    ".popsection",
+    budget = const LANE + at::BUDGET,
+    events = const LANE + at::EVENTS,
+    used = const LANE + at::USED,
+    used_max = const JOURNAL_LEN - JOURNAL_SPARE,
+    live = const LANE + at::LIVE,
+    now = const LANE + at::NOW,
+    due = const LANE + at::DUE,
+    clock_offset = const LANE + at::CLOCK_OFFSET,
+    realtime_offset = const LANE + at::REALTIME_OFFSET,
+    ring_next = const LANE + at::RING_NEXT,
+    ring_count = const LANE + at::RING_COUNT,
+    saved_rsp = const LANE + at::SAVED_RSP,
+    timespec = const LANE + at::TIMESPEC,
+    said = const LANE + at::SAID,
+    values = const LANE + at::VALUES,
+    grants = const LANE + at::GRANTS,
+    ring = const LANE + at::RING,
+    journal = const LANE + at::JOURNAL,
+    arena = const LANE + at::ARENA,
+    frame = const FRAME,
+    frame_nr = const FRAME_NR,
+    record_len = const lane::RECORD_LEN,
+    fds_max = const lane::FDS_MAX,
+    read = const READ,
+    read_empty = const READ_EMPTY,
+    write = const WRITE,
+    slow = const SLOW,
+    clocks = const CLOCKS,
+    wall_clocks = const WALL_CLOCKS,
+    eagain = const -libc::EAGAIN,
+    not_nosignal = const !libc::MSG_NOSIGNAL,
+    nr_read = const libc::SYS_read,
+    nr_write = const libc::SYS_write,
+    nr_clock_gettime = const libc::SYS_clock_gettime,
+    nr_recvfrom = const libc::SYS_recvfrom,
+    nr_sendto = const libc::SYS_sendto,
+    nr_gettimeofday = const libc::SYS_gettimeofday,
+    nr_time = const libc::SYS_time,
+);
+
+unsafe extern "C" {
+    static gapless_blob: u8;
+    static gapless_blob_called: u8;
+    static gapless_blob_bail: u8;
+    static gapless_blob_end: u8;
+}
+
+/// Offset of a label from the blob's beginning.
+fn offset(label: *const u8) -> u64 {
+    label as u64 - &raw const gapless_blob as u64
+}
+
+/// The code. It runs at [`BLOB_START`] and nowhere else.
+pub(super) fn code() -> &'static [u8] {
+    let len = offset(&raw const gapless_blob_end) as usize;
+    // SAFETY: the labels bound one section of our own text, which never changes.
+    unsafe { std::slice::from_raw_parts(&raw const gapless_blob, len) }
+}
+
+/// `rip` after its own system call: what the filter compares.
+pub(super) fn called() -> u64 {
+    BLOB_START + offset(&raw const gapless_blob_called)
+}
+
+/// Where a thread that faulted in the blob goes on.
+pub(super) fn bail() -> u64 {
+    BLOB_START + offset(&raw const gapless_blob_bail)
+}
+
+/// Is this address in the blob?
+pub(super) fn contains(rip: u64) -> bool {
+    (BLOB_START..BLOB_START + code().len() as u64).contains(&rip)
+}

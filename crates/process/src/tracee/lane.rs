@@ -1,0 +1,330 @@
+//! The lane: memory that the supervisor shares with every tracee, in which patched calls are answered without a stop.
+//!
+//! Before a thread runs on, the supervisor lays out what the model would answer ([`Terms`]): a budget of calls, constants, bytes that wait on
+//! sockets, room to send, and (on a backup) the clock readings of the log. The in-process code ([`blob`](super::blob)) answers from
+//! that and writes each call into a journal, which the supervisor carries over into the model when the thread has stopped. A call that the terms do not
+//! answer stops as any other does, so the lane is only ever a shortcut: what a call returns, and what the model is afterwards, is the same with and
+//! without it.
+//!
+//! One thread of the group runs at a time, so one lane serves all of them; the supervisor touches it only while none runs.
+//! ```text
+//! LANE_START + 0      the words below          supervisor and blob
+//!            + VALUES  256 constants, by call number (u64::MAX: not answered)
+//!            + GRANTS  one Grant for each descriptor below FDS_MAX
+//!            + RING    clock readings of the log, in order: number of the call, nanoseconds
+//!            + STACK   the blob's own stack (a program's may be anywhere, and has a red zone)
+//!            + JOURNAL records: number (4 bytes), first argument (4), value (8), bytes sent (up to a multiple of 8)
+//!            + ARENA   bytes that wait on sockets
+//! ```
+//! The program can write here as anywhere else in its memory. What the journal says is therefore checked against the model, and a difference is an
+//! error that says so.
+
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::ptr::{self, NonNull};
+
+use super::stub::{LANE_LEN, LANE_START};
+use super::{Result, sys};
+
+/// Descriptors that can have a [`Grant`].
+pub const FDS_MAX: usize = 1024;
+/// Clock readings that fit into the lane at once.
+pub const READINGS_MAX: usize = 1024;
+/// Bytes of one socket that are laid out at most.
+pub const GRANT_BYTES_MAX: usize = 64 << 10;
+/// Call numbers that can have a constant answer.
+const VALUES_MAX: usize = 256;
+/// Constant that stands for none.
+const NO_VALUE: u64 = u64::MAX;
+
+/// Offsets from [`LANE_START`].
+pub(super) mod at {
+    pub const BUDGET: usize = 0x00;
+    pub const EVENTS: usize = 0x04;
+    pub const USED: usize = 0x08;
+    pub const LIVE: usize = 0x0c;
+    pub const NOW: usize = 0x10;
+    pub const DUE: usize = 0x18;
+    pub const CLOCK_OFFSET: usize = 0x20;
+    pub const REALTIME_OFFSET: usize = 0x28;
+    pub const RING_NEXT: usize = 0x30;
+    pub const RING_COUNT: usize = 0x34;
+    pub const SAVED_RSP: usize = 0x38;
+    pub const TIMESPEC: usize = 0x40;
+    pub const SAID: usize = 0x50;
+    pub const VALUES: usize = 0x800;
+    pub const GRANTS: usize = 0x1000;
+    pub const RING: usize = 0x5000;
+    pub const STACK: usize = 0x9000;
+    pub const STACK_END: usize = 0xa000;
+    pub const JOURNAL: usize = 0xa000;
+    pub const ARENA: usize = 0x8a000;
+    pub const END: usize = 0x10a000;
+}
+
+const _: () = assert!(at::VALUES + VALUES_MAX * 8 <= at::GRANTS);
+const _: () = assert!(at::GRANTS + FDS_MAX * GRANT_LEN <= at::RING);
+const _: () = assert!(at::RING + READINGS_MAX * 16 <= at::STACK);
+const _: () = assert!(at::END as u64 == LANE_LEN);
+// The blob addresses everything here by 32-bit displacements.
+const _: () = assert!(LANE_START + LANE_LEN < 1 << 31);
+
+/// Bytes of records that fit into the journal.
+pub(super) const JOURNAL_LEN: usize = at::ARENA - at::JOURNAL;
+const ARENA_LEN: usize = at::END - at::ARENA;
+pub(super) const RECORD_LEN: usize = 16;
+const GRANT_LEN: usize = 16;
+
+/// May be read: what waits is in the arena.
+pub(super) const READ: u32 = 1;
+/// When nothing waits any more, reading answers EAGAIN.
+pub(super) const READ_EMPTY: u32 = 2;
+/// May be written to, as far as there is room.
+pub(super) const WRITE: u32 = 4;
+
+/// What the model would answer for one descriptor.
+#[derive(Debug, Clone, Default)]
+pub struct Grant {
+    /// The descriptor.
+    pub fd: usize,
+    /// Everything that waits to be read; `None` if reading is not for the lane.
+    pub waiting: Option<Vec<u8>>,
+    /// Reading answers EAGAIN when nothing waits any more.
+    pub then_eagain: bool,
+    /// Bytes that may be sent; `None` if sending is not for the lane.
+    pub room: Option<u32>,
+}
+
+/// Where clock readings come from.
+#[derive(Debug, Clone, Copy)]
+pub enum Clock<'a> {
+    /// The host's monotonic clock plus this many nanoseconds.
+    Live(i64),
+    /// The log: number of the call from now on (0 is the next one), nanoseconds.
+    Log(&'a [(u32, u64)]),
+}
+
+/// What holds until the thread stops.
+#[derive(Debug)]
+pub struct Terms<'a> {
+    /// Calls that may be answered.
+    pub budget: u32,
+    /// The last reading of the clock, which never goes back.
+    pub now: u64,
+    /// A reading that reaches this is not for the lane: something is due then.
+    pub due: u64,
+    /// Where readings come from.
+    pub clock: Clock<'a>,
+    /// Wall clock minus monotonic clock.
+    pub realtime_offset: i64,
+    /// Constant answers, by call number.
+    pub values: &'a [(u32, u64)],
+    /// Descriptors.
+    pub grants: &'a [Grant],
+}
+
+/// A call that was answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Record<'a> {
+    /// Its number.
+    pub nr: u32,
+    /// The low half of its first argument.
+    pub arg: u32,
+    /// What it came to: a result, or for clocks the reading in nanoseconds.
+    pub value: u64,
+    /// Bytes sent.
+    pub bytes: &'a [u8],
+}
+
+/// The calls that a thread was answered since it ran on.
+#[derive(Debug)]
+pub struct Journal(Vec<u8>);
+
+impl Journal {
+    /// In order; `None` in the place of a record that makes no sense.
+    pub fn records(&self) -> impl Iterator<Item = Option<Record<'_>>> {
+        let mut rest = self.0.as_slice();
+        std::iter::from_fn(move || {
+            if rest.is_empty() {
+                return None;
+            }
+            let record = parse(rest);
+            rest = record.map_or(&[], |(_, rest)| rest);
+            Some(record.map(|(record, _)| record))
+        })
+    }
+
+    /// Nothing was answered.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+fn parse(raw: &[u8]) -> Option<(Record<'_>, &[u8])> {
+    let (head, rest) = raw.split_first_chunk::<RECORD_LEN>()?;
+    let word = |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
+    let (nr, arg) = (word(0), word(4));
+    let value = u64::from(word(12)) << 32 | u64::from(word(8));
+    let sends = matches!(i64::from(nr), libc::SYS_write | libc::SYS_sendto);
+    let len = if sends { usize::try_from(value).ok()? } else { 0 };
+    let bytes = rest.get(..len)?;
+    let rest = rest.get(len.checked_next_multiple_of(8)?..)?;
+    Some((Record { nr, arg, value, bytes }, rest))
+}
+
+/// The supervisor's view of the shared memory.
+#[derive(Debug)]
+pub struct Lane {
+    file: OwnedFd,
+    base: NonNull<u8>,
+    /// Descriptors with a grant, to be taken back.
+    granted: Vec<usize>,
+    /// Call numbers with a constant.
+    valued: Vec<u32>,
+    /// So many times more nothing may be sent.
+    sends_held: u32,
+}
+
+/// How often nothing may be sent after the program has shown that it runs on for long when it has sent something.
+const HOLD_SENDS: u32 = 64;
+
+// SAFETY: the mapping belongs to this value alone (in this process), and is reached only through it.
+unsafe impl Send for Lane {}
+
+impl Lane {
+    /// Fresh memory in which nothing is answered.
+    pub(super) fn new() -> Result<Lane> {
+        let file = sys::memfd_create(c"gapless", libc::MFD_CLOEXEC)?;
+        let base = sys::map_shared(file.as_fd(), LANE_LEN)?;
+        let mut lane = Lane { file, base, granted: Vec::new(), valued: Vec::new(), sends_held: 0 };
+        for nr in 0..VALUES_MAX {
+            lane.put(at::VALUES + nr * 8, NO_VALUE);
+        }
+        Ok(lane)
+    }
+
+    /// What tracees map.
+    pub(super) fn file(&self) -> BorrowedFd<'_> {
+        self.file.as_fd()
+    }
+
+    fn put<T: Copy>(&mut self, offset: usize, value: T) {
+        assert!(offset + size_of::<T>() <= at::END);
+        // SAFETY: within the mapping. Volatile, because another process writes there too, though not now.
+        unsafe { ptr::write_volatile(self.base.as_ptr().add(offset).cast::<T>(), value) };
+    }
+
+    fn word(&self, offset: usize) -> u32 {
+        assert!(offset + 4 <= at::END);
+        // SAFETY: as in `put`; every bit pattern is a u32.
+        unsafe { ptr::read_volatile(self.base.as_ptr().add(offset).cast::<u32>()) }
+    }
+
+    fn copy_in(&mut self, offset: usize, bytes: &[u8]) {
+        assert!(offset + bytes.len() <= at::END);
+        // SAFETY: within the mapping, which overlaps no Rust value.
+        unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), self.base.as_ptr().add(offset), bytes.len()) };
+    }
+
+    fn copy_out(&self, offset: usize, len: usize) -> Vec<u8> {
+        assert!(offset + len <= at::END);
+        let mut bytes = vec![0; len];
+        // SAFETY: within the mapping, which overlaps no Rust value.
+        unsafe { ptr::copy_nonoverlapping(self.base.as_ptr().add(offset), bytes.as_mut_ptr(), len) };
+        bytes
+    }
+
+    /// Lays out what the next thread to run may be answered.
+    pub fn open(&mut self, terms: &Terms<'_>) {
+        self.put(at::BUDGET, terms.budget);
+        self.put(at::EVENTS, 0u32);
+        self.put(at::USED, 0u32);
+        self.put(at::SAID, 0u32);
+        self.put(at::NOW, terms.now);
+        self.put(at::DUE, terms.due);
+        self.put(at::REALTIME_OFFSET, terms.realtime_offset);
+        match terms.clock {
+            Clock::Live(offset) => {
+                self.put(at::LIVE, 1u32);
+                self.put(at::CLOCK_OFFSET, offset);
+            }
+            Clock::Log(readings) => {
+                let readings = &readings[..readings.len().min(READINGS_MAX)];
+                self.put(at::LIVE, 0u32);
+                self.put(at::RING_NEXT, 0u32);
+                self.put(at::RING_COUNT, readings.len() as u32);
+                for (i, &(call, nanos)) in readings.iter().enumerate() {
+                    self.put(at::RING + i * 16, call);
+                    self.put(at::RING + i * 16 + 8, nanos);
+                }
+            }
+        }
+        for nr in std::mem::take(&mut self.valued) {
+            self.put(at::VALUES + nr as usize * 8, NO_VALUE);
+        }
+        for &(nr, value) in terms.values {
+            self.put(at::VALUES + nr as usize * 8, value);
+            self.valued.push(nr);
+        }
+        self.grant(terms.grants);
+    }
+
+    fn grant(&mut self, grants: &[Grant]) {
+        self.sends_held = self.sends_held.saturating_sub(1);
+        for fd in std::mem::take(&mut self.granted) {
+            self.put(at::GRANTS + fd * GRANT_LEN, [0u32; 4]);
+        }
+        let mut used = 0;
+        for grant in grants.iter().filter(|grant| grant.fd < FDS_MAX) {
+            let waiting = grant.waiting.as_ref().filter(|bytes| used + bytes.len() <= ARENA_LEN);
+            let (mut flags, mut len) = (0, 0);
+            if let Some(bytes) = waiting {
+                self.copy_in(at::ARENA + used, bytes);
+                len = bytes.len();
+                flags |= if grant.then_eagain { READ | READ_EMPTY } else { READ };
+            }
+            if grant.room.is_some() && self.sends_held == 0 {
+                flags |= WRITE;
+            }
+            let words = [used as u32, len as u32, grant.room.unwrap_or(0), flags];
+            self.put(at::GRANTS + grant.fd * GRANT_LEN, words);
+            self.granted.push(grant.fd);
+            used += len;
+        }
+    }
+
+    /// From the thread's next call on, nothing more is answered.
+    pub fn close(&mut self) {
+        self.put(at::BUDGET, 0u32);
+    }
+
+    /// What is sent must stop for a while, so that it leaves at once.
+    pub fn hold_sends(&mut self) {
+        self.sends_held = HOLD_SENDS;
+    }
+
+    /// Has something been sent that waits in the journal?
+    pub fn has_sent(&self) -> bool {
+        self.word(at::SAID) > 0
+    }
+
+    /// Takes the calls that were answered; from here on nothing is, until [`open`](Self::open).
+    pub fn take(&mut self) -> Journal {
+        self.close();
+        let used = (self.word(at::USED) as usize).min(JOURNAL_LEN);
+        self.put(at::USED, 0u32);
+        self.put(at::SAID, 0u32);
+        Journal(if used == 0 { Vec::new() } else { self.copy_out(at::JOURNAL, used) })
+    }
+}
+
+impl Drop for Lane {
+    fn drop(&mut self) {
+        sys::unmap(self.base, LANE_LEN);
+    }
+}
+
+impl AsRawFd for Lane {
+    fn as_raw_fd(&self) -> i32 {
+        self.file.as_raw_fd()
+    }
+}
