@@ -78,10 +78,11 @@ impl ProcessGroup {
         })
     }
 
-    /// Every call stops: none is answered in the process. For comparison; what a program does is the same.
+    /// Patches a call site at its stop with this number (1 is the first), so that its calls are answered in the process; 0: never. What the
+    /// program does is the same, and so is its log; a backup may be told otherwise than its primary.
     #[must_use]
-    pub fn without_lane(mut self) -> Self {
-        self.kernel.lane = false;
+    pub fn patching_at_stop(mut self, stop: u32) -> Self {
+        self.kernel.patch_at_stop = stop;
         self
     }
 

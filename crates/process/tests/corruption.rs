@@ -8,13 +8,14 @@ mod replay;
 
 use gapless_log::{Divergence, Error, Host, Kind, Replayed, Replica};
 use gapless_process::ProcessGroup;
-use replay::{MarkAt, Recording};
+use gapless_process::kernel::input;
+use replay::{Calls, MarkAt, Recording};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 /// Records a guest and replays it up to a mark in its middle, without the digest behind that. Answers the log's number of that digest too.
 fn stopped_at_mark(name: &str, dir: &Path) -> (Recording, MarkAt, Host<ProcessGroup>) {
-    let recording = replay::record(&guests::find(name)).unwrap_or_else(|e| panic!("{name}: {e}"));
+    let recording = replay::record(&guests::find(name), Calls::InProcess).unwrap_or_else(|e| panic!("{name}: {e}"));
     let marks = recording.marks();
     let mark = marks[marks.len() / 2];
     let mut host = Host::new(ProcessGroup::backup(dir).expect("a backup"), replay::options());
@@ -153,20 +154,28 @@ fn written_files(dir: &Path) -> Vec<PathBuf> {
 #[test]
 fn a_bit_of_the_log() {
     // An input that differs is a program that goes on differently: found by the digest of the step that takes it, at the latest.
-    let recording = replay::record(&guests::find("clock_gettime")).expect("recorded");
+    flip_a_bit(Calls::Stopping, input::CLOCK_READ, |body| body[1] ^= 1);
+    // The last byte of the last reading's difference from the one before.
+    flip_a_bit(Calls::InProcess, input::CLOCK_READS, |body| *body.last_mut().expect("readings") ^= 1);
+}
+
+fn flip_a_bit(calls: Calls, kind: Kind, flip: impl Fn(&mut Vec<u8>)) {
+    let recording = replay::record(&guests::find("clock_gettime"), calls).expect("recorded");
     let dir = tempfile::tempdir().expect("a directory");
     let readings = recording.frames.iter().flat_map(gapless_log::Frame::entries);
-    let count = readings.filter(|e| e.kind == gapless_process::kernel::input::CLOCK_READ).count();
-    assert!(count > 4, "a guest that reads clocks");
+    let count = readings.filter(|e| e.kind == kind).count();
+    assert!(count > 4, "a guest that reads clocks: {count}");
     let mut seen = 0;
     let mut chain = 0;
     let mut host = Host::new(ProcessGroup::backup(dir.path()).expect("a backup"), replay::options());
     for frame in &recording.frames {
         let mut builder = gapless_log::FrameBuilder::new(frame.level(), frame.term(), frame.first_seq(), chain);
         for mut entry in frame.entries() {
-            if entry.kind == gapless_process::kernel::input::CLOCK_READ {
+            if entry.kind == kind {
                 seen += 1;
-                entry.body[1] ^= u8::from(seen == count / 2);
+                if seen == count / 2 {
+                    flip(&mut entry.body);
+                }
             }
             assert!(entry.kind != Kind::SNAPSHOT);
             builder.push(entry.at, entry.kind, &entry.body);

@@ -18,7 +18,7 @@ use gapless_log::Error;
 use gapless_process::syscalls::table::{Class, TABLE};
 use guests::outside::answer;
 use guests::{Contact, Protocol};
-use replay::{Load, MarkAt, Recording};
+use replay::{Calls, Load, MarkAt, Recording};
 use std::time::Instant;
 
 fn marks_max() -> usize {
@@ -58,7 +58,7 @@ fn refusal(guest: &guests::Guest) -> Option<String> {
 fn check(name: &str) {
     let guest = guests::find(name);
     let started = Instant::now();
-    let recording = match (replay::record(&guest), refusal(&guest)) {
+    let recording = match (replay::record(&guest, Calls::InProcess), refusal(&guest)) {
         (Err(e), Some(expected)) => {
             assert!(e.to_string().contains(&expected), "{name}: the refusal is not '{expected}': {e}");
             println!("{name}: refused as documented");
@@ -84,6 +84,7 @@ fn check(name: &str) {
         assert!(!world.is_empty(), "{name} tells nobody anything");
         assert_eq!(outside.take(), [], "{name}: a replay has no outside");
     }
+    other_path(name, &guest, &recording);
     let replayed = started.elapsed();
     let marks = recording.marks();
     let chosen = choose(name, &marks, marks_max());
@@ -113,13 +114,36 @@ fn check(name: &str) {
 fn replays(name: &str, recording: &Recording) {
     let elsewhere = tempfile::tempdir().expect("a directory");
     let steps = recording.marks().len();
-    for (how, dir, busy) in [("there", recording.log.path(), false), ("elsewhere, under load", elsewhere.path(), true)]
-    {
+    let (there, elsewhere) = (recording.log.path(), elsewhere.path());
+    for (how, dir, busy, calls) in [
+        ("there", there, false, Calls::InProcess),
+        ("elsewhere, under load", elsewhere, true, Calls::InProcess),
+        ("with every call stopping", elsewhere, false, Calls::Stopping),
+    ] {
         let _load = busy.then(Load::start);
-        let done = replay::replay(recording, dir).unwrap_or_else(|e| panic!("{name} replayed {how}: {e}"));
+        let done = replay::replay(recording, dir, calls).unwrap_or_else(|e| panic!("{name} replayed {how}: {e}"));
         assert_eq!(done.status, Some(recording.status), "{name} replayed {how}");
         assert!(done.digests + 1 >= steps, "{name}: {} digests for {steps} steps", done.digests);
     }
+}
+
+/// Recorded with every call stopping it does the same, and that log is replayed as well by a side that answers calls in the process.
+fn other_path(name: &str, guest: &guests::Guest, recording: &Recording) {
+    let stopping =
+        replay::record(guest, Calls::Stopping).unwrap_or_else(|e| panic!("{name}, every call stopping: {e}"));
+    assert_eq!(stopping.status, recording.status, "{name}, every call stopping");
+    assert_eq!(
+        guests::stable_lines(&stopping.stdout),
+        guests::stable_lines(&recording.stdout),
+        "{name}, every call stopping"
+    );
+    if let Some(outside) = &guest.outside {
+        outside.take();
+    }
+    let dir = tempfile::tempdir().expect("a directory");
+    let done = replay::replay(&stopping, dir.path(), Calls::InProcess);
+    let done = done.unwrap_or_else(|e| panic!("{name}, every call stopping, replayed in the process: {e}"));
+    assert_eq!(done.status, Some(recording.status), "{name}, every call stopping, replayed in the process");
 }
 
 /// The primary dies after the mark, when `told` of its outputs have left. `world` is what an undisturbed run tells the outside.
@@ -229,7 +253,7 @@ fn no_guest_is_forgotten() {
 /// A thread that is stopped while it computes has had its turn: 64 more of them would each cost the patience and all memory.
 #[test]
 fn who_is_stopped_while_it_computes_gives_the_baton_away() {
-    let recording = replay::record(&guests::find("spin_flag")).expect("recorded");
+    let recording = replay::record(&guests::find("spin_flag"), Calls::InProcess).expect("recorded");
     let entries = recording.frames.iter().flat_map(gapless_log::Frame::entries);
     let jumps = entries.filter(|e| e.kind == gapless_process::kernel::input::STATE_JUMP).count();
     // A head and one part each; the two threads wait for each other a handful of times.
@@ -239,7 +263,7 @@ fn who_is_stopped_while_it_computes_gives_the_baton_away() {
 /// What a thread computed before its jump is no cost of the jump: it must not make the next signals wait ten times as long.
 #[test]
 fn a_long_computation_does_not_put_off_the_signals_behind_it() {
-    let recording = replay::record(&guests::find("late_alarm")).expect("recorded");
+    let recording = replay::record(&guests::find("late_alarm"), Calls::InProcess).expect("recorded");
     let clocks: Vec<u64> = recording
         .frames
         .iter()

@@ -60,8 +60,8 @@ pub struct Kernel {
     pub now: Nanos,
     /// Wall clock = monotonic clock + this.
     pub realtime_offset: i64,
-    /// Call sites may be patched. Shapes nothing but speed.
-    pub lane: bool,
+    /// A call site is patched at its stop with this number (1 is the first); 0: never. Shapes nothing but speed.
+    pub patch_at_stop: u32,
     /// Backup: clock readings taken from the log and not yet used, by position.
     pub readings: VecDeque<(u64, Nanos)>,
     /// Random numbers for the program, from a logged seed.

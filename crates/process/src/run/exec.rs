@@ -4,8 +4,8 @@ use crate::fs::{self, Last};
 use crate::kernel::{Ctx, Fail, Kernel, MemId, Memory, Pid, Tid, fail};
 use crate::signal::SigQueue;
 use crate::syscalls::process;
-use crate::tracee::{Elf, SITES_END, SITES_START};
 use crate::tracee::loader::{Object, Plan, Start};
+use crate::tracee::{Elf, SITES_END, SITES_START};
 use std::os::fd::AsFd;
 
 /// A program that can be loaded.
@@ -106,7 +106,7 @@ pub fn replace(k: &mut Kernel, cx: &mut Ctx<'_, '_>, program: Program, envp: Vec
         crate::syscalls::fd::close_fd(k, cx, fd)?;
     }
     let covers_sites = loaded.pieces.iter().any(|p| p.address < SITES_END && p.address + p.len > SITES_START);
-    new_memory(k, cx.pid, loaded.brk_start, covers_sites || !k.lane);
+    new_memory(k, cx.pid, loaded.brk_start, covers_sites || k.patch_at_stop == 0);
     process::release_vfork_parent(k, cx.pid);
     k.timers.retain(|(_, key)| !matches!(key, crate::kernel::TimerKey::Posix(p, _) if *p == cx.pid));
     let process = k.process_mut(cx.pid);

@@ -19,10 +19,17 @@ use gapless_log::{Digest, Error, Reader, Varint, chain};
 
 /// Calls answered before the thread must stop all the same, so that the world is looked at now and then.
 const BUDGET_MAX: u64 = READINGS_MAX as u64;
-/// Stops at one call site before it is patched: what is called once or twice is not worth it.
-const STOPS_BEFORE_PATCH: u32 = 4;
+/// The stop at which a call site is patched: what is called once or twice is not worth it.
+const PATCH_AT_STOP: u32 = 4;
+/// Set to `off`, this variable leaves every call site as it is.
+const PATCHING: &str = "GAPLESS_PATCHING";
 /// Descriptors that a process is likely to use next; more are not remembered.
 const LIKELY_MAX: usize = 256;
+
+/// The stop at which call sites are patched if nobody says otherwise.
+pub fn patch_at_stop() -> u32 {
+    if std::env::var_os(PATCHING).is_some_and(|value| value == "off") { 0 } else { PATCH_AT_STOP }
+}
 
 /// Is a call with this number one that the lane can answer?
 pub fn takes(nr: u64) -> bool {
@@ -255,7 +262,7 @@ pub fn stopped(k: &mut Kernel, cx: &mut Ctx<'_, '_>, nr: u64) -> Result<(), Fail
         return site.map(drop).ok_or_else(|| spoilt(k));
     }
     let after = tracee.regs().rip;
-    if !takes(nr) || !sites.is_due(after, STOPS_BEFORE_PATCH) {
+    if !takes(nr) || !sites.is_due(after, k.patch_at_stop) {
         return Ok(());
     }
     let others = k.threads.values().filter(|t| t.tid != cx.tid && k.process(t.pid).memory == memory);
@@ -277,7 +284,9 @@ fn patch(k: &mut Kernel, cx: &mut Ctx<'_, '_>, memory: crate::kernel::MemId, aft
         return Ok(());
     };
     for (at, bytes) in site.writes() {
-        tracee.poke_force(at, &bytes).map_err(|_| Error::Level(format!("call site at {after:#x} cannot be patched")))?;
+        tracee
+            .poke_force(at, &bytes)
+            .map_err(|_| Error::Level(format!("call site at {after:#x} cannot be patched")))?;
     }
     sites.add(site);
     Ok(())
@@ -286,7 +295,8 @@ fn patch(k: &mut Kernel, cx: &mut Ctx<'_, '_>, memory: crate::kernel::MemId, aft
 /// The code that a call lies in, and its address: only a file's text, which nobody writes to.
 fn text_around(tracee: &crate::tracee::Tracee, after: u64) -> Result<Option<(Vec<u8>, u64)>, Fail> {
     let maps = tracee.maps()?;
-    let text = maps.iter().find(|m| m.start < after && after <= m.end && m.exec && !m.write && !m.shared && m.inode != 0);
+    let text =
+        maps.iter().find(|m| m.start < after && after <= m.end && m.exec && !m.write && !m.shared && m.inode != 0);
     let Some(text) = text else { return Ok(None) };
     let mut code = vec![0; (text.end - text.start) as usize];
     Ok(tracee.peek_force(text.start, &mut code).is_ok().then_some((code, text.start)))
@@ -309,10 +319,7 @@ pub fn likely(process: &mut Process, fds: impl Iterator<Item = i32>) {
 
 /// A call has been made with a stop: its descriptor, if it has one, is likely to be used again.
 pub fn used(process: &mut Process, call: &Call) {
-    let names_one = matches!(
-        call.nr as i64,
-        libc::SYS_read | libc::SYS_write | libc::SYS_recvfrom | libc::SYS_sendto
-    );
+    let names_one = matches!(call.nr as i64, libc::SYS_read | libc::SYS_write | libc::SYS_recvfrom | libc::SYS_sendto);
     let fd = call.args[0] as i32;
     if names_one && !process.likely.contains(&fd) {
         if process.likely.len() == LIKELY_MAX {

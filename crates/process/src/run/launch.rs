@@ -61,7 +61,7 @@ pub fn empty(log_dir: &Path) -> gapless_log::Result<Kernel> {
         position: Default::default(),
         now: 0,
         realtime_offset: 0,
-        lane: true,
+        patch_at_stop: super::lane::patch_at_stop(),
         readings: VecDeque::new(),
         random: Random::new([0; 32]),
         threads: BTreeMap::new(),

@@ -146,7 +146,9 @@ pub fn munmap(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
 /// mremap(2).
 pub fn mremap(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
     let [old, old_len, new_len, flags, target, _] = *a;
-    if touches_ours(k, cx, old, old_len) || (flags as i32 & libc::MREMAP_FIXED != 0 && touches_ours(k, cx, target, new_len)) {
+    if touches_ours(k, cx, old, old_len)
+        || (flags as i32 & libc::MREMAP_FIXED != 0 && touches_ours(k, cx, target, new_len))
+    {
         return fail(libc::EINVAL);
     }
     let ret = if flags as i32 & libc::MREMAP_FIXED != 0 {

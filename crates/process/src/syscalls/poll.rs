@@ -188,7 +188,8 @@ fn select_for(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6], timeout: Optio
     {
         return Ok(Outcome::Block(wait));
     }
-    let named = out.iter().flatten().flat_map(|found| (0..count as usize).filter(|fd| found[fd / 8] >> (fd % 8) & 1 != 0));
+    let named =
+        out.iter().flatten().flat_map(|found| (0..count as usize).filter(|fd| found[fd / 8] >> (fd % 8) & 1 != 0));
     crate::run::lane::likely(k.process_mut(cx.pid), named.map(|fd| fd as i32));
     for (set, found) in out.into_iter().enumerate() {
         if let Some(found) = found {

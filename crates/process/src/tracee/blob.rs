@@ -356,3 +356,41 @@ pub(super) fn bail() -> u64 {
 pub(super) fn contains(rip: u64) -> bool {
     (BLOB_START..BLOB_START + code().len() as u64).contains(&rip)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use iced_x86::{Decoder, DecoderOptions, Instruction, Mnemonic, OpKind, Register};
+
+    fn instructions() -> Vec<Instruction> {
+        Decoder::with_ip(64, code(), BLOB_START, DecoderOptions::NONE).iter().collect()
+    }
+
+    #[test]
+    fn only_general_registers_are_used() {
+        // The decoder numbers them in this order: general registers, rip, segments, control, x87, vectors.
+        let others = |i: &Instruction| (0..i.op_count()).any(|op| i.op_register(op) as u32 > Register::R15 as u32);
+        for i in instructions() {
+            assert!(!i.is_invalid() && !others(&i), "{:?} at {:#x}", i.code(), i.ip());
+        }
+    }
+
+    #[test]
+    fn it_makes_one_system_call_which_the_filter_knows() {
+        let calls: Vec<u64> =
+            instructions().iter().filter(|i| i.mnemonic() == Mnemonic::Syscall).map(Instruction::next_ip).collect();
+        assert_eq!(calls, [called()]);
+    }
+
+    #[test]
+    fn it_touches_fixed_memory_only_in_the_lane() {
+        let lane = LANE_START..LANE_START + super::super::stub::LANE_LEN;
+        let in_memory = |i: &Instruction| (0..i.op_count()).any(|op| i.op_kind(op) == OpKind::Memory);
+        for i in instructions().into_iter().filter(in_memory) {
+            let fixed = i.memory_displacement64();
+            // Small displacements are of the program's structures and of grants.
+            assert!(fixed <= 16 || lane.contains(&fixed), "{:?} at {:#x}", i.code(), i.ip());
+        }
+        assert!(lane.contains(&(FRAME as u64)) && contains(bail()));
+    }
+}

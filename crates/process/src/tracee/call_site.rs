@@ -130,7 +130,11 @@ impl CallSite {
             // jmp over the syscall
             Shape::Compared(_) => code.extend_from_slice(&[0xeb, 0x02]),
         }
-        assert_eq!(code.len() - answered, usize::from(blob::SLOW), "where the blob returns to when it has not answered");
+        assert_eq!(
+            code.len() - answered,
+            usize::from(blob::SLOW),
+            "where the blob returns to when it has not answered"
+        );
         code.extend_from_slice(&SYSCALL);
         let after = code.len() as u64;
         if let Shape::Compared(imm) = self.shape {
@@ -294,7 +298,9 @@ mod tests {
 
     #[test]
     fn a_site_that_is_jumped_into_is_left_alone() {
-        for jump in [&[0xebu8, 0xf0][..], &[0x74, 0xf0], &[0xe9, 0xed, 0xff, 0xff, 0xff], &[0x0f, 0x84, 0xec, 0xff, 0xff, 0xff]] {
+        for jump in
+            [&[0xebu8, 0xf0][..], &[0x74, 0xf0], &[0xe9, 0xed, 0xff, 0xff, 0xff], &[0x0f, 0x84, 0xec, 0xff, 0xff, 0xff]]
+        {
             // The displacement leads from the end of the jump back to the byte behind the `syscall`.
             let mut code = READ.to_vec();
             let back = 4 - (code.len() + jump.len()) as i64;

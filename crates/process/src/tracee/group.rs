@@ -4,8 +4,8 @@ use libc::c_int;
 
 use super::maps::Mapping;
 use super::stub::{
-    LANE_FD, LANE_LEN, LANE_START, PAGE, SCRATCH_DATA, SCRATCH_END, SCRATCH_START, SITES_END, SITES_START, STACK_SIZE, STACK_TOP,
-    STUB_FD,
+    LANE_FD, LANE_LEN, LANE_START, PAGE, SCRATCH_DATA, SCRATCH_END, SCRATCH_START, SITES_END, SITES_START, STACK_SIZE,
+    STACK_TOP, STUB_FD,
 };
 use super::thread::{At, Stray};
 use super::{Error, Regs, Result, Tracee, maps, sys};

@@ -156,7 +156,10 @@ impl Tracee {
 
     /// Writes into our own scratch pages (arguments of native calls).
     pub fn write_scratch(&mut self, addr: u64, bytes: &[u8]) -> Result<()> {
-        assert!(addr >= SCRATCH_DATA && addr + bytes.len() as u64 <= SCRATCH_DATA + SCRATCH_DATA_LEN as u64, "not in the scratch pages");
+        assert!(
+            addr >= SCRATCH_DATA && addr + bytes.len() as u64 <= SCRATCH_DATA + SCRATCH_DATA_LEN as u64,
+            "not in the scratch pages"
+        );
         self.write_all(addr, bytes).map_err(|Fault| self.scratch_lost())
     }
 

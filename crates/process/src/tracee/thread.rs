@@ -9,9 +9,9 @@ use std::time::Instant;
 
 use libc::{c_int, pid_t};
 
+use super::lane::Lane;
 use super::stub::{CALL_GADGET, CALL_GADGET_AFTER, TRAP_GADGET_AFTER};
 use super::sys::{self, Regs, Waited};
-use super::lane::Lane;
 use super::{Error, Result, SigInfo, blob, clock, tsc};
 
 /// Why a thread stopped.

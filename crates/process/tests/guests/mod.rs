@@ -79,6 +79,7 @@ macro_rules! each_guest {
             argv_env
             bare
             brk
+            call_sites
             cat
             clock_gettime
             cloexec
@@ -130,6 +131,7 @@ macro_rules! each_guest {
             nonblock
             open_flags
             orphan
+            outside_epoll
             outside_tcp
             outside_udp
             pgroups

@@ -265,14 +265,29 @@ pub fn run_live(
     }
 }
 
+/// How calls reach the model.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Calls {
+    /// What can be is answered in the process, from the first stop at its call site on.
+    InProcess,
+    /// Every one stops.
+    Stopping,
+}
+
+impl Calls {
+    fn of(self, group: ProcessGroup) -> ProcessGroup {
+        group.patching_at_stop(if self == Calls::InProcess { 1 } else { 0 })
+    }
+}
+
 /// Runs a guest live from its beginning.
-pub fn record(guest: &Guest) -> Result<Recording> {
+pub fn record(guest: &Guest, calls: Calls) -> Result<Recording> {
     let log = tempfile::tempdir().expect("a directory for the log");
     let cwd = tempfile::tempdir().expect("a directory to run in");
     let streams = Streams::new(&guest.stdin);
     let mut store = Store::create(log.path(), Level::Process)?;
     let replica = ProcessGroup::new(command(guest, cwd.path()), log.path())?.with_stdio(streams.open());
-    let mut host = Host::new(replica, options());
+    let mut host = Host::new(calls.of(replica), options());
     host.go_live(Term(1), Seq(0), 0)?;
     let (mut frames, mut outputs) = (Vec::new(), Vec::new());
     let (mut parts, mut memory) = (BTreeMap::new(), BTreeMap::new());
@@ -302,9 +317,9 @@ pub struct Replay {
 }
 
 /// Executes the log again, from its files, comparing every digest; local files go below `dir`.
-pub fn replay(recording: &Recording, dir: &Path) -> Result<Replay> {
+pub fn replay(recording: &Recording, dir: &Path, calls: Calls) -> Result<Replay> {
     let (view, _) = LogView::open(recording.log.path())?;
-    let mut host = Host::new(ProcessGroup::backup(dir)?, options());
+    let mut host = Host::new(calls.of(ProcessGroup::backup(dir)?), options());
     let mut done = Replay { status: None, steps: 0, digests: 0 };
     for frame in view.reader(Seq(0)) {
         host.feed(&frame?)?;
@@ -385,7 +400,7 @@ pub struct Survivor {
 pub fn take_over(guest: &Guest, recording: &Recording, mark: &MarkAt) -> Result<Survivor> {
     let dir = tempfile::tempdir().expect("a directory for local files");
     let streams = Streams::new(&guest.stdin);
-    let replica = ProcessGroup::backup(dir.path())?.with_stdio(streams.open());
+    let replica = Calls::InProcess.of(ProcessGroup::backup(dir.path())?).with_stdio(streams.open());
     let mut host = backup(replica, recording, mark.frames)?;
     streams.skip_input(recording.input_taken(mark.frames));
     let last = recording.frames[..mark.frames].last().expect("at least the launch");
