@@ -10,9 +10,6 @@ use std::time::{Duration, Instant};
 /// A thread that makes no call for this long may be stopped anywhere, if others wait.
 pub const PATIENCE: Duration = Duration::from_millis(50);
 
-/// A thread that runs on for longer than this after it may have sent something without a stop is made to stop for that, for a while.
-const SENT_LATE: Duration = Duration::from_millis(1);
-
 /// Whether something waits that a computing thread must give way to.
 pub type GiveWay<'a> = &'a mut dyn FnMut(&Kernel, &mut Io<'_, '_>) -> bool;
 
@@ -102,16 +99,18 @@ fn run(k: &mut Kernel, cx: &mut Ctx<'_, '_>, patience: Duration, give_way: GiveW
                 if ran >= patience && (sent || give_way(k, &mut cx.io)) {
                     break Stop::Interrupted;
                 }
-                cx.tracee().lane().close();
+                let mut lane = cx.tracee().lane();
+                lane.close();
+                if sent {
+                    // It sends and then computes: what it sends next is not to wait for that.
+                    lane.hold_sends();
+                }
                 patient = ran + patience;
             }
             stop => break stop,
         }
     };
-    let sent = lane::absorb(k, cx)?;
-    if sent && began.is_some_and(|began| began.elapsed() > SENT_LATE) {
-        cx.tracee().lane().hold_sends();
-    }
+    lane::absorb(k, cx)?;
     Ok(stop)
 }
 

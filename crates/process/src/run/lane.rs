@@ -164,24 +164,22 @@ fn take_readings(k: &mut Kernel, cx: &mut Ctx<'_, '_>) -> Result<(), Fail> {
     Ok(())
 }
 
-/// Carries over into the model what the thread in hand was answered since it ran on. Answers whether it sent anything.
-pub fn absorb(k: &mut Kernel, cx: &mut Ctx<'_, '_>) -> Result<bool, Fail> {
+/// Carries over into the model what the thread in hand was answered since it ran on.
+pub fn absorb(k: &mut Kernel, cx: &mut Ctx<'_, '_>) -> Result<(), Fail> {
     let journal = cx.tracee().lane().take();
     if journal.is_empty() {
-        return Ok(false);
+        return Ok(());
     }
     let records: Option<Vec<Record<'_>>> = journal.records().collect();
     let Some(records) = records else { return Err(spoilt(k)) };
     log_readings(k, cx, &records)?;
-    let mut sent = false;
     for record in &records {
         let (ret, bytes_in) = carry_over(k, cx, record)?;
-        sent |= !record.bytes.is_empty();
         account(k, cx.tid, record.nr.into(), record.arg.into(), ret, bytes_in);
         k.position = k.position.next();
         k.slice = k.slice.saturating_sub(1);
     }
-    Ok(sent)
+    Ok(())
 }
 
 fn is_clock(record: &Record<'_>) -> bool {
