@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use gapless_process::tracee::sys::{self, regs_words};
 use gapless_process::tracee::{
-    Delivery, Died, Error, RESERVED_FDS, SCRATCH_END, SCRATCH_START, STACK_SIZE, STACK_TOP, SigInfo, Stop, Tracee,
+    Delivery, Died, Error, LANE_START, RESERVED_FDS, SCRATCH_END, SCRATCH_START, SITES_END, SITES_START, STACK_SIZE,
+    STACK_TOP, SigInfo, Stop, Tracee,
 };
 use tracee_support::{LONG, Toy, compile, load, start};
 
@@ -30,7 +31,7 @@ fn run_to(toy: &mut Toy, nr: i64) -> [u64; 6] {
 }
 
 #[test]
-fn a_fresh_stub_holds_nothing_but_the_scratch_pages_and_the_stack() {
+fn a_fresh_stub_holds_nothing_but_our_own_pages_and_the_stack() {
     let tracee = Tracee::spawn().unwrap();
     let maps = tracee.maps().unwrap();
     let places: Vec<(u64, u64)> = maps.iter().map(|m| (m.start, m.end)).filter(|m| m.0 < 1 << 47).collect();
@@ -38,7 +39,9 @@ fn a_fresh_stub_holds_nothing_but_the_scratch_pages_and_the_stack() {
         places,
         [
             (SCRATCH_START, SCRATCH_START + 4096),
-            (SCRATCH_START + 4096, SCRATCH_END),
+            (SCRATCH_START + 4096, LANE_START),
+            (LANE_START, SCRATCH_END),
+            (SITES_START, SITES_END),
             (STACK_TOP - STACK_SIZE, STACK_TOP)
         ]
     );

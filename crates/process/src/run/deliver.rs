@@ -37,7 +37,7 @@ fn take(k: &mut Kernel, tid: Tid) -> Option<Signal> {
 fn act(k: &mut Kernel, cx: &mut Ctx<'_, '_>, signal: Signal) -> Result<(), Fail> {
     let action = k.process(cx.pid).actions.get(signal.number);
     if action.handler > 1 && signal.number != libc::SIGKILL && signal.number != libc::SIGSTOP {
-        return handle(k, cx, &signal, action);
+        return handle(k, cx, &signal, action, Cause::Sent);
     }
     match signal::default_action(signal.number) {
         DefaultAction::Terminate => process::end_process(k, cx, cx.pid, signal.number),
@@ -49,7 +49,31 @@ fn act(k: &mut Kernel, cx: &mut Ctx<'_, '_>, signal: Signal) -> Result<(), Fail>
     }
 }
 
-fn handle(k: &mut Kernel, cx: &mut Ctx<'_, '_>, signal: &Signal, action: Action) -> Result<(), Fail> {
+/// Where a signal comes from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Cause {
+    /// Somebody sent it.
+    Sent,
+    /// The thread's own instruction.
+    Fault,
+}
+
+/// A signal frame's words for the thread's last fault, above `rsp` at the handler's entry: error code and trap number, and the address (cr2). Below
+/// them lie the return address, the head of the ucontext (40 bytes) and 19 registers (sigcontext, as the kernel lays it out).
+const FRAME_ERR: u64 = 8 + 40 + 19 * 8;
+const FRAME_CR2: u64 = FRAME_ERR + 24;
+
+/// The frame of a signal that was sent tells of no fault. The kernel puts the thread's last one there, which may have been an instruction that
+/// gapless answered, and happen on one side only.
+fn forget_fault(cx: &mut Ctx<'_, '_>) {
+    let rsp = cx.tracee().regs().rsp;
+    for (at, len) in [(FRAME_ERR, 16), (FRAME_CR2, 8)] {
+        // The kernel has just written the frame, so it can be written.
+        let _ = cx.tracee().write_all(rsp + at, &[0; 16][..len]);
+    }
+}
+
+fn handle(k: &mut Kernel, cx: &mut Ctx<'_, '_>, signal: &Signal, action: Action, cause: Cause) -> Result<(), Fail> {
     let thread = k.thread_mut(cx.tid);
     // In a call that waited with a mask of its own, the frame restores the mask from before.
     let waited_with = thread.saved_mask.take().map(|before| (std::mem::replace(&mut thread.mask, before)).0);
@@ -67,6 +91,9 @@ fn handle(k: &mut Kernel, cx: &mut Ctx<'_, '_>, signal: &Signal, action: Action)
             let now = tracee.sigmask()?;
             tracee.set_sigmask(0)?;
             k.thread_mut(cx.tid).mask = SigSet(now).blockable();
+            if cause == Cause::Sent {
+                forget_fault(cx);
+            }
             if action.flags & libc::SA_RESETHAND as u64 != 0 {
                 k.process_mut(cx.pid).actions.set(signal.number, Action { handler: 0, ..action });
             }
@@ -98,7 +125,7 @@ pub fn interrupt(k: &mut Kernel, cx: &mut Ctx<'_, '_>, call: Call) -> Result<(),
                 cx.tracee().finish_syscall(-i64::from(libc::EINTR));
             }
             k.end_call(cx.tid);
-            handle(k, cx, &signal, action)?;
+            handle(k, cx, &signal, action, Cause::Sent)?;
             return pending(k, cx);
         }
         act(k, cx, signal)?;
@@ -166,7 +193,7 @@ pub fn fault(k: &mut Kernel, cx: &mut Ctx<'_, '_>, number: i32, info: &tracee::S
     }
     let signal = Signal { number, info: signal::SigInfo::from_bytes(info.as_bytes()) };
     let action = k.process(cx.pid).actions.get(number);
-    handle(k, cx, &signal, action)
+    handle(k, cx, &signal, action, Cause::Fault)
 }
 
 /// rt_sigreturn: all registers and the mask come from the frame.

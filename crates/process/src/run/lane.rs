@@ -91,12 +91,13 @@ pub fn open(k: &mut Kernel, cx: &mut Ctx<'_, '_>) -> Result<(), Fail> {
     let grants = grants(k, process);
     let readings: Vec<(u32, Nanos)> =
         k.readings.iter().take(READINGS_MAX).map(|&(at, t)| (at.saturating_sub(k.position.0) as u32, t)).collect();
+    let free = !cx.tracee().counter_traps();
     let terms = Terms {
         budget,
         now: k.now,
         due: schedule::next_due(k).unwrap_or(u64::MAX),
-        clock: match &cx.io {
-            Io::Live { world, .. } => Clock::Live(world.clock_offset()),
+        clock: match &mut cx.io {
+            Io::Live { world, .. } => Clock::Live(world.clock_offset(), free.then(|| world.counter()).flatten()),
             Io::Replay { .. } => Clock::Log(&readings),
         },
         realtime_offset: k.realtime_offset,

@@ -3,42 +3,61 @@
 use crate::kernel::{Ctx, Fail, Kernel, input};
 use crate::tracee::cpuid;
 use crate::tracee::insn::{Answer, Kind as InsnKind, Trapped};
-use crate::tracee::sites::{PATCH, find_sites};
+use crate::tracee::sites::{PATCH, Site, find_counter_reads, find_sites};
 use std::collections::BTreeMap;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 /// Cycles of the program's time stamp counter per nanosecond of its clock.
 const TSC_PER_NANO: u64 = 2;
 /// Regions of code whose sites are remembered; a program has some dozens.
 const CACHE_MAX: usize = 1024;
 
-/// What was found in code with this hash: scanning a library takes milliseconds, and every exec maps the same ones.
-static FOUND: Mutex<BTreeMap<u128, Vec<(usize, u8)>>> = Mutex::new(BTreeMap::new());
+/// What code holds, by its hash: scanning a library takes milliseconds, and every exec maps the same ones.
+static FOUND: Mutex<BTreeMap<u128, Arc<Found>>> = Mutex::new(BTreeMap::new());
 
-fn sites(code: &[u8]) -> Vec<(usize, u8)> {
-    let hash = gapless_log::hash(code);
-    let mut found = FOUND.lock().expect("nobody panics while holding it");
-    if let Some(sites) = found.get(&hash) {
-        return sites.clone();
-    }
-    let sites: Vec<_> = find_sites(code).iter().map(|s| (s.offset, s.trapped.len)).collect();
-    if found.len() < CACHE_MAX {
-        found.insert(hash, sites.clone());
-    }
-    sites
+/// Instructions that read the machine, in one piece of code: offset and length.
+#[derive(Debug)]
+struct Found {
+    /// Those that do not trap by themselves.
+    silent: Vec<(usize, u8)>,
+    /// Those that read the time stamp counter; `None` if that is in doubt.
+    counter: Option<Vec<(usize, u8)>>,
 }
 
-/// Patches code that has just become executable.
-pub fn executable(k: &mut Kernel, cx: &mut Ctx<'_, '_>, start: u64, end: u64) -> Result<(), Fail> {
+fn find(code: &[u8]) -> Arc<Found> {
+    let hash = gapless_log::hash(code);
+    let mut cache = FOUND.lock().expect("nobody panics while holding it");
+    if let Some(found) = cache.get(&hash) {
+        return found.clone();
+    }
+    let places = |sites: Vec<Site>| sites.iter().map(|s| (s.offset, s.trapped.len)).collect();
+    let found = Arc::new(Found { silent: places(find_sites(code)), counter: find_counter_reads(code).map(places) });
+    if cache.len() < CACHE_MAX {
+        cache.insert(hash, found.clone());
+    }
+    found
+}
+
+/// Patches code that has just become executable. `writable`: the program may still change it, here or through another mapping.
+pub fn executable(k: &mut Kernel, cx: &mut Ctx<'_, '_>, start: u64, end: u64, writable: bool) -> Result<(), Fail> {
     let mut code = vec![0; (end - start) as usize];
     if cx.tracee().peek_force(start, &mut code).is_err() {
         // Beyond the end of a file: nothing there can be executed either. What is before it is found piece by piece.
-        return by_pages(k, cx, start, end);
+        code = by_pages(cx, start, end);
     }
-    patch(k, cx, start, &code)
+    let found = find(&code);
+    patch(k, cx, start, &code, &found.silent);
+    if cx.tracee().counter_traps() {
+        return Ok(());
+    }
+    let certain = found.counter.as_ref().filter(|_| !writable);
+    if certain.is_none_or(|sites| !patch(k, cx, start, &code, sites)) {
+        trap_counter(k, cx)?;
+    }
+    Ok(())
 }
 
-fn by_pages(k: &mut Kernel, cx: &mut Ctx<'_, '_>, start: u64, end: u64) -> Result<(), Fail> {
+fn by_pages(cx: &mut Ctx<'_, '_>, start: u64, end: u64) -> Vec<u8> {
     let mut code = Vec::new();
     let mut page = [0u8; 4096];
     for addr in (start..end).step_by(4096) {
@@ -47,20 +66,42 @@ fn by_pages(k: &mut Kernel, cx: &mut Ctx<'_, '_>, start: u64, end: u64) -> Resul
         }
         code.extend_from_slice(&page);
     }
-    patch(k, cx, start, &code)
+    code
 }
 
-fn patch(k: &mut Kernel, cx: &mut Ctx<'_, '_>, start: u64, code: &[u8]) -> Result<(), Fail> {
+/// Patches these places; false if one could not be.
+fn patch(k: &mut Kernel, cx: &mut Ctx<'_, '_>, start: u64, code: &[u8], places: &[(usize, u8)]) -> bool {
     let id = k.process(cx.pid).memory;
-    for (offset, len) in sites(code) {
+    let mut all = true;
+    for &(offset, len) in places {
         let addr = start + offset as u64;
         let original = code[offset..offset + len as usize].to_vec();
-        // Not even the supervisor can write to a shared mapping that is read-only. rdtsc traps there all the same; rdrand and cpuid,
+        // Not even the supervisor can write to a shared mapping that is read-only. The time stamp counter traps then; rdrand and cpuid,
         // which would not, are hardly ever in a file mapped so.
         if cx.tracee().poke_force(addr, &PATCH).is_err() {
+            all = false;
             continue;
         }
         k.memories.get_mut(&id).expect("address space exists").patched.insert(addr, original);
+    }
+    all
+}
+
+/// A fresh image may read the time stamp counter until some of its code is in doubt.
+pub fn free_counter(k: &Kernel, cx: &mut Ctx<'_, '_>) -> Result<(), Fail> {
+    if k.patch_at_stop > 0 {
+        cx.tracee().set_counter_traps(false)?;
+    }
+    Ok(())
+}
+
+/// Not all code is certain: from here on each reading of the counter stops, in every thread that runs in this address space.
+fn trap_counter(k: &Kernel, cx: &mut Ctx<'_, '_>) -> Result<(), Fail> {
+    let memory = k.process(cx.pid).memory;
+    for thread in k.threads.values().filter(|t| k.process(t.pid).memory == memory) {
+        if let Some(tracee) = cx.tracees.get_mut(&thread.tid) {
+            tracee.set_counter_traps(true)?;
+        }
     }
     Ok(())
 }

@@ -125,7 +125,7 @@ pub fn mmap(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
         memory.shared.insert(start, (end, key, offset));
     }
     if prot as i32 & PROT_EXEC != 0 {
-        crate::run::patch::executable(k, cx, start, end)?;
+        crate::run::patch::executable(k, cx, start, end, shared || prot as i32 & PROT_WRITE != 0)?;
     }
     done(ret)
 }
@@ -185,7 +185,9 @@ pub fn mprotect(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult
     }
     let ret = cx.tracee().native(libc::SYS_mprotect, [a[0], a[1], native_prot(a[2]), 0, 0, 0])?;
     if ret == 0 && a[2] as i32 & PROT_EXEC != 0 {
-        crate::run::patch::executable(k, cx, a[0], a[0] + page_up(a[1]))?;
+        let shared = k.memories[&k.process(cx.pid).memory].shared_at(a[0]).is_some();
+        let writable = shared || a[2] as i32 & PROT_WRITE != 0;
+        crate::run::patch::executable(k, cx, a[0], a[0] + page_up(a[1]), writable)?;
     }
     result(ret)
 }

@@ -5,11 +5,11 @@
 //! * answered: it returns with the result in `rax`, `r11` as a system call leaves it, and the program's stack pointer;
 //! * not answered: it returns [`SLOW`] bytes further on, with all registers as they came.
 //!
-//! It makes one system call of its own, to read the clock of a live replica. It uses no vector registers, which are the program's, and no memory but
+//! It reads the clock of a live replica by the time stamp counter, or, where that would trap, by the one system call that it makes. It uses no vector registers, which are the program's, and no memory but
 //! the lane and what the program's pointers name. A bad pointer faults *before* anything is journalled; the supervisor then sends the
 //! thread to [`bail`], and the call stops like any other.
 
-use super::lane::{self, JOURNAL_LEN, READ, READ_EMPTY, WRITE, at};
+use super::lane::{self, COUNTER_TICKS_MAX, JOURNAL_LEN, READ, READ_EMPTY, WRITE, at};
 use super::stub::{BLOB_START, LANE_START};
 
 /// How much further on the blob returns when it has not answered.
@@ -209,6 +209,27 @@ std::arch::global_asm!(
     "mov r10, rdi",
     "cmp dword ptr [{live}], 0",
     "je 71f",
+    "cmp dword ptr [{counter}], 0",
+    "je 73f",
+    // By the counter: since a moment that is not long ago.
+    "lfence",
+    "rdtsc",
+    "shl rdx, 32",
+    "or rax, rdx",
+    "sub rax, qword ptr [{counter_base}]",
+    "jb 90f",
+    "mov rcx, {counter_ticks_max}",
+    "cmp rax, rcx",
+    "ja 90f",
+    "mul qword ptr [{counter_rate}]",
+    "shrd rax, rdx, 32",
+    "add rax, qword ptr [{counter_nanos}]",
+    "mov r8, rax",
+    "cmp r8, qword ptr [{now}]",
+    "cmovb r8, qword ptr [{now}]",
+    "jmp 72f",
+    // By a call.
+    "73:",
     "mov eax, {nr_clock_gettime}",
     "mov edi, 1",
     "mov esi, {timespec}",
@@ -291,6 +312,11 @@ std::arch::global_asm!(
     now = const LANE + at::NOW,
     due = const LANE + at::DUE,
     clock_offset = const LANE + at::CLOCK_OFFSET,
+    counter = const LANE + at::COUNTER,
+    counter_base = const LANE + at::COUNTER_BASE,
+    counter_nanos = const LANE + at::COUNTER_NANOS,
+    counter_rate = const LANE + at::COUNTER_RATE,
+    counter_ticks_max = const COUNTER_TICKS_MAX,
     realtime_offset = const LANE + at::REALTIME_OFFSET,
     ring_next = const LANE + at::RING_NEXT,
     ring_count = const LANE + at::RING_COUNT,

@@ -53,7 +53,8 @@ pub struct Elf {
     pub(super) headers_address: u64,
     pub(super) headers_count: u16,
     pub(super) align_max: u64,
-    pub(super) exec_stack: bool,
+    /// The stack is to be executable.
+    pub exec_stack: bool,
     interp: Option<Vec<u8>>,
 }
 

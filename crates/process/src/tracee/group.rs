@@ -62,7 +62,7 @@ impl Tracee {
             Err(errno) => return Ok(Err(errno)),
         };
         let pid = if is_thread { self.pid() } else { child };
-        let mut new = Tracee::new(child, pid, self.link());
+        let mut new = Tracee::new(child, pid, self.link(), self.counter_traps());
         let status = new.wait_status()?;
         if !libc::WIFSTOPPED(status) {
             return Err(new.died(status));

@@ -51,6 +51,10 @@ pub(super) mod at {
     pub const SAVED_RSP: usize = 0x38;
     pub const TIMESPEC: usize = 0x40;
     pub const SAID: usize = 0x50;
+    pub const COUNTER: usize = 0x54;
+    pub const COUNTER_BASE: usize = 0x58;
+    pub const COUNTER_NANOS: usize = 0x60;
+    pub const COUNTER_RATE: usize = 0x68;
     pub const VALUES: usize = 0x800;
     pub const GRANTS: usize = 0x1000;
     pub const RING: usize = 0x5000;
@@ -94,11 +98,25 @@ pub struct Grant {
     pub room: Option<u32>,
 }
 
+/// A moment by the time stamp counter and by the replica's clock, and how fast the one makes the other go.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Counter {
+    /// The counter then.
+    pub base: u64,
+    /// The clock then, in nanoseconds.
+    pub nanos: u64,
+    /// Nanoseconds a tick, times 2^32.
+    pub rate: u64,
+}
+
+/// Ticks after which a moment is too long ago to reckon from: some seconds, far more than a thread runs without a stop.
+pub(super) const COUNTER_TICKS_MAX: u64 = 1 << 33;
+
 /// Where clock readings come from.
 #[derive(Debug, Clone, Copy)]
 pub enum Clock<'a> {
-    /// The host's monotonic clock plus this many nanoseconds.
-    Live(i64),
+    /// The host's monotonic clock plus this many nanoseconds; or the counter, where the thread may read it.
+    Live(i64, Option<Counter>),
     /// The log: number of the call from now on (0 is the next one), nanoseconds.
     Log(&'a [(u32, u64)]),
 }
@@ -243,9 +261,15 @@ impl Lane {
         self.put(at::DUE, terms.due);
         self.put(at::REALTIME_OFFSET, terms.realtime_offset);
         match terms.clock {
-            Clock::Live(offset) => {
+            Clock::Live(offset, counter) => {
                 self.put(at::LIVE, 1u32);
                 self.put(at::CLOCK_OFFSET, offset);
+                self.put(at::COUNTER, u32::from(counter.is_some()));
+                if let Some(Counter { base, nanos, rate }) = counter {
+                    self.put(at::COUNTER_BASE, base);
+                    self.put(at::COUNTER_NANOS, nanos);
+                    self.put(at::COUNTER_RATE, rate);
+                }
             }
             Clock::Log(readings) => {
                 let readings = &readings[..readings.len().min(READINGS_MAX)];

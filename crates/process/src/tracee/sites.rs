@@ -39,6 +39,57 @@ pub fn find_sites(code: &[u8]) -> Vec<Site> {
     candidates(code).filter_map(|opcode| verify(code, opcode)).collect()
 }
 
+/// The instructions in a piece of code that read the time stamp counter, if that is certain: `None` if some bytes may be one or not. `rdtsc` and
+/// `rdtscp` can be made to trap, unlike the others, so nothing need ever be missed.
+pub fn find_counter_reads(code: &[u8]) -> Option<Vec<Site>> {
+    let mut found = Vec::new();
+    let pairs = code.iter().zip(code.get(1..).unwrap_or(&[])).enumerate();
+    let firsts = pairs.filter(|(_, pair)| matches!(pair, (0x0f, 0x31 | 0x01))).map(|(at, _)| at);
+    for at in firsts.filter(|&at| matches!(code[at..], [0x0f, 0x31, ..] | [0x0f, 0x01, 0xf9, ..])) {
+        let len = if code[at + 1] == 0x31 { 2 } else { 3 };
+        match verify_any(code, at, is_counter_read) {
+            Some(Verdict::Site(site)) => found.push(site),
+            Some(Verdict::Innocent) => {}
+            // Data: whoever executed it would soon meet something that cannot be executed.
+            None if !plain_after(code, at + len) => {}
+            None => return None,
+        }
+    }
+    Some(found)
+}
+
+/// What bytes that look like an instruction are.
+enum Verdict {
+    /// That instruction.
+    Site(Site),
+    /// A part of another one.
+    Innocent,
+}
+
+/// As [`verify`], but says when it is certain that there is no such instruction. `None`: it is not certain.
+fn verify_any(code: &[u8], opcode: usize, wanted: fn(&Instruction) -> bool) -> Option<Verdict> {
+    let starts = (0..STARTS).map(|n| opcode.saturating_sub(BACK_MAX - n));
+    let mut agreed: Option<(usize, usize)> = None;
+    let mut is_site = false;
+    for start in starts {
+        let (walk, end, hit) = walk_to(code, start, opcode, wanted)?;
+        let plain = walk.plain_since == 0 || walk.site as u64 - walk.plain_since.min(walk.site as u64) >= CONTEXT;
+        if !plain || agreed.is_some_and(|agreed| agreed != (walk.site, end)) {
+            return None;
+        }
+        (agreed, is_site) = (Some((walk.site, end)), hit);
+    }
+    let (offset, end) = agreed?;
+    if !plain_after(code, end) {
+        return None;
+    }
+    if !is_site {
+        return Some(Verdict::Innocent);
+    }
+    let trapped = Trapped::decode(&code[offset..]).filter(|trapped| usize::from(trapped.len) == end - offset)?;
+    Some(Verdict::Site(Site { offset, trapped }))
+}
+
 const CHUNK: usize = 64;
 
 /// Offsets of `0F A2` and of `0F C7` with a register operand of group 6 or 7.
@@ -96,6 +147,11 @@ struct Walk {
 
 /// Disassembles from `start`; the instruction that contains `opcode`, if it is of a wanted kind.
 fn walk(code: &[u8], start: usize, opcode: usize) -> Option<Walk> {
+    walk_to(code, start, opcode, is_wanted).and_then(|(walk, _, hit)| hit.then_some(walk))
+}
+
+/// Disassembles from `start`: the instruction that contains `opcode`, its end, and whether it is wanted. `None` if there is none.
+fn walk_to(code: &[u8], start: usize, opcode: usize, wanted: fn(&Instruction) -> bool) -> Option<(Walk, usize, bool)> {
     let end = code.len().min(opcode + 16);
     let mut decoder = Decoder::with_ip(64, &code[start..end], start as u64, DecoderOptions::NONE);
     let mut instruction = Instruction::default();
@@ -108,7 +164,8 @@ fn walk(code: &[u8], start: usize, opcode: usize) -> Option<Walk> {
         decoder.decode_out(&mut instruction);
         let next = start + decoder.position();
         if next > opcode {
-            return is_wanted(&instruction).then_some(Walk { site: at, plain_since });
+            let walk = Walk { site: at, plain_since };
+            return (!instruction.is_invalid()).then(|| (walk, next, wanted(&instruction)));
         }
         if instruction.is_invalid() {
             let _ = decoder.set_position(at + 1 - start);
@@ -154,6 +211,10 @@ fn is_wanted(instruction: &Instruction) -> bool {
             | Code::Rdseed_r64
             | Code::Rdpid_r64
     )
+}
+
+fn is_counter_read(instruction: &Instruction) -> bool {
+    matches!(instruction.code(), Code::Rdtsc | Code::Rdtscp)
 }
 
 /// Whether compilers make such an instruction for user programs.
@@ -362,6 +423,36 @@ mod tests {
         let code = std::fs::read("/lib64/ld-linux-x86-64.so.2").unwrap();
         let cpuids = find_sites(&code).iter().filter(|site| site.trapped.kind == Kind::Cpuid).count();
         assert!(cpuids >= 10, "{cpuids}");
+    }
+
+    #[test]
+    fn counter_reads_are_found_or_doubted() {
+        let plain = [0x48, 0x83, 0xec, 0x20, 0x55, 0x48, 0x89, 0xe5].repeat(20);
+        let around = |middle: &[u8]| [&plain[..], middle, &plain[..]].concat();
+        let offsets = |code: &[u8]| Some(find_counter_reads(code)?.iter().map(|site| site.offset).collect::<Vec<_>>());
+        assert_eq!(offsets(&around(&[])), Some(vec![]));
+        assert_eq!(offsets(&around(&[0x0f, 0x31])), Some(vec![160]));
+        assert_eq!(offsets(&around(&[0x0f, 0x01, 0xf9])), Some(vec![160]));
+        // An operand that looks like one.
+        assert_eq!(offsets(&around(&[0xb8, 0x0f, 0x31, 0x00, 0x00])), Some(vec![]));
+        // Data: what follows cannot be executed.
+        assert_eq!(offsets(&around(&[0x0f, 0x31, 0x06, 0x06, 0x06])), Some(vec![]));
+        // An instruction or the end of data, and code behind it: nobody can tell.
+        assert_eq!(offsets(&around(&[0x06, 0x06, 0x0f, 0x31])), None);
+    }
+
+    #[test]
+    fn libraries_of_the_system_leave_no_doubt() {
+        for (file, least) in [("/lib/x86_64-linux-gnu/libc.so.6", 1), ("/lib64/ld-linux-x86-64.so.2", 10)] {
+            let bytes = std::fs::read(file).expect("a library");
+            // The segment that is executable: type 1, flags R and X.
+            let word = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().expect("8 bytes")) as usize;
+            let headers = (0..usize::from(bytes[56])).map(|n| word(32) + n * 56);
+            let text = headers.map(|at| (word(at), word(at + 8), word(at + 32))).find(|t| t.0 == 5 << 32 | 1);
+            let (_, offset, len) = text.expect("a text segment");
+            let found = find_counter_reads(&bytes[offset..offset + len]);
+            assert!(found.as_ref().is_some_and(|sites| sites.len() >= least), "{file}: {found:?}");
+        }
     }
 
     #[test]

@@ -66,7 +66,7 @@ impl Tracee {
         let theirs_of_lane = sys::dup_above(lane.file(), ABOVE_RESERVED)?;
         let pid = fork_child(&ours, [&theirs, &stub, &theirs_of_lane])?;
         let link = Link { socket: Arc::new(ours), lane: Arc::new(Mutex::new(lane)) };
-        let mut tracee = Tracee::new(pid, pid, link);
+        let mut tracee = Tracee::new(pid, pid, link, true);
         drop(theirs);
         sys::seize(pid, OPTIONS)?;
         sys::send(tracee.socket(), b"s")?;

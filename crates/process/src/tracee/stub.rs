@@ -63,7 +63,7 @@ pub(super) const SCRATCH_DATA_LEN: usize = 2 * PAGE as usize;
 /// The in-process code, on the same page as the gadgets.
 pub(super) const BLOB_START: u64 = SCRATCH_START + 0x100;
 /// The memory shared with the supervisor.
-pub(super) const LANE_START: u64 = SCRATCH_DATA + SCRATCH_DATA_LEN as u64;
+pub const LANE_START: u64 = SCRATCH_DATA + SCRATCH_DATA_LEN as u64;
 /// Its length.
 pub(super) const LANE_LEN: u64 = 0x10a000;
 /// Call sites that one image can have patched.

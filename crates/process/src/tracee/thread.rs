@@ -93,6 +93,8 @@ pub struct Tracee {
     pub(super) regs: Regs,
     /// The thread's real registers differ from `regs`.
     pub(super) dirty: bool,
+    /// Reading the time stamp counter stops it.
+    counter_traps: bool,
     /// Stops that arrived during a native call, to be reported before the thread runs on.
     deferred: Vec<Stop>,
 }
@@ -159,10 +161,13 @@ const EFLAGS_TF: u64 = 0x100;
 const X32_BIT: u32 = 0x4000_0000;
 
 impl Tracee {
-    pub(super) fn new(tid: pid_t, pid: pid_t, link: Link) -> Tracee {
-        tsc::hold();
+    /// A thread that has just begun; `counter_traps` as it has from whoever began it.
+    pub(super) fn new(tid: pid_t, pid: pid_t, link: Link, counter_traps: bool) -> Tracee {
+        if counter_traps {
+            tsc::hold();
+        }
         let regs = sys::regs_from_words(&[0; sys::REGS_WORDS]);
-        Tracee { tid, pid, link, at: At::Running, regs, dirty: false, deferred: Vec::new() }
+        Tracee { tid, pid, link, at: At::Running, regs, dirty: false, counter_traps, deferred: Vec::new() }
     }
 
     /// The thread's id on this host (the program sees another one).
@@ -195,6 +200,27 @@ impl Tracee {
             self.regs_mut().rip = blob::bail();
         }
         hit
+    }
+
+    /// Does reading the time stamp counter stop it?
+    pub fn counter_traps(&self) -> bool {
+        self.counter_traps
+    }
+
+    /// Lets the thread read the time stamp counter, or makes that stop it. Threads that it begins have it from it.
+    pub fn set_counter_traps(&mut self, traps: bool) -> Result<()> {
+        if self.counter_traps == traps {
+            return Ok(());
+        }
+        let mode = if traps { libc::PR_TSC_SIGSEGV } else { libc::PR_TSC_ENABLE };
+        self.native_ok("prctl", libc::SYS_prctl, [libc::PR_SET_TSC as u64, mode as u64, 0, 0, 0, 0])?;
+        self.counter_traps = traps;
+        if traps {
+            tsc::hold()
+        } else {
+            tsc::release()
+        }
+        Ok(())
     }
 
     /// Whether the thread has ended (reaped or not).
@@ -628,6 +654,8 @@ impl Drop for Tracee {
         if !self.is_dead() {
             sys::kill_process(self.pid);
         }
-        tsc::release();
+        if self.counter_traps {
+            tsc::release();
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! The supervisor's own time stamp counter is off while it holds tracees.
+//! The supervisor's own time stamp counter is off while it holds tracees whose counter is off.
 //!
 //! Whether `rdtsc` traps is a bit of the processor's CR4, which the kernel flips when it switches
 //! between a thread that may read the counter and one that may not. In a virtual machine each
@@ -21,8 +21,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use libc::{c_int, c_void, siginfo_t};
 
 thread_local! {
-    /// Tracees that this thread holds.
-    static HELD: Cell<usize> = const { Cell::new(0) };
+    /// Tracees of this thread whose reading of the counter traps.
+    static TRAPPING: Cell<usize> = const { Cell::new(0) };
     /// The counter is off for this thread.
     static OFF: Cell<bool> = const { Cell::new(false) };
 }
@@ -37,18 +37,24 @@ pub fn counter_faults() -> u64 {
     FAULTS.load(Ordering::Relaxed)
 }
 
-/// A tracee is now held by this thread.
+/// This thread now holds a tracee whose reading of the counter traps.
 pub(super) fn hold() {
-    HELD.set(HELD.get() + 1);
+    TRAPPING.set(TRAPPING.get() + 1);
 }
 
-/// A tracee is held no more; with the last one the counter comes back.
+/// It holds it no more, or the tracee may read the counter now; with the last one ours comes back.
 pub(super) fn release() {
     // Dropped on another thread than it was spawned on: nothing to undo here.
-    HELD.set(HELD.get().saturating_sub(1));
-    if HELD.get() == 0 {
+    TRAPPING.set(TRAPPING.get().saturating_sub(1));
+    if TRAPPING.get() == 0 {
         restore_counter();
     }
+}
+
+/// The counter, if the calling thread may read it.
+pub fn read_counter() -> Option<u64> {
+    // SAFETY: the instruction exists on every x86-64 processor, and does not trap for this thread.
+    (!OFF.get()).then(|| unsafe { std::arch::x86_64::_rdtsc() })
 }
 
 /// Gives the calling thread its time stamp counter back until a tracee of it runs again. Needed
@@ -61,7 +67,7 @@ pub fn restore_counter() {
 
 /// Called before a tracee runs.
 pub(super) fn give_up() {
-    if !OFF.get() {
+    if TRAPPING.get() > 0 && !OFF.get() {
         INSTALL.call_once(install);
         set_counter(false);
     }

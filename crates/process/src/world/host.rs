@@ -19,6 +19,40 @@ pub fn monotonic() -> u64 {
     clock(libc::CLOCK_MONOTONIC)
 }
 
+/// How fast the host's monotonic clock goes by the time stamp counter.
+#[derive(Debug, Default)]
+pub struct CounterRate {
+    /// The host's clock goes by the counter.
+    steady: bool,
+    /// Both, when they were first looked at.
+    first: Option<(u64, u64)>,
+}
+
+/// Nanoseconds between two looks before their difference is a rate: the looks themselves are some hundred apart.
+const RATE_NANOS_MIN: u64 = 100_000_000;
+
+impl CounterRate {
+    /// Unknown yet; of no use where the host's clock goes by something else.
+    pub fn of_this_host() -> Self {
+        let source = std::fs::read_to_string("/sys/devices/system/clocksource/clocksource0/current_clocksource");
+        Self { steady: source.is_ok_and(|name| matches!(name.trim(), "tsc" | "kvm-clock")), first: None }
+    }
+
+    /// Both clocks now; nanoseconds a tick, times 2^32, once enough time has passed to know it.
+    pub fn measure(&mut self, counter: u64, nanos: u64) -> Option<u64> {
+        if !self.steady {
+            return None;
+        }
+        let (counter_first, nanos_first) = *self.first.get_or_insert((counter, nanos));
+        let (Some(ticks), Some(passed)) = (counter.checked_sub(counter_first), nanos.checked_sub(nanos_first)) else {
+            // One of them went back: the machine under us is another one.
+            self.first = None;
+            return None;
+        };
+        (passed >= RATE_NANOS_MIN && ticks > 0).then(|| ((u128::from(passed) << 32) / u128::from(ticks)) as u64)
+    }
+}
+
 /// Time that the calling thread has had a processor.
 pub fn cpu_time() -> Duration {
     Duration::from_nanos(clock(libc::CLOCK_THREAD_CPUTIME_ID))
@@ -235,4 +269,21 @@ pub fn cpu_features() -> Vec<String> {
     features.sort();
     features.dedup();
     features
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rate_is_known_after_a_while_and_forgotten_when_the_counter_goes_back() {
+        let mut rate = CounterRate { steady: true, first: None };
+        assert_eq!(rate.measure(1_000, 5), None);
+        assert_eq!(rate.measure(2_000, 505), None);
+        assert_eq!(rate.measure(1_000 + 400_000_000, 5 + 200_000_000), Some(1 << 31));
+        assert_eq!(rate.measure(7, 300_000_000), None);
+        assert_eq!(rate.measure(8, 300_000_001), None);
+        assert_eq!(rate.measure(8 + 100_000_000, 300_000_001 + 200_000_000), Some(2 << 32));
+        assert_eq!(CounterRate::default().measure(1, 1), None);
+    }
 }

@@ -16,6 +16,8 @@ pub use signals::{signals_are_for_the_node, signals_are_for_the_program, take_ov
 use crate::kernel::{Kernel, Nanos, ObjectId, decode, encode, input};
 use crate::net::{self, SEND_BYTES_MAX, Socket};
 use crate::object::stdio;
+use crate::tracee::lane::Counter;
+use crate::tracee::read_counter;
 use gapless_log::{Error, Kind, Outbox, Reader, Varint, Waker};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -73,6 +75,7 @@ const STDIN_BYTES_MAX: usize = 64 << 10;
 pub struct World {
     /// Replica's monotonic clock minus the host's.
     clock_offset: i64,
+    counter_rate: host::CounterRate,
     signals: Option<signals::Signals>,
     outside: Option<outside::Outside>,
     /// Standard streams with bytes that could not be written yet.
@@ -114,6 +117,7 @@ impl World {
         let clock_offset = if now == 0 { 0 } else { now as i64 - host::monotonic() as i64 };
         Ok(Self {
             clock_offset,
+            counter_rate: host::CounterRate::of_this_host(),
             signals: Some(signals::Signals::open()?),
             outside: Some(outside::Outside::new()?),
             streams,
@@ -125,6 +129,7 @@ impl World {
     pub(crate) fn placeholder() -> Self {
         Self {
             clock_offset: 0,
+            counter_rate: host::CounterRate::default(),
             signals: None,
             outside: None,
             stdout: BTreeMap::new(),
@@ -141,6 +146,14 @@ impl World {
     /// What is added to the host's monotonic clock to make the replica's.
     pub fn clock_offset(&self) -> i64 {
         self.clock_offset
+    }
+
+    /// The replica's clock by the time stamp counter, if that is what the host's clock goes by.
+    pub fn counter(&mut self) -> Option<Counter> {
+        let (base, host) = (read_counter()?, host::monotonic());
+        let rate = self.counter_rate.measure(base, host)?;
+        let nanos = (host as i64).saturating_add(self.clock_offset).max(0) as u64;
+        Some(Counter { base, nanos, rate })
     }
 
     /// The replica's monotonic clock now.
