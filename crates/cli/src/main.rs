@@ -9,6 +9,7 @@ mod doctor;
 mod export;
 mod interrupt;
 mod level;
+mod local;
 mod logs;
 mod machine;
 mod out;

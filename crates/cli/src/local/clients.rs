@@ -315,14 +315,3 @@ pub fn clear(port: u16, clients: u32) -> Result<(), String> {
     }
     Ok(())
 }
-
-/// Does it answer PING? An error if it is something that speaks otherwise.
-pub fn is_up(port: u16) -> Result<bool, String> {
-    const WAIT: Duration = Duration::from_millis(500);
-    let pong = Connection::open(port, WAIT).and_then(|mut connection| connection.ask(&["PING"], interrupted));
-    match pong {
-        Ok(reply) => Ok(reply == Reply::Simple("PONG".into())),
-        Err(e) if e.kind() == io::ErrorKind::InvalidData => Err(format!("what listens at port {port}: {e}")),
-        Err(_) => Ok(false),
-    }
-}
