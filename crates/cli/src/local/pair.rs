@@ -210,6 +210,13 @@ impl Pair {
         self.sides.iter().map(|side| format!("  {}, {}:\n{}", side.name, side.last.mode, side.process.tail())).collect()
     }
 
+    /// How far the backup is behind at this moment, as the primary knows it.
+    pub fn lag(&self) -> Result<Duration, String> {
+        let primary = self.primary().ok_or("nobody is live")?;
+        let now = query(&primary.dir).map_err(crate::text)?;
+        Ok(Duration::from_secs_f64(now.lag_ms.max(0.0) / 1e3))
+    }
+
     pub fn unprotected(&self) -> Duration {
         self.unprotected
     }

@@ -50,6 +50,11 @@ impl Process {
         Ok(Self { name, child, said: said.to_owned(), ended: None })
     }
 
+    /// The program that was started.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
@@ -60,6 +65,11 @@ impl Process {
             self.ended = self.child.try_wait().ok().flatten();
         }
         self.ended
+    }
+
+    /// All that it wrote on stdout.
+    pub fn output(&self) -> String {
+        String::from_utf8_lossy(&fs::read(self.said.with_extension("stdout")).unwrap_or_default()).into_owned()
     }
 
     /// The last lines that it said on stderr.
