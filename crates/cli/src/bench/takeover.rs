@@ -33,15 +33,19 @@ pub fn takeover(bed: &mut Bed) -> Result<Series, String> {
             clients.pace(Pace::Full);
             let since = Instant::now();
             bed.wait("load", TICK, || Ok(since.elapsed() > LOAD))?;
-            let (mut moment, mut killed) = (clients.watch_gaps(), Instant::now());
+            let mut killed = Instant::now();
             pair.kill_primary(|| {
-                (moment, killed) = (clients.watch_gaps(), Instant::now());
+                clients.watch_gaps();
+                killed = Instant::now();
                 clients.in_flight() > 0
             })?;
-            bed.wait("an answer of the survivor", TICK, || {
+            let still = || clients.failure().map_or(Ok(()), Err);
+            bed.wait("takeover", TICK, || {
                 pair.look()?;
-                clients.failure().map_or_else(|| Ok(clients.all_answered_since(moment)), Err)
+                still().map(|()| pair.has_primary())
             })?;
+            let live = clients.moment();
+            bed.wait("an answer of the survivor", TICK, || still().map(|()| clients.all_answered_since(live)))?;
             let gap = clients.longest_gap();
             let stalled = probe.within(killed, killed + gap);
             series.add("gap", gap.as_secs_f64() * 1e3);

@@ -245,17 +245,19 @@ impl Show<'_> {
     fn kill(&mut self) -> Result<(), String> {
         self.until_protected()?;
         let clients = self.clients.as_ref().expect("there is load");
-        let (mut in_flight, mut moment) = (0, clients.watch_gaps());
+        let mut in_flight = 0;
+        clients.watch_gaps();
         let killed = self.pair.kill_primary(|| {
             in_flight = clients.in_flight();
-            moment = clients.watch_gaps();
+            clients.watch_gaps();
             in_flight > 0
         });
         self.report.kills += 1;
         self.report.in_flight += in_flight;
         killed?;
         self.until("takeover", |show| Ok(show.pair.has_primary()))?;
-        self.until("an answer of the survivor to every client", |show| Ok(show.clients().all_answered_since(moment)))?;
+        let live = self.clients().moment();
+        self.until("an answer of the survivor to every client", |show| Ok(show.clients().all_answered_since(live)))?;
         let gap = self.clients().longest_gap();
         self.report.gaps.push(gap);
         self.progress.say(&format!(

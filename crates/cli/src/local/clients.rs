@@ -125,12 +125,16 @@ impl Clients {
     }
 
     /// Forgets the gaps so far.
-    pub fn watch_gaps(&self) -> Moment {
-        let now = self.shared.now();
+    pub fn watch_gaps(&self) {
         for view in &self.shared.views {
             view.longest_gap.store(0, Ordering::SeqCst);
         }
-        now
+    }
+
+    /// This moment. An answer that a dying program gave may reach its client after the kill, so who waits for the survivor's waits for one since it was
+    /// seen to be live.
+    pub fn moment(&self) -> Moment {
+        self.shared.now()
     }
 
     /// Has every client been answered since that moment?
