@@ -3,6 +3,7 @@
 mod support;
 
 use serde_json::Value;
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 use support::process::{Done, Process, kill, mentioning, sleep_ms};
 use support::{Area, needs};
@@ -88,6 +89,31 @@ fn a_program_that_is_missing_is_named_with_its_package() {
     assert_eq!(json["rows"][1]["not_measured"], why, "{json}");
     assert_eq!(json["rows"][1]["figures"][0]["value"], Value::Null, "{json}");
     assert_nothing_left(&area);
+}
+
+/// A program that takes rr's place: it runs what it is to record, or it refuses.
+#[test]
+fn rr_takes_its_turn_or_says_why_not() {
+    let refusal = "[FATAL ./src/PerfCounters.cc:1:check()] no counters";
+    let runs = "shift 3; exec \"$@\"".to_owned();
+    for (script, works) in [(runs, true), (format!("echo '{refusal}' >&2; echo more >&2; exit 1"), false)] {
+        let area = Area::new("bench-rr");
+        let rr = area.folder("bin").join("rr");
+        std::fs::write(&rr, format!("#!/bin/sh\n{script}\n")).expect("a script");
+        std::fs::set_permissions(&rr, std::fs::Permissions::from_mode(0o755)).expect("a script of ours");
+        let path = format!("{}:{}", area.join("bin").display(), std::env::var("PATH").expect("a PATH"));
+        let done = ends(&area, Some(&path), &["clock", "--rounds", "1"]);
+        assert_eq!(done.code(), 0, "{}", done.stderr_text());
+        let text = done.stdout_text();
+        let lines: Vec<_> = text.lines().map(cells).filter(|line| line[0] == "clock").map(|line| line[1]).collect();
+        let (expect, last): (&[&str], _) = match works {
+            true => (&["recorded / native", "rr record / native"], "rr: measured".to_owned()),
+            false => (&["recorded / native"], format!("rr: not measured, it says: {refusal}")),
+        };
+        assert_eq!(lines, expect, "{text}");
+        assert_eq!(text.lines().last(), Some(&*last), "{text}");
+        assert_nothing_left(&area);
+    }
 }
 
 /// Whatever runs at that moment: a pair under load; compilers that nobody supervises.

@@ -272,8 +272,11 @@ impl Bed {
             for &way in &ways {
                 let rounds = self.sizes.rounds;
                 self.progress.show(|| format!("round {round} of {rounds}: {}", way.name()));
-                for (name, value) in turn(self, way)? {
-                    series.add(&name, value);
+                match turn(self, way) {
+                    Ok(found) => found.iter().for_each(|(name, value)| series.add(name, *value)),
+                    // What rr cannot run is rr's affair; the row is gapless'.
+                    Err(why) if way == Way::Rr => self.progress.say(&format!("  rr: {why}")),
+                    Err(why) => return Err(why),
                 }
             }
         }

@@ -52,6 +52,9 @@ fn process(args: &ProcessArgs) -> Outcome {
         if interrupted() {
             return Err("interrupted".into());
         }
+        if let Measured::Failed(why) = &measured {
+            bed.progress.say(&format!("  {why}"));
+        }
         for line in report.add(row, measured) {
             bed.progress.say(&format!("  {line}"));
         }
