@@ -144,6 +144,9 @@ Examples:
     Doctor(DoctorArgs),
     /// Kill the primary under load, again and again, and count what its clients lose
     Demo(crate::demo::DemoArgs),
+    /// Measure what gapless costs on this machine
+    #[command(subcommand)]
+    Bench(crate::bench::BenchCommand),
 }
 
 #[derive(Subcommand, Debug)]

@@ -4,11 +4,13 @@
 #![deny(clippy::print_stdout, clippy::print_stderr)]
 
 mod args;
+mod bench;
 mod demo;
 mod doctor;
 mod export;
 mod interrupt;
 mod level;
+mod local;
 mod logs;
 mod machine;
 mod out;
@@ -39,6 +41,7 @@ fn main() -> ExitCode {
         Command::Log(LogCommand::Stat(a)) => logs::stat(&a),
         Command::Log(LogCommand::Verify(a)) => logs::verify(&a),
         Command::Demo(a) => demo::run(&a),
+        Command::Bench(a) => bench::run(&a),
         Command::Export(a) => export::run(&a),
         Command::Machine(a) => machine::run(*a),
         Command::Console(a) => machine::console(&a),

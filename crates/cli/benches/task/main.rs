@@ -8,6 +8,7 @@
 //! (1x1,64x1,1x64), each so many connections with so many requests on their way.
 
 mod counters;
+#[path = "../../src/local/load.rs"]
 mod load;
 mod recovery;
 mod redis;

@@ -3,25 +3,21 @@
 //! The rule it keeps: it does only what a user could do: it starts `gapless run` and `gapless backup` as separate processes, asks for their status,
 //! kills them, and speaks to the program over TCP. All of it is gone when it ends, whichever way it ends.
 
-mod clients;
-mod ledger;
 mod options;
-mod pair;
-mod processes;
 mod report;
-mod resp;
 
 pub use options::DemoArgs;
 
 use crate::Outcome;
 use crate::interrupt::{self, interrupted};
+use crate::local::clients::{self, Clients, Pace};
+use crate::local::ledger::{Ledger, Wrong};
+use crate::local::pair::Pair;
+use crate::local::processes::{Process, how};
+use crate::local::resp::is_up;
 use crate::out::{self, talk};
 use crate::progress::Progress;
-use clients::{Clients, Pace};
-use ledger::{Ledger, Wrong};
 use options::Plan;
-use pair::Pair;
-use processes::{Process, how};
 use report::{Report, Throughput, thousands};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -63,7 +59,7 @@ fn demonstrate(plan: &Plan, dir: &Path, arbiter: Option<&str>) -> Result<Report,
     let mut show = Show {
         plan,
         progress: Progress::new(),
-        pair: Pair::new(plan, dir, arbiter),
+        pair: Pair::new(&plan.gapless, &plan.program, dir, arbiter),
         report: Report::default(),
         clients: None,
     };
@@ -91,7 +87,7 @@ fn empty_dir(dir: &Path, name: &str) -> Result<PathBuf, String> {
 struct Show<'a> {
     plan: &'a Plan,
     progress: Progress,
-    pair: Pair<'a>,
+    pair: Pair,
     report: Report,
     clients: Option<Clients>,
 }
@@ -107,7 +103,7 @@ impl Show<'_> {
         command.args(&self.plan.program[1..]).current_dir(empty_dir(dir, "unprotected-cwd")?);
         let mut program = Process::start(command, &dir.join("unprotected"))?;
         let since = Instant::now();
-        while !clients::is_up(self.plan.port)? {
+        while !is_up(self.plan.port)? {
             if let Some(status) = program.ended() {
                 return Err(format!("the program {} at once; it said:\n{}", how(status), program.tail()));
             }
@@ -211,7 +207,7 @@ impl Show<'_> {
         self.pair.start_primary(&empty_dir(dir, "cwd")?)?;
         self.until_protected()?;
         let port = self.plan.port;
-        self.until("the program's first answer", |_| clients::is_up(port))?;
+        self.until("the program's first answer", |_| is_up(port))?;
         self.progress.say(&format!("protected after {:.1} s: {}", since.elapsed().as_secs_f64(), self.plan.line()));
         clients::clear(port, self.plan.clients)?;
         self.clients = Some(Clients::start(port, self.plan.clients)?);
@@ -249,17 +245,19 @@ impl Show<'_> {
     fn kill(&mut self) -> Result<(), String> {
         self.until_protected()?;
         let clients = self.clients.as_ref().expect("there is load");
-        let (mut in_flight, mut moment) = (0, clients.watch_gaps());
+        let mut in_flight = 0;
+        clients.watch_gaps();
         let killed = self.pair.kill_primary(|| {
             in_flight = clients.in_flight();
-            moment = clients.watch_gaps();
+            clients.watch_gaps();
             in_flight > 0
         });
         self.report.kills += 1;
         self.report.in_flight += in_flight;
         killed?;
         self.until("takeover", |show| Ok(show.pair.has_primary()))?;
-        self.until("an answer of the survivor to every client", |show| Ok(show.clients().all_answered_since(moment)))?;
+        let live = self.clients().moment();
+        self.until("an answer of the survivor to every client", |show| Ok(show.clients().all_answered_since(live)))?;
         let gap = self.clients().longest_gap();
         self.report.gaps.push(gap);
         self.progress.say(&format!(
@@ -300,7 +298,7 @@ impl Show<'_> {
         (self.report.takeovers, self.report.false_alarms) = (self.pair.takeovers(), self.pair.false_alarms());
         self.pair.resume(survivor)?;
         let port = self.plan.port;
-        self.until("the program's return from its log", |show| Ok(show.pair.has_primary() && clients::is_up(port)?))?;
+        self.until("the program's return from its log", |show| Ok(show.pair.has_primary() && is_up(port)?))?;
         let (values, wrong) = clients::compare(port, &mut ledgers)?;
         self.report.values = values;
         self.report.tally.wrong += wrong;

@@ -1,6 +1,6 @@
 //! What came out: a table for a person, one JSON object for a script.
 
-use super::clients::Tally;
+use crate::local::clients::Tally;
 use serde::Serialize;
 use std::fmt;
 use std::time::Duration;
@@ -86,7 +86,7 @@ fn tenths(value: f64) -> f64 {
 impl Report {
     /// Nothing was lost and nothing was doubled.
     pub fn is_clean(&self) -> bool {
-        self.tally.wrong == super::ledger::Wrong::default()
+        self.tally.wrong == crate::local::ledger::Wrong::default()
     }
 
     pub fn json(&self) -> String {
@@ -158,7 +158,7 @@ pub fn thousands(n: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::demo::ledger::Wrong;
+    use crate::local::ledger::Wrong;
 
     fn report() -> Report {
         let millis = |ms: &[u64]| ms.iter().map(|&n| Duration::from_millis(n)).collect();

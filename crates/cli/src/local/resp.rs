@@ -1,8 +1,9 @@
 //! One connection of a client that speaks the Redis protocol: a request, its answer.
 //!
 //! The rule it keeps: an answer is whole or it is an error; a connection that failed once is never used again (the caller drops it). What it
-//! leaves out: pipelining and arrays in answers, which the demonstration does not use.
+//! leaves out: pipelining and arrays in answers, which nobody here uses.
 
+use crate::interrupt::interrupted;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
@@ -114,6 +115,17 @@ fn line(from: &mut impl BufRead) -> io::Result<String> {
 
 fn bad(what: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, format!("the answer is not of the Redis protocol: {what:?}"))
+}
+
+/// Does it answer PING? An error if it is something that speaks otherwise.
+pub fn is_up(port: u16) -> Result<bool, String> {
+    const WAIT: Duration = Duration::from_millis(500);
+    let pong = Connection::open(port, WAIT).and_then(|mut connection| connection.ask(&["PING"], interrupted));
+    match pong {
+        Ok(reply) => Ok(reply == Reply::Simple("PONG".into())),
+        Err(e) if e.kind() == io::ErrorKind::InvalidData => Err(format!("what listens at port {port}: {e}")),
+        Err(_) => Ok(false),
+    }
 }
 
 #[cfg(test)]

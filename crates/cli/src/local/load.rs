@@ -37,12 +37,14 @@ pub struct Figures {
 
 impl Figures {
     /// Of what each request took, and the servers together.
-    fn of(mut took: Vec<Duration>, within: Duration, spent: Duration) -> Self {
-        assert!(!took.is_empty(), "no answer within {within:?}");
+    fn of(mut took: Vec<Duration>, within: Duration, spent: Duration) -> io::Result<Self> {
+        if took.is_empty() {
+            return Err(io::Error::new(ErrorKind::TimedOut, format!("no answer within {within:?}")));
+        }
         took.sort_unstable();
         let quantile = |share: f64| took[((took.len() - 1) as f64 * share) as usize];
         let cost = spent / took.len() as u32;
-        Self { rate: took.len() as f64 / within.as_secs_f64(), p50: quantile(0.5), p99: quantile(0.99), cost }
+        Ok(Self { rate: took.len() as f64 / within.as_secs_f64(), p50: quantile(0.5), p99: quantile(0.99), cost })
     }
 }
 
@@ -108,7 +110,7 @@ impl<P: Protocol> Line<P> {
     }
 }
 
-/// Runs the load on these connections to these processes. An error says that a connection broke.
+/// Runs the load on these connections to these processes. An error says that a connection broke, or that no answer came.
 pub fn run<P: Protocol>(connections: Vec<(TcpStream, P)>, servers: &[u32], load: Load) -> io::Result<Figures> {
     // SAFETY: no pointers; the result is checked, and a descriptor is nobody else's.
     let epoll = unsafe {
@@ -140,7 +142,7 @@ pub fn run<P: Protocol>(connections: Vec<(TcpStream, P)>, servers: &[u32], load:
             before = Some(spent(servers));
         }
         if let Some(before) = before.filter(|_| began.elapsed() >= load.warm + load.time) {
-            return Ok(Figures::of(took, load.time, spent(servers) - before));
+            return Figures::of(took, load.time, spent(servers) - before);
         }
         // SAFETY: the array has the length given.
         let n = unsafe { libc::epoll_wait(epoll.as_raw_fd(), events.as_mut_ptr(), events.len() as i32, 100) };

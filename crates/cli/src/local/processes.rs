@@ -1,6 +1,6 @@
-//! Processes that the demonstration starts and kills: each by its pid, each gone when its value is dropped.
+//! Processes that a command starts and kills: each by its pid, each gone when its value is dropped.
 //!
-//! The rule it keeps: nothing outlives the demonstration. A child dies with its value; if this process is killed, the kernel kills the children; what a
+//! The rule it keeps: nothing outlives the command. A child dies with its value; if this process is killed, the kernel kills the children; what a
 //! supervisor traces dies with the supervisor, and that is checked, not assumed.
 
 use std::collections::BTreeSet;
@@ -22,6 +22,7 @@ const TAIL_BYTES_MAX: usize = 16 << 10;
 /// A running child.
 #[derive(Debug)]
 pub struct Process {
+    name: String,
     child: Child,
     said: PathBuf,
     ended: Option<ExitStatus>,
@@ -35,7 +36,7 @@ impl Process {
             let path = said.with_extension(kind);
             File::create(&path).map_err(|e| format!("{}: {e}", path.display()))
         };
-        // A group of its own: Ctrl-C at the terminal is for the demonstration, not for the protected program.
+        // A group of its own: Ctrl-C at the terminal is for this command, not for the program.
         command.process_group(0).stdin(Stdio::null()).stdout(file("stdout")?).stderr(file("stderr")?);
         let parent = std::process::id();
         // SAFETY: between fork and exec only prctl and getppid are called, which are safe there.
@@ -46,7 +47,12 @@ impl Process {
             });
         }
         let child = command.spawn().map_err(|e| format!("cannot start {name}: {e}"))?;
-        Ok(Self { child, said: said.with_extension("stderr"), ended: None })
+        Ok(Self { name, child, said: said.to_owned(), ended: None })
+    }
+
+    /// The program that was started.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     pub fn pid(&self) -> u32 {
@@ -61,9 +67,14 @@ impl Process {
         self.ended
     }
 
+    /// All that it wrote on stdout.
+    pub fn output(&self) -> String {
+        String::from_utf8_lossy(&fs::read(self.said.with_extension("stdout")).unwrap_or_default()).into_owned()
+    }
+
     /// The last lines that it said on stderr.
     pub fn tail(&self) -> String {
-        let said = fs::read(&self.said).unwrap_or_default();
+        let said = fs::read(self.said.with_extension("stderr")).unwrap_or_default();
         let said = String::from_utf8_lossy(&said[said.len().saturating_sub(TAIL_BYTES_MAX)..]).into_owned();
         let lines: Vec<&str> = said.lines().collect();
         let last = &lines[lines.len().saturating_sub(TAIL_LINES)..];
@@ -115,7 +126,19 @@ fn all_gone(pids: &BTreeSet<u32>) -> Result<(), Vec<u32>> {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        if let Err(e) = self.kill() {
+        if self.ended().is_some() {
+            return;
+        }
+        let group = self.pid();
+        // SAFETY: a plain system call on the group of a child that has not been waited for.
+        unsafe { libc::kill(-(group as i32), libc::SIGKILL) };
+        // A program that nobody supervises has its children there, and a killed one dies when it is next run.
+        // SAFETY: a plain system call.
+        let killed = numbers("/proc").filter(|&pid| unsafe { libc::getpgid(pid as i32) } as u32 == group).collect();
+        let gone = self.kill().and_then(|()| {
+            all_gone(&killed).map_err(|left| format!("processes {left:?} of {} outlived it", self.name))
+        });
+        if let Err(e) = gone {
             crate::out::talk!("gapless: {e}");
         }
     }
@@ -193,6 +216,26 @@ mod tests {
         assert_eq!(how(process.ended().expect("killed")), "was killed by signal 9");
         assert!(!runs(pid));
         assert_eq!(all_gone(&[child].into()), Ok(()));
+    }
+
+    /// Its children too, and theirs, although nobody supervises them.
+    #[test]
+    fn a_dropped_process_leaves_nothing() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let mut command = Command::new("sh");
+        command.args(["-c", "sh -c 'sleep 600; true'; true"]);
+        let process = Process::start(command, &dir.path().join("sleepers")).expect("sh is there");
+        let since = Instant::now();
+        let below = |pid| traced_by(pid).first().copied();
+        let sleeper = loop {
+            assert!(since.elapsed() < Duration::from_secs(20), "the shells start their children");
+            match below(process.pid()).and_then(below) {
+                Some(sleeper) => break sleeper,
+                None => std::thread::sleep(LOOK_EVERY),
+            }
+        };
+        drop(process);
+        assert!(!runs(sleeper));
     }
 
     #[test]

@@ -125,12 +125,16 @@ impl Clients {
     }
 
     /// Forgets the gaps so far.
-    pub fn watch_gaps(&self) -> Moment {
-        let now = self.shared.now();
+    pub fn watch_gaps(&self) {
         for view in &self.shared.views {
             view.longest_gap.store(0, Ordering::SeqCst);
         }
-        now
+    }
+
+    /// This moment. An answer that a dying program gave may reach its client after the kill, so who waits for the survivor's waits for one since it was
+    /// seen to be live.
+    pub fn moment(&self) -> Moment {
+        self.shared.now()
     }
 
     /// Has every client been answered since that moment?
@@ -314,15 +318,4 @@ pub fn clear(port: u16, clients: u32) -> Result<(), String> {
         }
     }
     Ok(())
-}
-
-/// Does it answer PING? An error if it is something that speaks otherwise.
-pub fn is_up(port: u16) -> Result<bool, String> {
-    const WAIT: Duration = Duration::from_millis(500);
-    let pong = Connection::open(port, WAIT).and_then(|mut connection| connection.ask(&["PING"], interrupted));
-    match pong {
-        Ok(reply) => Ok(reply == Reply::Simple("PONG".into())),
-        Err(e) if e.kind() == io::ErrorKind::InvalidData => Err(format!("what listens at port {port}: {e}")),
-        Err(_) => Ok(false),
-    }
 }

@@ -143,11 +143,11 @@ impl Ledger {
     }
 
     fn counter_name(&self) -> String {
-        format!("gapless-demo:{}:counter", self.client)
+        format!("gapless-client:{}:counter", self.client)
     }
 
     fn key_name(&self, key: u64) -> String {
-        format!("gapless-demo:{}:key:{key}", self.client)
+        format!("gapless-client:{}:key:{key}", self.client)
     }
 
     fn value(&self, version: u64) -> String {
@@ -229,7 +229,7 @@ mod tests {
                     Item::Counter => text(counter),
                     Item::Key(_) => value.map_or(Reply::Bulk(None), text),
                 };
-                assert!(name.starts_with("gapless-demo:7:"));
+                assert!(name.starts_with("gapless-client:7:"));
                 wrong += ledger.settle(item, &reply).expect("an answer");
             }
             assert_eq!(wrong, Wrong { lost, doubled }, "{counter} {value:?}");

@@ -1,19 +1,18 @@
-//! The pair as the demonstration has it: the processes of its two sides, what they say about themselves, and since when it is unprotected.
+//! A pair on this machine: the processes of its two sides, what they say about themselves, and since when it is unprotected.
 //!
 //! The rule it keeps: it looks at the pair only as any user could (`gapless status`), and starts and kills it as any user could. A side that dies
-//! without being killed is shown with its last words; the demonstration goes on only if the other side does.
+//! without being killed is shown with its last words; the pair goes on only if the other side does.
 
-use super::options::Plan;
 use super::processes::{Process, how};
 use gapless_pair::status::{Snapshot, query};
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// Pause between two looks at a side.
 const LOOK_EVERY: Duration = Duration::from_millis(25);
-/// Sides that may die by themselves before the demonstration gives up.
+/// Sides that may die by themselves before the pair is given up.
 const DEATHS_MAX: u32 = 3;
 
 /// One side.
@@ -33,9 +32,10 @@ impl Side {
 
 /// Both sides, as long as they live.
 #[derive(Debug)]
-pub struct Pair<'a> {
-    plan: &'a Plan,
-    dir: &'a Path,
+pub struct Pair {
+    gapless: PathBuf,
+    program: Vec<OsString>,
+    dir: PathBuf,
     arbiter: String,
     sides: Vec<Side>,
     started: u32,
@@ -51,9 +51,9 @@ pub struct Pair<'a> {
     notes: Vec<String>,
 }
 
-impl<'a> Pair<'a> {
-    /// A pair whose logs go below `dir`; nothing is started yet.
-    pub fn new(plan: &'a Plan, dir: &'a Path, arbiter: Option<&str>) -> Self {
+impl Pair {
+    /// A pair of this executable of gapless around a program, whose logs go below `dir`; nothing is started yet.
+    pub fn new(gapless: &Path, program: &[OsString], dir: &Path, arbiter: Option<&str>) -> Self {
         let own = || format!("file:{}", dir.join("register").display());
         // The sides start in directories of their own, where a relative name would mean something else.
         let absolute = |name: &str| match name.strip_prefix("file:").map(std::path::absolute) {
@@ -61,8 +61,9 @@ impl<'a> Pair<'a> {
             _ => name.to_owned(),
         };
         Self {
-            plan,
-            dir,
+            gapless: gapless.to_owned(),
+            program: program.to_owned(),
+            dir: dir.to_owned(),
             arbiter: arbiter.map_or_else(own, absolute),
             sides: Vec::new(),
             started: 0,
@@ -80,7 +81,7 @@ impl<'a> Pair<'a> {
     pub fn start_primary(&mut self, cwd: &Path) -> Result<(), String> {
         let dir = self.fresh_dir();
         let mut command = self.command("run", &dir);
-        command.arg("--").args(&self.plan.program).current_dir(cwd);
+        command.arg("--").args(&self.program).current_dir(cwd);
         self.start("primary", dir, command)
     }
 
@@ -97,7 +98,7 @@ impl<'a> Pair<'a> {
     }
 
     fn command(&self, verb: &str, dir: &Path) -> Command {
-        let mut command = Command::new(&self.plan.gapless);
+        let mut command = Command::new(&self.gapless);
         let pair: [&OsStr; 6] = [
             "--arbiter".as_ref(),
             self.arbiter.as_ref(),
@@ -209,6 +210,13 @@ impl<'a> Pair<'a> {
         self.sides.iter().map(|side| format!("  {}, {}:\n{}", side.name, side.last.mode, side.process.tail())).collect()
     }
 
+    /// How far the backup is behind at this moment, as the primary knows it.
+    pub fn lag(&self) -> Result<Duration, String> {
+        let primary = self.primary().ok_or("nobody is live")?;
+        let now = query(&primary.dir).map_err(crate::text)?;
+        Ok(Duration::from_secs_f64(now.lag_ms.max(0.0) / 1e3))
+    }
+
     pub fn unprotected(&self) -> Duration {
         self.unprotected
     }
@@ -246,7 +254,7 @@ impl<'a> Pair<'a> {
 
     /// `gapless resume` on a log whose sides are both dead.
     pub fn resume(&mut self, dir: PathBuf) -> Result<(), String> {
-        let mut command = Command::new(&self.plan.gapless);
+        let mut command = Command::new(&self.gapless);
         command.arg("resume").arg(&dir).args(["--arbiter", &self.arbiter]);
         self.started += 1;
         self.start("resumed", dir, command)
