@@ -199,8 +199,8 @@ impl ProcessGroup {
         self.unpolled = 0;
         let mut any = false;
         for (kind, body) in world.poll(&self.kernel)? {
-            log.input(self.kernel.position, kind, body.clone());
             apply(&mut self.kernel, kind, &body)?;
+            log.input(self.kernel.position, kind, body);
             any = true;
         }
         any |= take_clock(&mut self.kernel, world, log)?;

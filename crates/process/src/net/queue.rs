@@ -2,6 +2,7 @@
 
 use super::{Addr, PeerCred};
 use crate::kernel::FileId;
+use std::borrow::Cow;
 use std::collections::VecDeque;
 
 /// What was sent in one go.
@@ -56,13 +57,16 @@ impl Queue {
     }
 
     /// Everything that waits, if that is plain bytes and not more than `max` of them.
-    pub fn all_bytes(&self, max: usize) -> Option<Vec<u8>> {
+    pub fn all_bytes(&self, max: usize) -> Option<Cow<'_, [u8]>> {
         if self.bytes > max || self.messages.iter().any(|m| !m.files.is_empty()) {
             return None;
         }
-        let mut all = Vec::with_capacity(self.bytes);
-        for (i, message) in self.messages.iter().enumerate() {
-            all.extend_from_slice(&message.bytes[if i == 0 { self.taken } else { 0 }..]);
+        let pieces = self.messages.iter().enumerate();
+        let mut pieces = pieces.map(|(i, message)| &message.bytes[if i == 0 { self.taken } else { 0 }..]);
+        let Some(first) = pieces.next() else { return Some(Cow::Borrowed(&[])) };
+        let mut all = Cow::Borrowed(first);
+        for piece in pieces {
+            all.to_mut().extend_from_slice(piece);
         }
         Some(all)
     }
@@ -102,6 +106,25 @@ impl Queue {
             }
         }
         out
+    }
+
+    /// Takes so many bytes of a stream away, which somebody has read already; false if there are not that many.
+    pub fn skip(&mut self, mut bytes: usize) -> bool {
+        if bytes > self.bytes {
+            return false;
+        }
+        self.bytes -= bytes;
+        while bytes > 0 {
+            let left = self.first_len();
+            if bytes < left {
+                self.taken += bytes;
+                return true;
+            }
+            bytes -= left;
+            self.messages.pop_front();
+            self.taken = 0;
+        }
+        true
     }
 
     /// Takes the first message whole, cut to `max` bytes.

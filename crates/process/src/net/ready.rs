@@ -45,15 +45,15 @@ pub fn poll(k: &Kernel, id: ObjectId) -> u32 {
 }
 
 /// What will happen on a connection to the outside until the next input, whatever else does.
-pub struct Certain {
+pub struct Certain<'a> {
     /// All that waits to be read; `None` if reading may come to something else than these bytes and then "nothing yet".
-    pub waiting: Option<Vec<u8>>,
+    pub waiting: Option<std::borrow::Cow<'a, [u8]>>,
     /// Bytes that can be sent.
     pub room: u32,
 }
 
 /// The same for a healthy stream to the outside with at most `max` bytes waiting; for all else nothing is certain.
-pub fn certain(k: &Kernel, id: ObjectId, max: usize) -> Option<Certain> {
+pub fn certain(k: &Kernel, id: ObjectId, max: usize) -> Option<Certain<'_>> {
     let s = k.net.sockets.get(&id)?;
     let healthy = s.kind == libc::SOCK_STREAM
         && s.state == State::Connected(Peer::Outside)

@@ -19,6 +19,7 @@
 //! The program can write here as anywhere else in its memory. What the journal says is therefore checked against the model, and a difference is an
 //! error that says so.
 
+use std::borrow::Cow;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::ptr::{self, NonNull};
 
@@ -87,11 +88,11 @@ pub(super) const WRITE: u32 = 4;
 
 /// What the model would answer for one descriptor.
 #[derive(Debug, Clone, Default)]
-pub struct Grant {
+pub struct Grant<'a> {
     /// The descriptor.
     pub fd: usize,
     /// Everything that waits to be read; `None` if reading is not for the lane.
-    pub waiting: Option<Vec<u8>>,
+    pub waiting: Option<Cow<'a, [u8]>>,
     /// Reading answers EAGAIN when nothing waits any more.
     pub then_eagain: bool,
     /// Bytes that may be sent; `None` if sending is not for the lane.
@@ -137,7 +138,7 @@ pub struct Terms<'a> {
     /// Constant answers, by call number.
     pub values: &'a [(u32, u64)],
     /// Descriptors.
-    pub grants: &'a [Grant],
+    pub grants: &'a [Grant<'a>],
 }
 
 /// A call that was answered.
@@ -292,7 +293,7 @@ impl Lane {
         self.grant(terms.grants);
     }
 
-    fn grant(&mut self, grants: &[Grant]) {
+    fn grant(&mut self, grants: &[Grant<'_>]) {
         self.sends_held = self.sends_held.saturating_sub(1);
         for fd in std::mem::take(&mut self.granted) {
             self.put(at::GRANTS + fd * GRANT_LEN, [0u32; 4]);

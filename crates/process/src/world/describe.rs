@@ -51,6 +51,15 @@ pub fn describe(kind: Kind, body: &[u8]) -> Option<String> {
             let nanos = u64::from_le_bytes(body.try_into().ok()?);
             format!("{}.{:09} s", nanos / 1_000_000_000, nanos % 1_000_000_000)
         }
+        input::CLOCK_READS => {
+            let mut r = Reader::new(body);
+            let (mut count, mut nanos) = (0u64, 0u64);
+            while !r.is_empty() {
+                let (_, after) = (r.varint()?, r.varint()?);
+                (count, nanos) = (count + 1, nanos.saturating_add(after));
+            }
+            format!("{count} within {nanos} ns")
+        }
         input::LAUNCH => launch(&postcard::from_bytes(body).ok()?),
         input::CONTENT => content_in_words(body),
         input::HOST_PATH => look_in_words(&postcard::from_bytes(body).ok()?),

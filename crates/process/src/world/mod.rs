@@ -61,10 +61,17 @@ impl Output {
 
 /// What an output of the outbox says.
 fn said(raw: &[u8]) -> Option<Output> {
-    let Some((0, rest)) = raw.split_first() else { return postcard::from_bytes(raw).ok() };
-    let mut r = Reader::new(rest);
+    match bytes_of(raw) {
+        Some(bytes) => Some(Output::Bytes(bytes.to_vec())),
+        None => postcard::from_bytes(raw).ok(),
+    }
+}
+
+/// The bytes of an encoded [`Output::Bytes`].
+fn bytes_of(raw: &[u8]) -> Option<&[u8]> {
+    let mut r = Reader::new(raw.strip_prefix(&[0])?);
     let len = usize::try_from(r.varint()?).ok()?;
-    Some(Output::Bytes(r.bytes(len)?.to_vec()))
+    r.bytes(len)
 }
 
 /// Bytes of standard input read at once.
@@ -194,8 +201,10 @@ impl World {
             Some(stdio) => stdio.queued() > stdio::CAPACITY / 2 - 1,
             None => k.net.sockets.get(id).is_some_and(|s| s.queued > SEND_BYTES_MAX / 2 - 1),
         };
-        self.drained.retain(|id, _| k.objects.stdio.contains_key(id) || k.net.sockets.contains_key(id));
         self.drained.retain(|&id, &mut n| {
+            if !k.objects.stdio.contains_key(&id) && !k.net.sockets.contains_key(&id) {
+                return false;
+            }
             let report = n >= DRAINED_BYTES_MAX || full(&id);
             if report {
                 inputs.push((input::DRAINED, drained(id, n)));
@@ -274,6 +283,12 @@ impl World {
     /// Carries out a committed output.
     pub fn emit(&mut self, k: &Kernel, output: gapless_log::Output) -> Result<()> {
         let id = ObjectId(output.channel.0);
+        if let (Some(bytes), Some(outside), false) =
+            (bytes_of(&output.bytes), &mut self.outside, k.objects.stdio.contains_key(&id))
+        {
+            outside.write(id, bytes, &mut self.drained);
+            return Ok(());
+        }
         let Some(said) = said(&output.bytes) else {
             return Err(Error::Refused(format!("output {} of channel {} does not decode", output.number, id.0)));
         };

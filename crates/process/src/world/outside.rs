@@ -82,6 +82,23 @@ impl Real {
         }
     }
 
+    /// Writes as much as goes at once and keeps the rest; answers how many bytes are gone.
+    fn write(&mut self, bytes: &[u8]) -> std::result::Result<u64, Errno> {
+        let mut gone = 0;
+        while self.pending.is_empty() && gone < bytes.len() {
+            match self.sock.send(&bytes[gone..]) {
+                Ok(n) => gone += n,
+                Err(libc::EAGAIN) => break,
+                Err(libc::EINTR) => {}
+                Err(e) => return Err(e),
+            }
+        }
+        if gone < bytes.len() {
+            self.pending.push_back(bytes[gone..].to_vec());
+        }
+        Ok(gone as u64)
+    }
+
     /// Writes what is pending; answers how many bytes are gone.
     fn flush(&mut self) -> std::result::Result<u64, Errno> {
         let mut total = 0;
@@ -385,7 +402,7 @@ impl Outside {
     /// Carries out a committed output.
     pub fn emit(&mut self, k: &Kernel, id: ObjectId, output: Output, drained: &mut Drained) {
         match output {
-            Output::Bytes(bytes) => self.write(id, bytes, drained),
+            Output::Bytes(bytes) => self.write(id, &bytes, drained),
             Output::Shutdown => self.finish(id, After::Shutdown),
             Output::Close => self.finish(id, After::Close),
             Output::Reset => {
@@ -407,16 +424,14 @@ impl Outside {
         }
     }
 
-    fn write(&mut self, id: ObjectId, bytes: Vec<u8>, drained: &mut Drained) {
+    /// Writes committed bytes of a stream, behind those that wait.
+    pub fn write(&mut self, id: ObjectId, bytes: &[u8], drained: &mut Drained) {
         let Some(real) = self.reals.get_mut(&id).filter(|r| r.role == Role::Stream) else { return };
-        let waits = !real.pending.is_empty();
-        real.pending.push_back(bytes);
-        if waits {
-            return;
-        }
-        match real.flush() {
+        match real.write(bytes) {
             Ok(n) => {
-                *drained.entry(id).or_default() += n;
+                if n > 0 {
+                    *drained.entry(id).or_default() += n;
+                }
                 self.watch(id);
             }
             Err(error) => {
