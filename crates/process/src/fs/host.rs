@@ -360,7 +360,7 @@ fn receive(k: &mut Kernel, cx: &mut Ctx<'_, '_>, hash: u128, size: u64, bytes: &
         }
         receiving.put(&chunk)?;
     }
-    Ok(receiving.finish()?)
+    Ok(receiving.finish(&mut k.fs.store)?)
 }
 
 /// A file whose every reading is an input: of at most `max` bytes from `offset`.

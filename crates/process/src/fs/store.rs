@@ -1,6 +1,7 @@
 //! Bytes of files, in files of the log directory.
 //!
-//! `content/<hash>` holds shipped contents: written once, read-only after, common to all replicas that use the directory.
+//! `content/<hash>` holds shipped contents: written once, read-only after, common to all replicas that use the directory. Small ones are kept in memory
+//! until something needs a real file (to map it, to execute it): most are read once, and making a file costs more than reading ten.
 //! `files/<instance>/<number>` holds what this replica's program has written; every start of a replica gets an empty directory of its own (a
 //! replay rebuilds everything), locked while it lives and removed when it ends. Directories of dead replicas are swept at the next start.
 //!
@@ -25,6 +26,10 @@ const CONTENT: &str = "content";
 const FILES: &str = "files";
 /// A content that is not whole yet has this before its hash.
 const INCOMING: &str = "incoming-";
+/// Contents up to this size are kept in memory ...
+const SMALL_BYTES_MAX: u64 = 64 << 10;
+/// ... as long as all of them have room in this.
+const SMALL_BYTES_TOTAL: usize = 64 << 20;
 /// Files kept open between reads and writes.
 const OPEN_MAX: usize = 128;
 
@@ -44,6 +49,9 @@ pub struct Store {
     private: PathBuf,
     /// Holds the lock that tells sweepers that this replica lives.
     _lock: File,
+    /// Contents that have no file yet, by hash, and their bytes in all.
+    small: BTreeMap<u128, Vec<u8>>,
+    small_bytes: usize,
     open: BTreeMap<Name, (u64, File)>,
     uses: u64,
     last_number: u64,
@@ -87,7 +95,8 @@ impl Store {
             clear(&private);
             disk("creating", &path, e)
         })?;
-        Ok(Self { content, private, _lock: lock, open: BTreeMap::new(), uses: 0, last_number: 0 })
+        let (small, open) = (BTreeMap::new(), BTreeMap::new());
+        Ok(Self { content, private, _lock: lock, small, small_bytes: 0, open, uses: 0, last_number: 0 })
     }
 
     fn path(&self, name: Name) -> PathBuf {
@@ -129,7 +138,10 @@ impl Store {
     }
 
     /// A descriptor of its own, writable if asked (only private files can be).
-    pub fn open(&self, name: Name, writable: bool) -> Result<File> {
+    pub fn open(&mut self, name: Name, writable: bool) -> Result<File> {
+        if let Name::Content(hash) = name {
+            self.make_real(hash)?;
+        }
         let path = self.path(name);
         OpenOptions::new().read(true).write(writable).open(&path).map_err(|e| disk("opening", &path, e))
     }
@@ -146,8 +158,33 @@ impl Store {
         Ok(file)
     }
 
+    /// Gives a content that is only in memory its file.
+    fn make_real(&mut self, hash: u128) -> Result<()> {
+        let Some(bytes) = self.small.get(&hash) else { return Ok(()) };
+        let mut file = self.incoming(hash)?;
+        file.put(bytes)?;
+        file.name()?;
+        self.small_bytes -= self.small.remove(&hash).map_or(0, |bytes| bytes.len());
+        Ok(())
+    }
+
+    /// A file for a content, without its name yet: in the directory that is swept, so that no half of a content outlives a crash.
+    fn incoming(&self, hash: u128) -> Result<Incoming> {
+        let temporary = self.private.join(format!("{INCOMING}{hash:032x}"));
+        let file = File::create(&temporary).map_err(|e| disk("creating", &temporary, e))?;
+        Ok(Incoming { file, temporary, path: self.path(Name::Content(hash)), named: false })
+    }
+
     /// Reads up to the end of the file; how many bytes there were.
     pub fn read(&mut self, name: Name, offset: u64, buf: &mut [u8]) -> Result<usize> {
+        if let Name::Content(hash) = name
+            && let Some(bytes) = self.small.get(&hash)
+        {
+            let from = bytes.len().min(usize::try_from(offset).unwrap_or(usize::MAX));
+            let n = buf.len().min(bytes.len() - from);
+            buf[..n].copy_from_slice(&bytes[from..from + n]);
+            return Ok(n);
+        }
         let path = self.path(name);
         let file = self.file(name)?;
         let mut done = 0;
@@ -207,18 +244,22 @@ impl Store {
 
     /// Is this content here, in full length?
     pub fn has(&self, hash: u128, size: u64) -> bool {
+        if let Some(bytes) = self.small.get(&hash) {
+            return bytes.len() as u64 == size;
+        }
         fs::metadata(self.path(Name::Content(hash))).is_ok_and(|m| m.len() == size)
     }
 
     /// Starts to receive a content.
     pub fn receive(&self, hash: u128, size: u64) -> Result<Receiving> {
-        if self.has(hash, size) {
-            return Ok(Receiving { to: None, path: self.path(Name::Content(hash)), left: size });
-        }
-        // In the directory that is swept, so that no half of a content outlives a crash.
-        let temporary = self.private.join(format!("{INCOMING}{hash:032x}"));
-        let file = File::create(&temporary).map_err(|e| disk("creating", &temporary, e))?;
-        Ok(Receiving { to: Some((file, temporary)), path: self.path(Name::Content(hash)), left: size })
+        let to = if self.has(hash, size) {
+            To::Nowhere
+        } else if size <= SMALL_BYTES_MAX && self.small_bytes + size as usize <= SMALL_BYTES_TOTAL {
+            To::Memory(Vec::with_capacity(size as usize))
+        } else {
+            To::File(self.incoming(hash)?)
+        };
+        Ok(Receiving { to, hash, left: size })
     }
 
     /// Hashes the real bytes of a file of this size, holes and zeroes alike, so that the result does not depend on how the host stores them.
@@ -227,6 +268,16 @@ impl Store {
         let mut buf = vec![0; BLOCK];
         let mut at = 0;
         h.number(size);
+        if let Name::Content(hash) = name
+            && let Some(bytes) = self.small.get(&hash)
+        {
+            let blocks = bytes.chunks(BLOCK).zip((0u64..).step_by(BLOCK));
+            for (block, at) in blocks.filter(|(block, _)| block.iter().any(|&b| b != 0)) {
+                h.number(at);
+                h.update(block);
+            }
+            return Ok(());
+        }
         while at < size {
             at = self.next_data(name, at, size)? / BLOCK as u64 * BLOCK as u64;
             if at >= size {
@@ -341,21 +392,56 @@ fn disk(what: &'static str, path: impl Into<PathBuf>, e: std::io::Error) -> Erro
     Error::disk(what, path, e)
 }
 
-/// A content on its way into the store. It gets its name only when it is whole.
+/// A file that has not its name yet, and is removed if it never gets it: a full disk gets its room back.
+#[derive(Debug)]
+struct Incoming {
+    file: File,
+    temporary: PathBuf,
+    path: PathBuf,
+    named: bool,
+}
+
+impl Incoming {
+    fn put(&mut self, bytes: &[u8]) -> Result<()> {
+        self.file.write_all(bytes).map_err(|e| disk("writing", &self.temporary, e))
+    }
+
+    /// It is whole.
+    fn name(mut self) -> Result<()> {
+        let named = self.file.metadata().and_then(|m| {
+            let mut permissions = m.permissions();
+            permissions.set_readonly(true);
+            self.file.set_permissions(permissions)?;
+            fs::rename(&self.temporary, &self.path)
+        });
+        self.named = named.is_ok();
+        named.map_err(|e| disk("naming", &self.temporary, e))
+    }
+}
+
+impl Drop for Incoming {
+    fn drop(&mut self) {
+        if !self.named {
+            let _ = fs::remove_file(&self.temporary);
+        }
+    }
+}
+
+/// A content on its way into the store.
 #[derive(Debug)]
 pub struct Receiving {
-    to: Option<(File, PathBuf)>,
-    path: PathBuf,
+    to: To,
+    hash: u128,
     left: u64,
 }
 
-impl Drop for Receiving {
-    fn drop(&mut self) {
-        // Not finished: a full disk gets its room back.
-        if let Some((_, temporary)) = self.to.take() {
-            let _ = fs::remove_file(temporary);
-        }
-    }
+/// Where it is put.
+#[derive(Debug)]
+enum To {
+    /// It is here already.
+    Nowhere,
+    Memory(Vec<u8>),
+    File(Incoming),
 }
 
 impl Receiving {
@@ -368,28 +454,30 @@ impl Receiving {
     pub fn put(&mut self, bytes: &[u8]) -> Result<()> {
         self.left = self.left.checked_sub(bytes.len() as u64).ok_or_else(|| {
             Error::Refused(format!(
-                "content {} is longer than its size; the log is not one of this version",
-                self.path.display()
+                "content {:032x} is longer than its size; the log is not one of this version",
+                self.hash
             ))
         })?;
-        if let Some((file, path)) = &mut self.to {
-            file.write_all(bytes).map_err(|e| disk("writing", &*path, e))?;
+        match &mut self.to {
+            To::Nowhere => Ok(()),
+            To::Memory(all) => {
+                all.extend_from_slice(bytes);
+                Ok(())
+            }
+            To::File(incoming) => incoming.put(bytes),
         }
-        Ok(())
     }
 
-    /// All is there: it gets its name.
-    pub fn finish(mut self) -> Result<()> {
-        assert_eq!(self.left, 0, "a content is finished when all its bytes have come");
-        if let Some((_, temporary)) = &self.to {
-            let named = fs::metadata(temporary).and_then(|m| {
-                let mut permissions = m.permissions();
-                permissions.set_readonly(true);
-                fs::set_permissions(temporary, permissions)?;
-                fs::rename(temporary, &self.path)
-            });
-            named.map_err(|e| disk("naming", temporary, e))?;
-            self.to = None;
+    /// All bytes have come.
+    pub fn finish(self, store: &mut Store) -> Result<()> {
+        assert_eq!(self.left, 0, "a content is finished when it is whole");
+        match self.to {
+            To::Nowhere => {}
+            To::Memory(bytes) => {
+                store.small_bytes += bytes.len();
+                store.small.insert(self.hash, bytes);
+            }
+            To::File(incoming) => incoming.name()?,
         }
         Ok(())
     }
@@ -401,6 +489,49 @@ mod tests {
     use std::sync::atomic::AtomicBool;
 
     extern "C" fn nothing(_: i32) {}
+
+    /// Brings a content of this size into the store, in two parts.
+    fn bring(store: &mut Store, hash: u128, bytes: &[u8]) {
+        let mut receiving = store.receive(hash, bytes.len() as u64).unwrap();
+        let (first, second) = bytes.split_at(bytes.len() / 3);
+        receiving.put(first).unwrap();
+        receiving.put(second).unwrap();
+        receiving.finish(store).unwrap();
+    }
+
+    #[test]
+    fn a_small_content_has_a_file_once_it_is_needed_and_reads_the_same_before_and_after() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = Store::new(dir.path()).unwrap();
+        let files = || fs::read_dir(dir.path().join(CONTENT)).unwrap().count();
+        let digest = |store: &mut Store, hash, size| {
+            let mut h = gapless_log::Hasher::new();
+            store.hash(Name::Content(hash), size, &mut h).unwrap();
+            h.finish()
+        };
+        for (hash, size) in [(1, 0), (2, 10), (3, SMALL_BYTES_MAX)] {
+            let bytes: Vec<u8> = (0..size).map(|n| (n / 7 % 251) as u8).collect();
+            let before = files();
+            bring(&mut store, hash, &bytes);
+            assert!(store.has(hash, size) && !store.has(hash, size + 1) && files() == before);
+            // What comes again is not kept twice.
+            bring(&mut store, hash, &bytes);
+            let in_memory = digest(&mut store, hash, size);
+            let mut some = [0; 16];
+            let n = store.read(Name::Content(hash), 3, &mut some).unwrap();
+            assert_eq!(some[..n], bytes[3.min(bytes.len())..19.min(bytes.len())]);
+            let copy = store.copy(Name::Content(hash)).unwrap();
+            assert_eq!(fs::read(store.path(Name::Private(copy))).unwrap(), bytes);
+            let mut real = Vec::new();
+            store.open(Name::Content(hash), false).unwrap().read_to_end(&mut real).unwrap();
+            assert!(real == bytes && files() == before + 1 && store.has(hash, size));
+            assert_eq!(digest(&mut store, hash, size), in_memory);
+            assert_eq!(store.read(Name::Content(hash), 3, &mut some).unwrap(), n);
+        }
+        assert_eq!(store.small_bytes, 0);
+        bring(&mut store, 4, &vec![1; SMALL_BYTES_MAX as usize + 1]);
+        assert_eq!((store.small.len(), files()), (0, 4));
+    }
 
     /// Timers and children send the supervisor's thread signals at any time.
     #[test]

@@ -68,6 +68,10 @@ fn flip_one_bit(dir: &Path) -> usize {
 fn a_flipped_bit_in_a_state_file_changes_the_digest() {
     for (flip, least) in [("content", 2), ("files", 1)] {
         let bench = bench_with_state();
+        // Small contents have no file that a bit could be flipped in.
+        for (name, letter) in [("state/large-1", "x"), ("state/large-2", "y")] {
+            bench.put(name, &letter.repeat(1 << 17));
+        }
         let (state, changed) = (bench.path("state"), bench.path("state/new"));
         let steps = [
             step(move |k, cx| unit(load_state(k, cx, &state))),
@@ -141,7 +145,7 @@ fn a_store_is_not_made_among_files_of_others() {
 fn a_content_that_does_not_fit_leaves_nothing_behind() {
     let dir = tempfile::tempdir().unwrap();
     let fs = Fs::new(dir.path()).unwrap();
-    let mut receiving = fs.store.receive(7, 10).unwrap();
+    let mut receiving = fs.store.receive(7, 1 << 20).unwrap();
     receiving.put(b"12345").unwrap();
     drop(receiving);
     assert_eq!(std::fs::read_dir(dir.path().join("content")).unwrap().count(), 0);
