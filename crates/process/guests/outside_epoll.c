@@ -43,11 +43,17 @@ static long ask(int number) {
     int n = snprintf(text, sizeof text, "ask %d\n", number);
     long answer = -1;
     for (int at = 0; error == 0 && at < n; at++) {
-        // Sent byte by byte, by both calls, each byte from another end of the buffer's page.
-        ssize_t sent = at % 2 ? write(s, text + at, 1) : send(s, text + at, 1, MSG_NOSIGNAL);
+        // Sent byte by byte, by three calls.
+        struct iovec pieces[] = {{text, 0}, {text + at, 1}, {NULL, 0}};
+        ssize_t sent = at % 3 == 0   ? write(s, text + at, 1)
+                       : at % 3 == 1 ? send(s, text + at, 1, MSG_NOSIGNAL)
+                                     : writev(s, pieces, 3);
         if (sent != 1) error = errno;
     }
+    struct iovec bad[] = {{nowhere, 1}};
     if (error == 0) FAILS(EFAULT, write(s, nowhere, 1));
+    if (error == 0) FAILS(EFAULT, writev(s, bad, 1));
+    if (error == 0) FAILS(EFAULT, writev(s, nowhere, 1));
     if (error == 0 && read_line(s, text, sizeof text) > 0) EQ(sscanf(text, "answer %ld", &answer), 1);
     if (answer == -1) show("request %d broke", number);
     close(s);

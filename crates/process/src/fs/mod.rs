@@ -76,6 +76,19 @@ pub struct Fs {
 }
 
 impl Fs {
+    /// All of a regular file's content, if it was shipped and is in memory.
+    pub fn small_content(&self, id: InodeId) -> Option<&[u8]> {
+        match self.inodes.get(&id)?.node {
+            Node::Regular(Body::Content { hash, .. }) => self.store.in_memory(hash),
+            _ => None,
+        }
+    }
+
+    /// Is there a lock of any kind on a file?
+    pub fn has_locks(&self, id: InodeId) -> bool {
+        self.locks.contains_key(&id)
+    }
+
     /// Over the host's files, with contents kept in `content/` and `files/` of the log directory.
     pub fn new(log_dir: &Path) -> gapless_log::Result<Self> {
         let mut fs = Self {

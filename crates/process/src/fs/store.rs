@@ -158,6 +158,11 @@ impl Store {
         Ok(file)
     }
 
+    /// All of a content, if it is in memory.
+    pub fn in_memory(&self, hash: u128) -> Option<&[u8]> {
+        self.small.get(&hash).map(Vec::as_slice)
+    }
+
     /// Gives a content that is only in memory its file.
     fn make_real(&mut self, hash: u128) -> Result<()> {
         let Some(bytes) = self.small.get(&hash) else { return Ok(()) };

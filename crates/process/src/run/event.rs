@@ -172,9 +172,11 @@ fn carry_out(k: &mut Kernel, cx: &mut Ctx<'_, '_>) -> Result<(), Fail> {
     };
     if whole {
         lane::account(k, tid, call.nr, call.args[0], ret, cx.bytes_in);
-        lane::used(k.process_mut(cx.pid), &call);
     } else {
         k.history = chain(k.history, &[&ret.to_le_bytes()]);
+    }
+    if let Some(process) = k.processes.get_mut(&cx.pid) {
+        lane::used(process, &call, ret);
     }
     cx.tracee().finish_syscall(ret);
     k.end_call(tid);

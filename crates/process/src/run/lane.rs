@@ -9,12 +9,16 @@
 //! enter only while it is stopped. On a backup the budget ends before the next entry of the log, so that the last event before it stops as it did on
 //! the primary.
 
-use crate::kernel::{Call, Ctx, Fail, Io, Kernel, Nanos, Process, Tid, input};
+use crate::fs::{self, InodeId};
+use crate::kernel::{Call, Ctx, Fail, FileId, Io, Kernel, Nanos, ObjectId, OpenFile, Process, Tid, input};
 use crate::net;
 use crate::object::Object;
 use crate::run::schedule;
+use crate::syscalls::fd;
 use crate::tracee::call_site::{self, CallSite};
-use crate::tracee::lane::{Clock, FDS_MAX, GRANT_BYTES_MAX, Grant, READINGS_MAX, Record, Terms};
+use crate::tracee::lane::{
+    Clock, FDS_MAX, GRANT_BYTES_MAX, Grant, Granted, READINGS_MAX, ReadFile, Record, Stream, Terms,
+};
 use gapless_log::{Digest, Error, Reader, Varint, chain};
 
 /// Calls answered before the thread must stop all the same, so that the world is looked at now and then.
@@ -23,6 +27,9 @@ const BUDGET_MAX: u64 = READINGS_MAX as u64;
 const PATCH_AT_STOP: u32 = 4;
 /// Set to `off`, this variable leaves every call site as it is.
 const PATCHING: &str = "GAPLESS_PATCHING";
+/// Files laid out at once, and bytes of each.
+const FILES_MAX: usize = 2;
+const FILE_BYTES_MAX: usize = 32 << 10;
 /// Descriptors that a process is likely to use next; more are not remembered.
 const LIKELY_MAX: usize = 256;
 
@@ -38,8 +45,14 @@ pub fn takes(nr: u64) -> bool {
             nr as i64,
             libc::SYS_read
                 | libc::SYS_write
+                | libc::SYS_writev
                 | libc::SYS_recvfrom
                 | libc::SYS_sendto
+                | libc::SYS_pread64
+                | libc::SYS_lseek
+                | libc::SYS_fstat
+                | libc::SYS_newfstatat
+                | libc::SYS_close
                 | libc::SYS_clock_gettime
                 | libc::SYS_gettimeofday
                 | libc::SYS_time
@@ -124,26 +137,46 @@ fn budget(k: &Kernel, io: &Io<'_, '_>) -> u32 {
 
 /// What waits on the descriptors that the process is likely to use next, and the room that they have.
 fn grants<'a>(k: &'a Kernel, process: &Process) -> Vec<Grant<'a>> {
-    let mut sockets = Vec::new();
+    let mut seen = Vec::new();
     let mut grants = Vec::new();
-    for &fd in process.likely.iter().filter(|&&fd| (fd as usize) < FDS_MAX) {
+    let mut files = 0;
+    // The last ones first: of files only those that are in use now.
+    for &fd in process.likely.iter().rev().filter(|&&fd| (fd as usize) < FDS_MAX) {
         let Ok(descriptor) = process.fds.get(fd) else { continue };
         let file = k.file(descriptor.file);
-        let Object::Socket(id) = file.object else { continue };
-        // Two descriptors of one socket would both give away the same bytes.
-        if sockets.contains(&id) {
+        // Two descriptors of one socket, or of one opened file, would both give away the same bytes.
+        let same = if let Object::Socket(id) = file.object { id.0 } else { descriptor.file.0 };
+        if seen.contains(&same) {
             continue;
         }
-        sockets.push(id);
-        let Some(certain) = net::certain(k, id, GRANT_BYTES_MAX) else { continue };
-        grants.push(Grant {
-            fd: fd as usize,
-            waiting: certain.waiting.filter(|_| file.readable()),
-            then_eagain: file.nonblocking(),
-            room: Some(certain.room).filter(|_| file.writable()),
-        });
+        seen.push(same);
+        let of = match file.object {
+            Object::Socket(id) => stream(k, id, file).map(Granted::Stream),
+            Object::Inode(id) if files < FILES_MAX => read_file(k, id, descriptor.file).map(Granted::File),
+            _ => None,
+        };
+        files += usize::from(matches!(of, Some(Granted::File(_))));
+        grants.extend(of.map(|of| Grant { fd: fd as usize, of }));
     }
     grants
+}
+
+fn stream<'a>(k: &'a Kernel, id: ObjectId, file: &OpenFile) -> Option<Stream<'a>> {
+    let certain = net::certain(k, id, GRANT_BYTES_MAX)?;
+    Some(Stream {
+        waiting: certain.waiting.filter(|_| file.readable()),
+        then_eagain: file.nonblocking(),
+        room: Some(certain.room).filter(|_| file.writable()),
+    })
+}
+
+/// A small file that is read. While no lock is on it, closing it wakes nobody.
+fn read_file(k: &Kernel, id: InodeId, file: FileId) -> Option<ReadFile<'_>> {
+    let open = k.file(file);
+    let content = k.fs.small_content(id).filter(|content| content.len() <= FILE_BYTES_MAX)?;
+    let offset = u32::try_from(open.offset).ok().filter(|&offset| offset <= i32::MAX as u32)?;
+    let granted = open.readable() && !k.fs.has_locks(id);
+    granted.then(|| ReadFile { content, offset, stat: fs::stat_file(k, file) })
 }
 
 /// Backup: the clock readings that the primary's lane gave from this position on.
@@ -219,6 +252,11 @@ fn carry_over(k: &mut Kernel, cx: &mut Ctx<'_, '_>, record: &Record<'_>) -> Resu
             Ok((if i64::from(record.nr) == libc::SYS_time { seconds as i64 } else { 0 }, 0))
         }
         libc::SYS_read | libc::SYS_recvfrom if value == -i64::from(libc::EAGAIN) => Ok((value, 0)),
+        libc::SYS_read if socket(k, cx, record).is_err() => {
+            let file = read_from(k, cx, record)?;
+            k.file_mut(file).offset = k.file(file).offset.checked_add(record.value).ok_or_else(|| spoilt(k))?;
+            Ok((value, 0))
+        }
         libc::SYS_read | libc::SYS_recvfrom => {
             let id = socket(k, cx, record)?;
             // A stream to the outside has no sender in the group that could wait for the room.
@@ -227,9 +265,26 @@ fn carry_over(k: &mut Kernel, cx: &mut Ctx<'_, '_>, record: &Record<'_>) -> Resu
             if taken { Ok((value, 0)) } else { Err(spoilt(k)) }
         }
         libc::SYS_write | libc::SYS_sendto => {
-            let id = socket(k, cx, record)?;
-            let sent = net::send(k, cx, id, record.bytes, None, &[], true).map_err(|_| spoilt(k))?;
-            if sent as u64 == record.value { Ok((value, chain(0, &[record.bytes]))) } else { Err(spoilt(k)) }
+            send(k, cx, record, record.bytes)?;
+            Ok((value, chain(0, &[record.bytes])))
+        }
+        libc::SYS_writev => {
+            let (iovecs, bytes) = record.bytes.split_at((record.value >> 32) as usize * 16);
+            send(k, cx, record, bytes)?;
+            Ok((bytes.len() as i64, hash_gathered(iovecs, bytes).ok_or_else(|| spoilt(k))?))
+        }
+        libc::SYS_pread64 | libc::SYS_fstat => read_from(k, cx, record).map(|_| (value, 0)),
+        // The path is empty.
+        libc::SYS_newfstatat => read_from(k, cx, record).map(|_| (value, chain(0, &[&[]]))),
+        libc::SYS_lseek => {
+            let file = read_from(k, cx, record)?;
+            k.file_mut(file).offset = record.value;
+            Ok((value, 0))
+        }
+        libc::SYS_close => {
+            read_from(k, cx, record)?;
+            fd::close_fd(k, cx, record.arg as i32).map_err(|_| spoilt(k))?;
+            Ok((value, 0))
         }
         nr => match constant(nr as u64) {
             Some(answer) if answer(k.process(cx.pid), cx.tid) == record.value => Ok((value, 0)),
@@ -238,9 +293,42 @@ fn carry_over(k: &mut Kernel, cx: &mut Ctx<'_, '_>, record: &Record<'_>) -> Resu
     }
 }
 
-fn socket(k: &Kernel, cx: &Ctx<'_, '_>, record: &Record<'_>) -> Result<crate::kernel::ObjectId, Fail> {
+fn socket(k: &Kernel, cx: &Ctx<'_, '_>, record: &Record<'_>) -> Result<ObjectId, Fail> {
     match k.file_of(cx.pid, record.arg as i32).map(|file| &k.file(file).object) {
         Ok(&Object::Socket(id)) => Ok(id),
+        _ => Err(spoilt(k)),
+    }
+}
+
+/// Sends what a record says.
+fn send(k: &mut Kernel, cx: &mut Ctx<'_, '_>, record: &Record<'_>, bytes: &[u8]) -> Result<(), Fail> {
+    let id = socket(k, cx, record)?;
+    match net::send(k, cx, id, bytes, None, &[], true) {
+        Ok(sent) if sent == bytes.len() => Ok(()),
+        Err(fatal @ Fail::Fatal(_)) => Err(fatal),
+        _ => Err(spoilt(k)),
+    }
+}
+
+/// The hash of what writev reads: its iovecs, and then what each of them names. `None` if they name more or less than there is.
+fn hash_gathered(iovecs: &[u8], mut bytes: &[u8]) -> Option<Digest> {
+    let mut hash = chain(0, &[iovecs]);
+    for iovec in iovecs.chunks_exact(16) {
+        let len = usize::try_from(u64::from_le_bytes(iovec[8..].try_into().expect("8 bytes"))).ok()?;
+        if len > 0 {
+            let (piece, rest) = bytes.split_at_checked(len)?;
+            hash = chain(hash, &[piece]);
+            bytes = rest;
+        }
+    }
+    bytes.is_empty().then_some(hash)
+}
+
+/// The file that a record is of, which must be one that can be granted.
+fn read_from(k: &Kernel, cx: &Ctx<'_, '_>, record: &Record<'_>) -> Result<FileId, Fail> {
+    let file = k.file_of(cx.pid, record.arg as i32).map_err(|_| spoilt(k))?;
+    match k.file(file).object {
+        Object::Inode(id) if read_file(k, id, file).is_some() => Ok(file),
         _ => Err(spoilt(k)),
     }
 }
@@ -318,11 +406,17 @@ pub fn likely(process: &mut Process, fds: impl Iterator<Item = i32>) {
     process.likely.extend(fds.take(LIKELY_MAX));
 }
 
-/// A call has been made with a stop: its descriptor, if it has one, is likely to be used again.
-pub fn used(process: &mut Process, call: &Call) {
-    let names_one = matches!(call.nr as i64, libc::SYS_read | libc::SYS_write | libc::SYS_recvfrom | libc::SYS_sendto);
-    let fd = call.args[0] as i32;
-    if names_one && !process.likely.contains(&fd) {
+/// A call has been made with a stop: the descriptor that it used or made is likely to be used next.
+pub fn used(process: &mut Process, call: &Call, ret: i64) {
+    let fd = match call.nr as i64 {
+        libc::SYS_open | libc::SYS_openat | libc::SYS_accept | libc::SYS_accept4 => ret as i32,
+        libc::SYS_read | libc::SYS_write | libc::SYS_writev | libc::SYS_recvfrom | libc::SYS_sendto => {
+            call.args[0] as i32
+        }
+        _ => return,
+    };
+    if fd >= 0 {
+        process.likely.retain(|&other| other != fd);
         if process.likely.len() == LIKELY_MAX {
             process.likely.clear();
         }

@@ -14,7 +14,7 @@
 //!            + RING    clock readings of the log, in order: number of the call, nanoseconds
 //!            + STACK   the blob's own stack (a program's may be anywhere, and has a red zone)
 //!            + JOURNAL records: number (4 bytes), first argument (4), value (8), bytes sent (up to a multiple of 8)
-//!            + ARENA   bytes that wait on sockets
+//!            + ARENA   bytes that wait on sockets; contents of small files, each behind its struct stat
 //! ```
 //! The program can write here as anywhere else in its memory. What the journal says is therefore checked against the model, and a difference is an
 //! error that says so.
@@ -85,12 +85,45 @@ pub(super) const READ: u32 = 1;
 pub(super) const READ_EMPTY: u32 = 2;
 /// May be written to, as far as there is room.
 pub(super) const WRITE: u32 = 4;
+/// A file: its content is in the arena behind its struct stat, and the word for the room holds its offset.
+pub(super) const FILE: u32 = 8;
+/// Length of struct stat.
+pub(super) const STAT_LEN: usize = 144;
+/// iovecs that are looked through.
+pub(super) const IOVECS_MAX: usize = 8;
 
 /// What the model would answer for one descriptor.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Grant<'a> {
     /// The descriptor.
     pub fd: usize,
+    /// What it stands for.
+    pub of: Granted<'a>,
+}
+
+/// What a descriptor with a grant stands for.
+#[derive(Debug, Clone)]
+pub enum Granted<'a> {
+    /// A stream to the outside.
+    Stream(Stream<'a>),
+    /// A file that is read.
+    File(ReadFile<'a>),
+}
+
+/// A file that is read: reading, seeking, fstat and close are answered.
+#[derive(Debug, Clone)]
+pub struct ReadFile<'a> {
+    /// All of it.
+    pub content: &'a [u8],
+    /// Where its descriptor stands.
+    pub offset: u32,
+    /// struct stat.
+    pub stat: [u8; STAT_LEN],
+}
+
+/// A stream to the outside.
+#[derive(Debug, Clone)]
+pub struct Stream<'a> {
     /// Everything that waits to be read; `None` if reading is not for the lane.
     pub waiting: Option<Cow<'a, [u8]>>,
     /// Reading answers EAGAIN when nothing waits any more.
@@ -141,7 +174,8 @@ pub struct Terms<'a> {
     pub grants: &'a [Grant<'a>],
 }
 
-/// A call that was answered.
+/// A call that was answered. Of `writev` the value is the number of iovecs and, in its low half, of bytes; its bytes are those of the iovecs and then
+/// what they name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Record<'a> {
     /// Its number.
@@ -183,8 +217,11 @@ fn parse(raw: &[u8]) -> Option<(Record<'_>, &[u8])> {
     let word = |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
     let (nr, arg) = (word(0), word(4));
     let value = u64::from(word(12)) << 32 | u64::from(word(8));
-    let sends = matches!(i64::from(nr), libc::SYS_write | libc::SYS_sendto);
-    let len = if sends { usize::try_from(value).ok()? } else { 0 };
+    let len = match i64::from(nr) {
+        libc::SYS_write | libc::SYS_sendto => usize::try_from(value).ok()?,
+        libc::SYS_writev => (value >> 32) as usize * 16 + value as u32 as usize,
+        _ => 0,
+    };
     let bytes = rest.get(..len)?;
     let rest = rest.get(len.checked_next_multiple_of(8)?..)?;
     Some((Record { nr, arg, value, bytes }, rest))
@@ -300,21 +337,41 @@ impl Lane {
         }
         let mut used = 0;
         for grant in grants.iter().filter(|grant| grant.fd < FDS_MAX) {
-            let waiting = grant.waiting.as_ref().filter(|bytes| used + bytes.len() <= ARENA_LEN);
-            let (mut flags, mut len) = (0, 0);
-            if let Some(bytes) = waiting {
-                self.copy_in(at::ARENA + used, bytes);
-                len = bytes.len();
-                flags |= if grant.then_eagain { READ | READ_EMPTY } else { READ };
-            }
-            if grant.room.is_some() && self.sends_held == 0 {
-                flags |= WRITE;
-            }
-            let words = [used as u32, len as u32, grant.room.unwrap_or(0), flags];
+            let words = match &grant.of {
+                Granted::Stream(stream) => self.stream(stream, &mut used),
+                Granted::File(file) => self.read_file(file, &mut used),
+            };
             self.put(at::GRANTS + grant.fd * GRANT_LEN, words);
             self.granted.push(grant.fd);
-            used += len;
         }
+    }
+
+    /// Lays out a stream behind what is used of the arena: place, length, room, flags.
+    fn stream(&mut self, stream: &Stream<'_>, used: &mut usize) -> [u32; 4] {
+        let waiting = stream.waiting.as_ref().filter(|bytes| *used + bytes.len() <= ARENA_LEN);
+        let (mut flags, place, mut len) = (0, *used, 0);
+        if let Some(bytes) = waiting {
+            self.copy_in(at::ARENA + place, bytes);
+            len = bytes.len();
+            *used += len;
+            flags |= if stream.then_eagain { READ | READ_EMPTY } else { READ };
+        }
+        if stream.room.is_some() && self.sends_held == 0 {
+            flags |= WRITE;
+        }
+        [place as u32, len as u32, stream.room.unwrap_or(0), flags]
+    }
+
+    /// The same of a file: place, length, offset, flags.
+    fn read_file(&mut self, file: &ReadFile<'_>, used: &mut usize) -> [u32; 4] {
+        let place = *used + STAT_LEN;
+        if place + file.content.len() > ARENA_LEN {
+            return [0; 4];
+        }
+        self.copy_in(at::ARENA + *used, &file.stat);
+        self.copy_in(at::ARENA + place, file.content);
+        *used = place + file.content.len();
+        [place as u32, file.content.len() as u32, file.offset, FILE]
     }
 
     /// From the thread's next call on, nothing more is answered.

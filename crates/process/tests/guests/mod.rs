@@ -168,6 +168,7 @@ macro_rules! each_guest {
             sigpipe
             sigqueue
             sigsuspend
+            small_files
             spin_flag
             static_libc
             static_pie
