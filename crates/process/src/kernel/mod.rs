@@ -76,6 +76,8 @@ pub struct Kernel {
     pub fs: crate::fs::Fs,
     /// Sockets.
     pub net: crate::net::Net,
+    /// System V shared memory and semaphores.
+    pub ipc: crate::ipc::Ipc,
     /// Armed timers in order of their time.
     pub timers: BTreeSet<(Nanos, TimerKey)>,
     /// Threads that can run, in the order in which they will.
@@ -142,7 +144,7 @@ impl Kernel {
     /// The call a thread was in is over.
     pub fn end_call(&mut self, tid: Tid) {
         let thread = self.thread_mut(tid);
-        (thread.call, thread.futex_woken, thread.futex_moved) = (None, false, None);
+        (thread.call, thread.granted, thread.futex_moved) = (None, false, None);
     }
 
     /// The mask from before a call that waited with one of its own.

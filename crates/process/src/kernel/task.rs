@@ -50,8 +50,8 @@ pub struct Thread {
     pub mask: SigSet,
     /// Mask to restore when a sigsuspend-like call has delivered its signal.
     pub saved_mask: Option<SigSet>,
-    /// FUTEX_WAKE (or requeue's wake) has picked this thread: the wait returns 0.
-    pub futex_woken: bool,
+    /// Somebody has given this thread what its call waits for (FUTEX_WAKE, a change of semaphores): the call returns 0.
+    pub granted: bool,
     /// Bitset of the futex wait in progress.
     pub futex_bits: u32,
     /// FUTEX_REQUEUE has moved this thread's wait to another word.

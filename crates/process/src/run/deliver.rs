@@ -79,6 +79,10 @@ fn handle(k: &mut Kernel, cx: &mut Ctx<'_, '_>, signal: &Signal, action: Action)
 
 /// A call that was blocked has been disturbed by a signal. Ends or rewinds it if a handler runs; leaves it to be tried again if not.
 pub fn interrupt(k: &mut Kernel, cx: &mut Ctx<'_, '_>, call: Call) -> Result<(), Fail> {
+    if k.thread(cx.tid).granted {
+        // What it waited for came first, and would be lost: the call returns, and then the signal is taken.
+        return Ok(());
+    }
     while let Some(signal) = take(k, cx.tid) {
         let action = k.process(cx.pid).actions.get(signal.number);
         if action.handler > 1 && signal.number != libc::SIGKILL {

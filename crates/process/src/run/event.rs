@@ -42,7 +42,7 @@ pub fn turn(k: &mut Kernel, cx: &mut Ctx<'_, '_>, patience: Duration, give_way: 
             }
             let call = Call { nr: nr as u64, args, tries: 0, deadline: None, progress: 0 };
             let thread = k.thread_mut(cx.tid);
-            (thread.call, thread.futex_woken, thread.futex_moved) = (Some(call), false, None);
+            (thread.call, thread.granted, thread.futex_moved) = (Some(call), false, None);
             carry_out(k, cx)
         }
         Stop::Fault { signo, info } => {

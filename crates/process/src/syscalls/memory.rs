@@ -15,17 +15,19 @@ const PAGE: u64 = 4096;
 /// Largest heap that brk gives, so that it cannot run into mappings above it.
 const HEAP_MAX: u64 = 1 << 40;
 
-fn page_up(n: u64) -> u64 {
+/// Rounded up to whole pages.
+pub fn page_up(n: u64) -> u64 {
     n.saturating_add(PAGE - 1) & !(PAGE - 1)
 }
 
-fn touches_scratch(addr: u64, len: u64) -> bool {
+/// Does a range touch the pages that belong to us?
+pub fn touches_scratch(addr: u64, len: u64) -> bool {
     addr < SCRATCH_END && addr.saturating_add(len) > SCRATCH_START
 }
 
 /// Makes the kernel's choice of an address an input. `call(fixed)` makes the native call: `None` lets the kernel choose,
 /// `Some` asks for that address.
-fn chosen(
+pub fn chosen(
     k: &Kernel,
     cx: &mut Ctx<'_, '_>,
     mut call: impl FnMut(&mut Ctx<'_, '_>, Option<u64>) -> Result<i64, Fail>,
@@ -121,6 +123,7 @@ pub fn mmap(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
     if let (true, Some(key)) = (shared, key) {
         memory.shared.insert(start, (end, key, offset));
     }
+    crate::ipc::shm::settle(k, cx)?;
     if prot as i32 & PROT_EXEC != 0 {
         crate::run::patch::executable(k, cx, start, end)?;
     }
@@ -136,6 +139,7 @@ pub fn munmap(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
     if ret == 0 {
         let memory = k.process(cx.pid).memory;
         k.memories.get_mut(&memory).expect("address space exists").unmap(a[0], a[0] + page_up(a[1]));
+        crate::ipc::shm::settle(k, cx)?;
     }
     result(ret)
 }
@@ -169,6 +173,7 @@ pub fn mremap(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
         if let Some((key, offset)) = moved {
             memory.shared.insert(ret as u64, (ret as u64 + page_up(new_len), key, offset));
         }
+        crate::ipc::shm::settle(k, cx)?;
     }
     result(ret)
 }

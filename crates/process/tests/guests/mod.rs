@@ -79,6 +79,7 @@ macro_rules! each_guest {
             argv_env
             bare
             brk
+            cache_threads
             cat
             clock_gettime
             cloexec
@@ -125,6 +126,7 @@ macro_rules! each_guest {
             modes
             monotone
             mprotect
+            mq_open
             mremap
             nanosleep
             nonblock
