@@ -105,26 +105,12 @@ fn node_http_server() {
     });
 }
 
-/// Java's machine writes a piece of code at its start that asks the processor who it is, number of the core and all, and keeps the answer. Code that
-/// is not mapped but written is not looked through, so a run on another core is another run, which the digests see (docs/limits.md). On one core
-/// nothing else stands in its way.
+/// Its machine writes a piece of code at its start that asks the processor who it is, number of the core and all, and keeps the answer.
 #[test]
 fn java() {
-    stay_on_one_core();
     let area = Area::new("java-source");
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/runtimes/Mixed.java");
     let classes = area.folder("classes").to_str().expect("a name in UTF-8").to_owned();
     compile(&area, "javac", &["-d", &classes, file.to_str().expect("a name in UTF-8")]);
     Batch { name: "java", argv: &["java", "-cp", &classes, "Mixed"], look: &[], kills: SELDOM }.check(|_| {});
-}
-
-/// This thread, and with it all that it starts.
-fn stay_on_one_core() {
-    // SAFETY: an empty set of processors is a value of its type; the calls read and write this one alone.
-    let done = unsafe {
-        let mut set: libc::cpu_set_t = std::mem::zeroed();
-        libc::CPU_SET(libc::sched_getcpu() as usize, &mut set);
-        libc::sched_setaffinity(0, size_of_val(&set), &raw const set)
-    };
-    assert_eq!(done, 0, "a thread may stay where it is");
 }

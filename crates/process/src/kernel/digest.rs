@@ -58,6 +58,7 @@ impl Kernel {
         for (id, memory) in &self.memories {
             h.number(id.0);
             h.number(memory.brk);
+            memory.written.digest(h);
         }
         for (id, file) in &self.files {
             h.number(id.0);

@@ -17,8 +17,9 @@ mod io;
 mod task;
 mod timer;
 mod wait;
+mod written;
 
-pub use ctx::{Ctx, Tracees};
+pub use ctx::{CodePages, Ctx, Tracees};
 pub use errno::{Errno, Fail, fail};
 pub use fd::{Descriptor, FdTable, OpenFile};
 pub use ids::{FileId, MemId, ObjectId, Pid, Tid};
@@ -26,6 +27,7 @@ pub use io::{Io, decode, encode};
 pub use task::{Call, Credentials, Limit, Memory, Process, State, Thread};
 pub use timer::TimerKey;
 pub use wait::{Key, Nanos, Outcome, Wait, done, nanos};
+pub use written::{Grant, Written};
 
 use crate::object::Object;
 use gapless_log::Position;

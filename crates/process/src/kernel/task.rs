@@ -157,6 +157,8 @@ pub struct Memory {
     pub shared: BTreeMap<u64, (u64, u64, u64)>,
     /// Instructions that were replaced because they read the machine: address, original bytes.
     pub patched: BTreeMap<u64, Vec<u8>>,
+    /// Memory that the program may write and execute.
+    pub written: super::Written,
     /// How many processes use it.
     pub users: u32,
 }
@@ -174,10 +176,16 @@ impl Memory {
                 self.shared.insert(end, (e, key, offset + (end - s)));
             }
         }
+        self.written.remove(start, end);
         let sites: Vec<u64> = self.patched.range(start..end).map(|(&a, _)| a).collect();
         for site in sites {
             self.patched.remove(&site);
         }
+    }
+
+    /// Is anything in a range shared?
+    pub fn shares(&self, start: u64, end: u64) -> bool {
+        self.shared.range(..end).any(|(_, mapping)| mapping.0 > start)
     }
 
     /// Object and offset in it behind an address, if it lies in a shared mapping.

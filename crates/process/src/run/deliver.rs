@@ -49,12 +49,18 @@ fn act(k: &mut Kernel, cx: &mut Ctx<'_, '_>, signal: Signal) -> Result<(), Fail>
     }
 }
 
+/// More than the frame of a signal takes, the largest registers included.
+const FRAME_BYTES_MAX: u64 = 16 << 10;
+
 fn handle(k: &mut Kernel, cx: &mut Ctx<'_, '_>, signal: &Signal, action: Action) -> Result<(), Fail> {
     let thread = k.thread_mut(cx.tid);
     // In a call that waited with a mask of its own, the frame restores the mask from before.
     let waited_with = thread.saved_mask.take().map(|before| (std::mem::replace(&mut thread.mask, before)).0);
     let mask = thread.mask.0;
     let info = tracee::SigInfo::from_bytes(signal.info.bytes());
+    // The host writes the frame, and the stack may be where the program has just executed something.
+    let sp = cx.tracee().regs().rsp;
+    super::written::open(k, cx, sp.saturating_sub(FRAME_BYTES_MAX), sp)?;
     let tracee = cx.tracee();
     tracee.set_sigmask(mask)?;
     let delivery = tracee.deliver(signal.number, &info, waited_with)?;

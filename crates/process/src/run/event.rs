@@ -1,6 +1,6 @@
 //! One event: a thread gets the baton, runs until it stops, and what it asks for is carried out.
 
-use super::{deliver, jump, patch};
+use super::{deliver, jump, patch, written};
 use crate::kernel::{Call, Ctx, Errno, Fail, Io, Kernel, Outcome, State, input};
 use crate::syscalls::{Handler, process, table};
 use crate::tracee::{Stop, sys::regs_words};
@@ -47,7 +47,11 @@ pub fn turn(k: &mut Kernel, cx: &mut Ctx<'_, '_>, patience: Duration, give_way: 
         }
         Stop::Fault { signo, info } => {
             remember(k, cx);
-            if patch::trapped(k, cx, signo)? { Ok(()) } else { deliver::fault(k, cx, signo, &info) }
+            if written::fault(k, cx, signo, &info)? || patch::trapped(k, cx, signo)? {
+                Ok(())
+            } else {
+                deliver::fault(k, cx, signo, &info)
+            }
         }
         Stop::Interrupted => {
             remember(k, cx);
@@ -112,7 +116,9 @@ fn carry_out(k: &mut Kernel, cx: &mut Ctx<'_, '_>) -> Result<(), Fail> {
             String::from_utf8_lossy(&k.process(cx.pid).exe)
         ))));
     };
+    written::begin(k, cx);
     let result = handler(k, cx, &call.args);
+    written::end(k, cx);
     k.history = chain(k.history, &[&cx.bytes_in.to_le_bytes()]);
     let tid = cx.tid;
     let ret = match result {

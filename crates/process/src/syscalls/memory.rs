@@ -4,6 +4,7 @@
 use super::SysResult;
 use crate::kernel::{Ctx, Errno, Fail, Kernel, done, fail, input};
 use crate::object::Object;
+use crate::run::written;
 use crate::tracee::{SCRATCH_END, SCRATCH_START};
 use libc::{
     MAP_ANONYMOUS, MAP_FIXED, MAP_FIXED_NOREPLACE, MAP_SHARED, MAP_SHARED_VALIDATE, MAP_TYPE, PROT_EXEC, PROT_READ,
@@ -72,7 +73,8 @@ pub fn mmap(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
     }
     let shared = matches!(flags & MAP_TYPE, MAP_SHARED | MAP_SHARED_VALIDATE);
     let native_flags = flags as u64;
-    let native_prot = native_prot(prot);
+    let own_code = !shared && written::is(prot);
+    let native_prot = if own_code { written::first_prot(native_prot(prot)) } else { native_prot(prot) };
     let mut backing = None;
     let mut key = None;
     if flags & MAP_ANONYMOUS == 0 {
@@ -120,11 +122,14 @@ pub fn mmap(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
     let memory = k.process(cx.pid).memory;
     let memory = k.memories.get_mut(&memory).expect("address space exists");
     memory.unmap(start, end);
+    if own_code {
+        memory.written.insert(start, end);
+    }
     if let (true, Some(key)) = (shared, key) {
         memory.shared.insert(start, (end, key, offset));
     }
     crate::ipc::shm::settle(k, cx)?;
-    if prot as i32 & PROT_EXEC != 0 {
+    if prot as i32 & PROT_EXEC != 0 && !own_code {
         crate::run::patch::executable(k, cx, start, end)?;
     }
     done(ret)
@@ -150,6 +155,7 @@ pub fn mremap(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
     if touches_scratch(old, old_len) || (flags as i32 & libc::MREMAP_FIXED != 0 && touches_scratch(target, new_len)) {
         return fail(libc::EINVAL);
     }
+    written::release(k, cx, old, old.saturating_add(page_up(old_len)))?;
     let ret = if flags as i32 & libc::MREMAP_FIXED != 0 {
         cx.tracee().native(libc::SYS_mremap, *a)?
     } else {
@@ -183,9 +189,22 @@ pub fn mprotect(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult
     if touches_scratch(a[0], a[1]) {
         return fail(libc::EINVAL);
     }
-    let ret = cx.tracee().native(libc::SYS_mprotect, [a[0], a[1], native_prot(a[2]), 0, 0, 0])?;
-    if ret == 0 && a[2] as i32 & PROT_EXEC != 0 {
-        crate::run::patch::executable(k, cx, a[0], a[0] + page_up(a[1]))?;
+    let id = k.process(cx.pid).memory;
+    let (start, end) = (a[0], a[0].saturating_add(page_up(a[1])));
+    if written::is(a[2]) && !k.memories[&id].shares(start, end) {
+        let prot = written::first_prot(native_prot(a[2]));
+        if cx.tracee().native(libc::SYS_mprotect, [start, a[1], prot, 0, 0, 0])? == 0 {
+            k.memories.get_mut(&id).expect("address space exists").written.insert(start, end);
+            return done(0);
+        }
+        // It fails, and so it does in what follows, which leaves the range as Linux does.
+    }
+    let ret = cx.tracee().native(libc::SYS_mprotect, [start, a[1], native_prot(a[2]), 0, 0, 0])?;
+    if ret == 0 {
+        k.memories.get_mut(&id).expect("address space exists").written.remove(start, end);
+        if a[2] as i32 & PROT_EXEC != 0 {
+            crate::run::patch::executable(k, cx, start, end)?;
+        }
     }
     result(ret)
 }

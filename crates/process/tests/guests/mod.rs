@@ -191,6 +191,7 @@ macro_rules! each_guest {
             vfork
             wait
             write_only
+            written_code
             zeroed_data
         }
     };
