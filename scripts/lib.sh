@@ -2,8 +2,9 @@
 # What the scripts share: finding or installing what they need, and timed, counted steps.
 # Sourced, not run.
 
-# Where Debian keeps nginx; not on everybody's PATH.
+# Where Debian keeps nginx and PostgreSQL's server; not on everybody's PATH.
 PATH="$PATH:/usr/sbin:/sbin"
+for bin in /usr/lib/postgresql/*/bin; do PATH+=":$bin"; done
 
 say() { printf '%s\n' "$*" >&2; }
 

@@ -348,11 +348,11 @@ fn a_log_within_the_state_is_refused() {
 #[test]
 fn a_refused_call_is_named_with_the_program_and_the_next_step() {
     let area = Area::new("refused");
-    let script = "import ctypes; ctypes.CDLL(None).shmget(0, 4096, 0o1600)";
+    let script = "import ctypes; ctypes.CDLL(None).msgget(0, 0o1600)";
     let done = run(&area, &["record", "--log", "log", "--", &python(), "-c", script]);
     assert_eq!(done.code(), 125);
     let said = done.stderr_text();
-    for part in ["shmget (29)", "python3", "(process 2)", "configure it not to use that", "docs/limits.md"] {
+    for part in ["msgget (68)", "python3", "(process 2)", "configure it not to use that", "docs/limits.md"] {
         assert!(said.contains(part), "{part}: {said}");
     }
 }

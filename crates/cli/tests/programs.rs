@@ -5,7 +5,6 @@
 
 mod support;
 
-use gapless_log::{Kind, LogView, Seq};
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{Read, Write};
@@ -13,182 +12,12 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
-use support::client::{Redis, await_get, get};
+use support::batch::{batch, batch_that_leaves};
+use support::client::Redis;
 use support::pair::Pair;
 use support::process::{self, Process, sleep_ms};
-use support::{Area, Job, assert_continues, free_port, moments, python};
-
-/// Kills of a recording that is then resumed, for each batch program.
-const RESUMES: u32 = 8;
-/// Kills of a protected primary, for each batch program.
-const TAKEOVERS: u32 = 4;
-/// How often one kill may come too late, each time earlier in the run.
-const TRIES_MAX: u32 = 12;
-
-/// Everything that is asked of a program that runs to its end by itself. `fill` makes the directory it runs in, which is its state.
-fn batch(name: &str, argv: &[&str], fill: impl Fn(&Path)) {
-    batch_that_leaves(name, argv, &[], fill);
-}
-
-/// The same of a program that leaves files: `look`, run natively in what the survivor's log exports, must say what it says of a native run's directory.
-fn batch_that_leaves(name: &str, argv: &[&str], look: &[&str], fill: impl Fn(&Path)) {
-    let area = Area::new(name);
-    let seen_in = |dir: &Path| {
-        let Some((program, args)) = look.split_first() else { return String::new() };
-        let mut command = area.command(*program, dir);
-        command.args(args);
-        let done = Process::start(command, &area.join("look")).finish();
-        assert_eq!(done.code(), 0, "{name}: what was left: {}{}", done.stdout_text(), done.stderr_text());
-        done.stdout_text()
-    };
-    let job_in = |folder: &str| {
-        let dir = area.folder(folder);
-        fill(&dir);
-        Job::new(&dir, argv).stateful()
-    };
-    let native = {
-        let job = job_in("native");
-        Process::start(job.native(&area, &job.cwd), &area.join("native-run")).finish()
-    };
-    println!("{name}: natively status {}, {} bytes", native.code(), native.stdout.len());
-    let seen = seen_in(&area.join("native"));
-
-    // Recorded and replayed.
-    let job = job_in("state");
-    let log = area.join("log");
-    let started = Instant::now();
-    let recorded = Process::start(area.record(&log, &job), &area.join("record")).finish();
-    let run = started.elapsed();
-    assert_eq!(recorded.code(), native.code(), "{name} recorded; it said:\n{}", recorded.stderr_text());
-    assert_eq!(recorded.stdout_text(), native.stdout_text(), "{name} recorded");
-    assert_eq!(recorded.stderr_text(), native.stderr_text(), "{name} recorded");
-    let replay = area.replay(&log);
-    assert_eq!(replay["exit_status"], native.code(), "{name} replayed: {replay}");
-    assert!(replay["digests"].as_u64() > Some(0), "{name}: nothing was compared: {replay}");
-    assert_eq!(area.verify(&log), 0, "{name}: log verify");
-    println!("{name}: recorded in {run:.1?}; {replay}");
-
-    let last = Log::open(&log).expect("it was just replayed").position();
-    let left = |log: &Path| {
-        if look.is_empty() {
-            return String::new();
-        }
-        let out = tempfile::tempdir_in(area.path()).expect("a directory");
-        let mut export = area.gapless(area.path(), ["export"]);
-        export.arg(log).arg("--state").arg(&job.cwd).arg("--to").arg(out.path());
-        let done = Process::start(export, &area.join("export")).finish();
-        assert_eq!(done.code(), 0, "{name}, exported: {}", done.stderr_text());
-        seen_in(out.path())
-    };
-    assert_eq!(left(&log), seen, "{name}, recorded: what it left");
-
-    // Killed and resumed.
-    for (i, part) in parts(RESUMES).into_iter().enumerate() {
-        let what = kill_at(last, part, |target| {
-            let log = area.join(&format!("killed-{i}"));
-            let _ = fs::remove_dir_all(&log);
-            let mut process = Process::start(area.record(&log, &job), &area.join(&format!("life-{i}")));
-            if !reaches(&log, target, &mut process) {
-                return None;
-            }
-            let first = process.destroy();
-            let at = Log::open(&log).expect("it has a position").position();
-            let what = format!("{name}, killed at position {at} of {last}");
-            let mut resume = area.gapless(area.path(), ["resume"]);
-            resume.arg(&log);
-            let second = Process::start(resume, &area.join(&format!("resumed-{i}"))).finish();
-            assert_eq!(second.code(), native.code(), "{what}, resumed:\n{}", second.stderr_text());
-            assert_continues(&native.stdout, &first.stdout, &second.stdout, &what);
-            let replay = area.replay(&log);
-            assert_eq!(replay["exit_status"], native.code(), "{what}, resumed, replayed: {replay}");
-            assert_eq!(left(&log), seen, "{what}, resumed: what it left");
-            // If nobody had to go live, the kill came after the end.
-            (Log::open(&log).expect("it was just replayed").lives() == 1).then_some(what)
-        });
-        println!("{what}, and resumed");
-    }
-
-    // Protected and taken over.
-    for (i, part) in parts(TAKEOVERS).into_iter().enumerate() {
-        let mut turn = 0;
-        let what = kill_at(last, part, |target| {
-            turn += 1;
-            let area = Area::new(&format!("{name}-pair-{i}-{turn}"));
-            let mut pair = Pair::start(&area, &job);
-            let log = pair.primary.log.clone();
-            let in_time = pair.await_protected() && reaches(&log, target, &mut pair.primary.process);
-            if !in_time {
-                // On a machine that stalls, the backup may take a primary for dead that lives: then it is deposed, which is as good as killed.
-                let first = pair.primary.process.destroy();
-                let words = first.stderr_text();
-                if !words.contains("owns term") {
-                    assert_eq!(first.code(), native.code(), "{name}, protected: {words}");
-                    assert_eq!(pair.finish().stdout_text(), native.stdout_text(), "{name}, protected");
-                    return None;
-                }
-            }
-            let first = pair.kill_primary();
-            let at = Log::open(&log).expect("it has a position").position();
-            let what = format!("{name}, protected, killed at position {at} of {last}");
-            let survivor = pair.primary.log.clone();
-            let second = pair.finish();
-            assert_eq!(second.code(), native.code(), "{what}:\n{}", second.stderr_text());
-            assert_continues(&native.stdout, &first.stdout, &second.stdout, &what);
-            assert_eq!(left(&survivor), seen, "{what}: what it left");
-            (Log::open(&survivor).expect("a survivor's log").lives() == 1).then_some(what)
-        });
-        println!("{what}, and taken over");
-    }
-}
-
-/// As many points of a run, spread over it: each somewhere in its own part, but not in the last twentieth.
-fn parts(count: u32) -> Vec<f64> {
-    moments(Duration::from_secs(1), count).into_iter().map(|m| m.as_secs_f64() * 0.95).collect()
-}
-
-/// A kill before the run is over: at `part` of it, or, each time that this was too late, a quarter earlier.
-fn kill_at<T>(last: u64, mut part: f64, mut kill: impl FnMut(u64) -> Option<T>) -> T {
-    for _ in 0..TRIES_MAX {
-        if let Some(killed) = kill((last as f64 * part) as u64) {
-            return killed;
-        }
-        part *= 0.75;
-    }
-    panic!("it is over before it can be killed");
-}
-
-/// Waits until a log that is being written has come to a position; `false` if the program has ended before.
-fn reaches(log: &Path, target: u64, process: &mut Process) -> bool {
-    let since = Instant::now();
-    while Log::open(log).is_none_or(|log| log.position() < target.max(1)) {
-        if process.ended() {
-            return false;
-        }
-        assert!(since.elapsed() < support::DEADLINE, "position {target} is not reached: {}", process.stderr_text());
-        sleep_ms(2);
-    }
-    !process.ended()
-}
-
-/// A log that is looked at, and may be growing.
-struct Log(LogView);
-
-impl Log {
-    /// `None` while it has not begun.
-    fn open(dir: &Path) -> Option<Self> {
-        LogView::open(dir).ok().map(|(view, _)| Self(view))
-    }
-
-    fn position(&self) -> u64 {
-        self.0.last_position().0
-    }
-
-    /// How often a replica went live by taking over or resuming.
-    fn lives(&self) -> usize {
-        let frames = self.0.reader(Seq(0)).map(|frame| frame.expect("a whole frame"));
-        frames.map(|frame| frame.entries().filter(|e| e.kind == Kind::LIVE).count()).sum()
-    }
-}
+use support::serve::http_like;
+use support::{Area, Job, free_port, python, words};
 
 /// Compiles a Rust source with the compiler that builds the tests' workspace.
 fn rustc(source: &Path, out: &Path, more: &[&str]) {
@@ -499,10 +328,6 @@ fn redis_like(name: &str, argv: impl Fn(u16) -> Vec<String>, more: impl Fn(&mut 
     assert_eq!(pair.finish().code(), done.code(), "{name} ended by a signal after two takeovers");
 }
 
-fn words(words: &[&str]) -> Vec<String> {
-    words.iter().map(|&w| w.to_owned()).collect()
-}
-
 #[test]
 fn the_demo_server() {
     let area = Area::new("demo-server-source");
@@ -666,98 +491,11 @@ fn redis_killed_while_it_saves() {
 
 // ---- servers that speak HTTP ----
 
-/// Everything that is asked of a server of files that speaks HTTP. `argv` is told its directory and port; `ended` is its status after SIGTERM.
-fn http_like(name: &str, argv: impl Fn(&Path, u16) -> Vec<String>) {
-    let area = Area::new(name);
-    let small = b"small and static\n".to_vec();
-    let large: Vec<u8> = (0..300_000u32).flat_map(|i| (i ^ 0x5a5a).to_le_bytes()).collect();
-    let job = |folder: &str, port: u16| {
-        let dir = area.folder(folder);
-        fs::write(dir.join("small"), &small).expect("a file");
-        fs::write(dir.join("large"), &large).expect("a file");
-        Job::new(&dir, argv(&dir, port)).stateful()
-    };
-    let ask = |port: u16, what: &str| {
-        assert!(await_get(port, "/small") == small, "{name}, {what}: the small file");
-        for _ in 0..5 {
-            assert!(get(port, "/small").expect("an answer") == small, "{name}, {what}: the small file again");
-        }
-        assert!(get(port, "/large").expect("an answer") == large, "{name}, {what}: the large file");
-        let (url, mut curl) = (format!("http://127.0.0.1:{port}/small"), area.command("curl", area.path()));
-        curl.args(["-sS", "--max-time", "20", &url]);
-        let done = Process::start(curl, &area.join("curl")).finish();
-        assert_eq!((done.code(), &done.stdout), (0, &small), "{name}, {what}: by curl: {}", done.stderr_text());
-    };
-
-    let port = free_port();
-    let log = area.join("log");
-    let server = Process::start(area.record(&log, &job("recorded", port)), &area.join("record"));
-    ask(port, "recorded");
-    process::kill(server.pid(), libc::SIGTERM);
-    let done = server.finish();
-    println!("{name}: ended with {}", done.code());
-    let replay = area.replay(&log);
-    assert_eq!(replay["exit_status"], done.code(), "{name} replayed: {replay}");
-    assert!(replay["digests"].as_u64() > Some(2), "{name}: too little was compared: {replay}");
-
-    let port = free_port();
-    let log = area.join("log-killed");
-    let mut server = Process::start(area.record(&log, &job("killed", port)), &area.join("killed-run"));
-    ask(port, "before the kill");
-    server.destroy();
-    let mut resume = area.gapless(area.path(), ["resume"]);
-    resume.arg(&log);
-    let mut server = Process::start(resume, &area.join("resumed"));
-    ask(port, "resumed");
-    server.destroy();
-
-    let port = free_port();
-    let mut pair = Pair::start(&area, &job("protected", port));
-    for turn in 1..=2 {
-        assert!(pair.await_protected(), "{name}, turn {turn}: {}", pair.words());
-        ask(port, "protected");
-        // Under load: every answer that is whole is right.
-        std::thread::scope(|scope| {
-            let asking = scope.spawn(|| {
-                while let Ok(body) = get(port, "/large") {
-                    assert!(body == large, "{name}: an answer under load");
-                }
-            });
-            sleep_ms(100);
-            pair.kill_primary();
-            asking.join().expect("what was answered is right");
-        });
-        ask(port, "taken over");
-        pair.rejoin();
-    }
-    assert!(pair.await_protected(), "{name}: {}", pair.words());
-    process::kill(pair.primary.process.pid(), libc::SIGTERM);
-    assert_eq!(pair.finish().code(), done.code(), "{name} ended by a signal after two takeovers");
-}
-
 #[test]
 fn python_http_server() {
     let python = python();
     http_like("http-server", |_, port| {
         words(&[&python, "-u", "-m", "http.server", "--bind", "127.0.0.1", &port.to_string()])
-    });
-}
-
-#[test]
-fn nginx_with_two_workers() {
-    http_like("nginx", |dir, port| {
-        // SAFETY: a plain system call.
-        let user = if unsafe { libc::geteuid() } == 0 { "user root;" } else { "" };
-        let place = dir.display();
-        let temporary =
-            ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map(|t| format!("{t}_temp_path {place}/{t};"));
-        let config = format!(
-            "daemon off; worker_processes 2; {user} pid {place}/pid; error_log stderr notice;\nevents {{ worker_connections 64; }}\n\
-             http {{ access_log off; {} server {{ listen 127.0.0.1:{port}; root {place}; }} }}\n",
-            temporary.join(" ")
-        );
-        fs::write(dir.join("nginx.conf"), config).expect("a configuration");
-        words(&["nginx", "-e", "stderr", "-p", &place.to_string(), "-c", &dir.join("nginx.conf").display().to_string()])
     });
 }
 

@@ -1,6 +1,7 @@
 // cc: -pthread
-// Futexes in shared memory between processes: mutex, condition and semaphore.
+// Futexes in shared memory between processes: mutex, condition and semaphore; a wake that comes just before a signal.
 #include "guest.h"
+#include <linux/futex.h>
 #include <semaphore.h>
 
 struct shared {
@@ -9,6 +10,25 @@ struct shared {
     sem_t sem;
     int turn, sum;
 };
+
+static volatile sig_atomic_t caught;
+
+static void on_usr1(int signal UNUSED) { caught = 1; }
+
+// Who is woken and then gets a signal, before it runs again, was woken all the same.
+static void woken_before_a_signal(int *word) {
+    on_signal(SIGUSR1, on_usr1, 0);
+    pid_t child = SYS(fork());
+    if (child == 0) {
+        EQ(syscall(SYS_futex, word, FUTEX_WAIT, 0, NULL, NULL, 0), 0);
+        while (!caught) sleep_ms(1);
+        _exit(0);
+    }
+    while (SYS(syscall(SYS_futex, word, FUTEX_WAKE, 1, NULL, NULL, 0)) == 0) sched_yield();
+    SYS(kill(child, SIGUSR1));
+    EQ(exit_of(child), 0);
+    ok("woken before a signal");
+}
 
 int main(void) {
     struct shared *s = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -42,5 +62,7 @@ int main(void) {
     for (int i = 0; i < 30; i++) expect = expect * 3 % 1000003 + i % 3;
     EQ(s->sum, expect);
     ok("three processes take turns");
+    s->turn = 0;
+    woken_before_a_signal(&s->turn);
     return 0;
 }

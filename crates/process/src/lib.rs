@@ -5,6 +5,7 @@
 //! the source of inputs differs ([`kernel::Io`]). What the program cannot have computed itself comes from [`world`] and is logged.
 
 pub mod fs;
+pub mod ipc;
 pub mod kernel;
 pub mod net;
 pub mod object;

@@ -137,6 +137,7 @@ impl ProcessGroup {
             zombies: &mut self.zombies,
             io,
             bytes_in: 0,
+            code: Default::default(),
         };
         launch::launch(&mut self.kernel, &mut cx, self.command.as_ref()).map_err(|fail| match fail {
             Fail::Fatal(e) => e,
@@ -156,7 +157,15 @@ impl ProcessGroup {
         let Some(tid) = schedule::pick(&mut self.kernel) else { return Ok(None) };
         let pid = self.kernel.thread(tid).pid;
         let (now, before) = (self.kernel.now, self.kernel.position.0);
-        let mut cx = Ctx { tid, pid, tracees: &mut self.tracees, zombies: &mut self.zombies, io, bytes_in: 0 };
+        let mut cx = Ctx {
+            tid,
+            pid,
+            tracees: &mut self.tracees,
+            zombies: &mut self.zombies,
+            io,
+            bytes_in: 0,
+            code: Default::default(),
+        };
         let mut jump_began = None;
         event::turn(&mut self.kernel, &mut cx, self.patience, &mut |k, io| {
             jump_began = must_give_way(k, io).then(crate::world::cpu_time);
@@ -401,6 +410,15 @@ impl Replica for ProcessGroup {
                     region.update(page);
                 })
                 .map_err(level)?;
+            // What the program may write, and the host now only lets it execute.
+            let mut page = [0; 4096];
+            for &addr in self.kernel.memories[&memory].written.closed().iter() {
+                if tracee.read(addr, &mut page) == Ok(page.len()) {
+                    let region = regions.entry(addr / DIGEST_REGION_BYTES).or_default();
+                    region.number(addr);
+                    region.update(&page);
+                }
+            }
             for (region, h) in regions {
                 let at = region * DIGEST_REGION_BYTES;
                 parts.push((format!("memory of process {} at {at:#x}", self.kernel.thread(*tid).pid.0), h.finish()));

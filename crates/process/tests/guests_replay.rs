@@ -8,7 +8,7 @@
 //! the world at both extremes: none of them left, and all of them did (then the survivor must repeat exactly those bytes). Where the world answers, because
 //! it is a server outside of the group, that takes two takeovers: one in a world that the dead primary had told, one in a world that it had not.
 //!
-//! Every mark of every log is tried, some 740 in all. `GAPLESS_GUEST_MARKS=N` tries only N of a longer log: the first and last ones and a seeded choice
+//! Every mark of every log is tried, some 790 in all. `GAPLESS_GUEST_MARKS=N` tries only N of a longer log: the first and last ones and a seeded choice
 //! of the others.
 
 mod guests;

@@ -1,4 +1,4 @@
-//! Clients of the servers under test: the Redis protocol and HTTP, each call with a deadline and patient with a takeover.
+//! Clients of the servers under test: the protocols of Redis, memcached and PostgreSQL, and HTTP; each call with a deadline and patient with a takeover.
 
 use std::io::{BufRead, BufReader, Error, ErrorKind, Read, Result, Write};
 use std::net::TcpStream;
@@ -76,11 +76,117 @@ impl Redis {
     }
 
     fn line(&mut self) -> Result<String> {
-        let mut line = String::new();
-        if self.reader.read_line(&mut line)? == 0 {
-            return Err(ErrorKind::UnexpectedEof.into());
+        read_line(&mut self.reader)
+    }
+}
+
+/// A connection to a server that speaks memcached's text protocol.
+pub struct Memcached {
+    reader: BufReader<TcpStream>,
+}
+
+impl Memcached {
+    pub fn connect(port: u16) -> Result<Self> {
+        Ok(Self { reader: Redis::connect(port)?.reader })
+    }
+
+    pub fn set(&mut self, key: &str, value: &str) -> Result<()> {
+        self.say(&format!("set {key} 0 0 {}\r\n{value}\r\n", value.len()))?;
+        expect(&self.line()?, "STORED")
+    }
+
+    /// `None` if it has no such key.
+    pub fn get(&mut self, key: &str) -> Result<Option<String>> {
+        self.say(&format!("get {key}\r\n"))?;
+        let head = self.line()?;
+        if head == "END" {
+            return Ok(None);
         }
-        Ok(line.trim_end().to_owned())
+        let value = self.line()?;
+        expect(&head, &format!("VALUE {key} 0 {}", value.len()))?;
+        expect(&self.line()?, "END")?;
+        Ok(Some(value))
+    }
+
+    /// The number under a key, one more than it was.
+    pub fn incr(&mut self, key: &str) -> Result<u64> {
+        self.say(&format!("incr {key} 1\r\n"))?;
+        let line = self.line()?;
+        line.parse().map_err(|_| Error::new(ErrorKind::InvalidData, line))
+    }
+
+    fn say(&mut self, text: &str) -> Result<()> {
+        self.reader.get_mut().write_all(text.as_bytes())
+    }
+
+    fn line(&mut self) -> Result<String> {
+        read_line(&mut self.reader)
+    }
+}
+
+fn expect(got: &str, expected: &str) -> Result<()> {
+    if got == expected { Ok(()) } else { Err(Error::new(ErrorKind::InvalidData, format!("{got}, not {expected}"))) }
+}
+
+fn read_line(from: &mut impl BufRead) -> Result<String> {
+    let mut line = String::new();
+    if from.read_line(&mut line)? == 0 {
+        return Err(ErrorKind::UnexpectedEof.into());
+    }
+    Ok(line.trim_end().to_owned())
+}
+
+/// A connection to PostgreSQL (version 3 of its protocol), as a user that it trusts.
+pub struct Postgres {
+    reader: BufReader<TcpStream>,
+}
+
+impl Postgres {
+    pub fn connect(port: u16, user: &str) -> Result<Self> {
+        const VERSION: u32 = 3 << 16;
+        let mut connection = Self { reader: Redis::connect(port)?.reader };
+        let names = format!("user\0{user}\0database\0postgres\0\0");
+        let packet = [&(names.len() as u32 + 8).to_be_bytes()[..], &VERSION.to_be_bytes(), names.as_bytes()].concat();
+        connection.reader.get_mut().write_all(&packet)?;
+        connection.answer()?;
+        Ok(connection)
+    }
+
+    /// One statement; the first column of each row, NULL as an empty text.
+    pub fn query(&mut self, sql: &str) -> Result<Vec<String>> {
+        let packet = [&b"Q"[..], &(sql.len() as u32 + 5).to_be_bytes(), sql.as_bytes(), b"\0"].concat();
+        self.reader.get_mut().write_all(&packet)?;
+        self.answer()
+    }
+
+    /// Reads until the server is ready for the next statement.
+    fn answer(&mut self) -> Result<Vec<String>> {
+        let (mut rows, mut failed) = (Vec::new(), None);
+        loop {
+            let mut head = [0; 5];
+            self.reader.read_exact(&mut head)?;
+            let len = u32::from_be_bytes([head[1], head[2], head[3], head[4]]) as usize;
+            let mut body = vec![0; len.checked_sub(4).ok_or(ErrorKind::InvalidData)?];
+            self.reader.read_exact(&mut body)?;
+            match head[0] {
+                b'Z' => return failed.map_or(Ok(rows), Err),
+                b'E' => {
+                    let text = String::from_utf8_lossy(&body).replace('\0', " ");
+                    // An error that ends the connection is the last thing said on it.
+                    if text.contains("FATAL") {
+                        return Err(Error::new(ErrorKind::ConnectionAborted, text));
+                    }
+                    failed = Some(Error::other(text));
+                }
+                // A row: number of columns, then length and bytes of each.
+                b'D' => {
+                    let size = body.get(2..6).map_or(-1, |raw| i32::from_be_bytes(raw.try_into().expect("4 bytes")));
+                    let value = body.get(6..6 + size.max(0) as usize).ok_or(ErrorKind::InvalidData)?;
+                    rows.push(String::from_utf8_lossy(value).into_owned());
+                }
+                _ => {}
+            }
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 
 #![allow(dead_code)]
 
+pub mod batch;
 pub mod chance;
 pub mod client;
 pub mod computer;
@@ -17,6 +18,7 @@ pub mod pair;
 pub mod ping;
 pub mod process;
 pub mod proxy;
+pub mod serve;
 pub mod site;
 pub mod tasks;
 pub mod tmpfs;
@@ -206,4 +208,9 @@ pub fn assert_continues(whole: &[u8], first: &[u8], second: &[u8], what: &str) {
 pub fn moments(run: Duration, count: u32) -> Vec<Duration> {
     let mut chance = Chance::new();
     (0..count).map(|i| run.mul_f64((f64::from(i) + chance.share()) / f64::from(count))).collect()
+}
+
+/// Words of a command line.
+pub fn words(words: &[&str]) -> Vec<String> {
+    words.iter().map(|&w| w.to_owned()).collect()
 }

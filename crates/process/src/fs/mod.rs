@@ -31,12 +31,16 @@ pub(crate) mod tests;
 pub use create::{bind_socket_name, lookup_socket, unbind_socket};
 pub use dev::{add_slave, remove_slave};
 pub use export::{Exported, LeftOut};
-pub use file::{allocate, fd_for_map, inode_of, read, read_at, seek, size, truncate, write, write_at, write_file_at};
+pub use file::{
+    allocate, fd_for_map, inode_of, open_content, read, read_at, seek, size, truncate, write, write_at, write_file_at,
+};
 pub use host::{content_in_words, look_in_words};
 pub use inode::{Body, Child, Dir, Inode, InodeId, Kind, Node, ROOT, Slot, Time};
 pub use list::{Entry, entries};
 pub use lock::{drop_process_locks, fcntl, flock};
-pub use open::{Executable, Opened, add_seals, close, content_for_exec, get_seals, memfd, open, open_or_wait};
+pub use open::{
+    Executable, Opened, add_seals, close, content_for_exec, get_seals, memfd, nameless, open, open_or_wait,
+};
 pub use path::{Found, Last, link_text, path_of, resolve};
 pub use stat::{stat, stat_file, statx, statx_file};
 pub use state::load_state;

@@ -1,4 +1,4 @@
-//! Opening: the checks of open(2), FIFOs, executables, memfds, and what happens when the last holder lets go.
+//! Opening: the checks of open(2), FIFOs, executables, memfds and other files without a name, and what happens when the last holder lets go.
 
 use super::create::{make_file, new_inode, reap};
 use super::file::{inode_of, open_content, seal, truncate};
@@ -361,12 +361,20 @@ pub fn content_for_exec(
 
 /// memfd_create(2).
 pub fn memfd(k: &mut Kernel, cx: &mut Ctx<'_, '_>, name: &[u8], sealable: bool) -> Result<FileId, Fail> {
+    let file = nameless(k, cx.pid, &[b"memfd:", name].concat(), 0)?;
+    let id = inode_of(k, file)?;
+    k.fs.seals.insert(id, if sealable { 0 } else { seal::SEAL });
+    Ok(file)
+}
+
+/// Memory that is a file: of this size, open for reading and writing, in no directory. What `/proc` calls it is no name to open it by.
+pub fn nameless(k: &mut Kernel, pid: Pid, called: &[u8], size: u64) -> Result<FileId, Fail> {
     let number = k.fs.store.create()?;
-    let id = new_inode(k, cx.pid, ROOT, Node::Regular(Body::Private { number, size: 0 }), 0o777);
+    k.fs.store.truncate(number, size)?;
+    let id = new_inode(k, pid, ROOT, Node::Regular(Body::Private { number, size }), 0o777);
     let inode = k.fs.inode_mut(id);
     inode.dev = super::stat::DEV_SHM;
-    inode.place = Some((ROOT, [b"memfd:", name].concat()));
-    k.fs.seals.insert(id, if sealable { 0 } else { seal::SEAL });
+    inode.place = Some((ROOT, called.to_vec()));
     Ok(k.open(Object::Inode(id), libc::O_RDWR))
 }
 

@@ -103,6 +103,9 @@ const TOP: &[(&str, Key)] = &[("self", Key::SelfLink), ("thread-self", Key::Thre
 /// Files of the host that block, or show the host's own memory.
 const DENIED: &[&[u8]] = &[b"/proc/kmsg", b"/proc/kcore", b"/proc/sysrq-trigger"];
 
+/// Directory of /proc that the group does not have.
+const SYSVIPC: &[u8] = b"sysvipc";
+
 impl Key {
     /// File type.
     pub fn kind(self) -> Kind {
@@ -185,6 +188,8 @@ pub fn lookup(k: &mut Kernel, cx: &mut Ctx<'_, '_>, dir: Key, name: &[u8]) -> Re
     let key = match dir {
         Key::Root => match TOP.iter().find(|(n, _)| n.as_bytes() == name) {
             Some((_, key)) => Some(*key),
+            // The host's objects are not the group's; who does not find the files asks shmctl and semctl.
+            None if name == SYSVIPC => return Ok(None),
             None if name == b"net" => return look_volatile(k, cx, b"/proc/self/net"),
             None => match number(name) {
                 Some(n) if k.processes.contains_key(&Pid(n)) => Some(Key::Process(Pid(n), Tid(0))),
@@ -296,7 +301,7 @@ pub fn list(k: &mut Kernel, cx: &mut Ctx<'_, '_>, dir: Key, from: u64) -> Result
             let hosts = if from < NUMBERS { host::names(k, cx, b"/proc")? } else { Vec::new() };
             for (i, (name, d_type)) in hosts.into_iter().enumerate() {
                 let made_up = number(&name).is_some() || TOP.iter().any(|(n, _)| n.as_bytes() == name);
-                if !made_up {
+                if !made_up && name != SYSVIPC {
                     let kind = Kind::of_mode(u32::from(d_type) << 12).unwrap_or(Kind::Regular);
                     names.push(((i + TOP.len()) as u64, name, kind));
                 }

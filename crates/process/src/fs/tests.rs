@@ -52,7 +52,15 @@ impl Scripted {
         self.k.position = self.k.position.next();
         self.k.now += 1_000;
         let (mut tracees, mut zombies) = (Tracees::new(), BTreeMap::new());
-        let mut cx = Ctx { tid: Tid(PID.0), pid: PID, tracees: &mut tracees, zombies: &mut zombies, io, bytes_in: 0 };
+        let mut cx = Ctx {
+            tid: Tid(PID.0),
+            pid: PID,
+            tracees: &mut tracees,
+            zombies: &mut zombies,
+            io,
+            bytes_in: 0,
+            code: Default::default(),
+        };
         let answer = step(&mut self.k, &mut cx);
         self.answers.push(answer);
         Progress::Ran

@@ -3,7 +3,8 @@
 use super::{Errno, Fail, Io, Kernel, Nanos, Pid, Tid, input};
 use crate::tracee::Tracee;
 use gapless_log::{Digest, chain};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// The real threads, by the number the program knows them under.
 pub type Tracees = BTreeMap<Tid, Tracee>;
@@ -27,6 +28,17 @@ pub struct Ctx<'a, 'b> {
     pub io: Io<'a, 'b>,
     /// Hash over all bytes that the call read from the program's memory.
     pub bytes_in: Digest,
+    /// Code that the program has written.
+    pub code: CodePages,
+}
+
+/// Pages that the program may write and execute, of which the threads now only have the right to execute.
+#[derive(Debug, Default)]
+pub struct CodePages {
+    /// They were so when the call began.
+    pub closed: Arc<BTreeSet<u64>>,
+    /// Those of them that the call has written to: now they may be written and not executed.
+    pub opened: Vec<u64>,
 }
 
 impl Ctx<'_, '_> {
@@ -71,8 +83,24 @@ impl Ctx<'_, '_> {
 
     /// Writes program memory; all or EFAULT.
     pub fn write(&mut self, addr: u64, bytes: &[u8]) -> Result<(), Fail> {
-        let n = self.tracee().write(addr, bytes).unwrap_or(0);
+        let mut n = self.tracee().write(addr, bytes).unwrap_or(0);
+        if n < bytes.len() && !self.code.closed.is_empty() {
+            self.open_code(addr, addr.saturating_add(bytes.len() as u64))?;
+            n = self.tracee().write(addr, bytes).unwrap_or(0);
+        }
         if n < bytes.len() { Err(Fail::Errno(Errno(libc::EFAULT))) } else { Ok(()) }
+    }
+
+    /// Lets the model write to code in a range.
+    fn open_code(&mut self, start: u64, end: u64) -> Result<(), Fail> {
+        let closed = Arc::clone(&self.code.closed);
+        for &page in closed.range(start & !4095..end) {
+            if !self.code.opened.contains(&page) {
+                crate::run::written::writable(self, page)?;
+                self.code.opened.push(page);
+            }
+        }
+        Ok(())
     }
 
     /// Reads a NUL-terminated string of at most `max` bytes (without the NUL).

@@ -5,15 +5,17 @@ use gapless_log::{Digest, Hasher, Result};
 
 impl Kernel {
     /// Hashes the model, in parts that have names.
-    pub fn digest(&mut self) -> Result<[(&'static str, Digest); 4]> {
-        let (mut objects, mut net, mut fs) = (Hasher::new(), Hasher::new(), Hasher::new());
+    pub fn digest(&mut self) -> Result<[(&'static str, Digest); 5]> {
+        let (mut objects, mut net, mut ipc, mut fs) = (Hasher::new(), Hasher::new(), Hasher::new(), Hasher::new());
         self.objects.digest(&mut objects);
         self.net.digest(&mut net);
+        self.ipc.digest(&mut ipc);
         self.fs.digest(&mut fs)?;
         Ok([
             ("tasks", self.task_digest()),
             ("objects", objects.finish()),
             ("sockets", net.finish()),
+            ("System V IPC", ipc.finish()),
             ("files", fs.finish()),
         ])
     }
@@ -56,6 +58,7 @@ impl Kernel {
         for (id, memory) in &self.memories {
             h.number(id.0);
             h.number(memory.brk);
+            memory.written.digest(h);
         }
         for (id, file) in &self.files {
             h.number(id.0);

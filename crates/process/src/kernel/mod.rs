@@ -17,8 +17,9 @@ mod io;
 mod task;
 mod timer;
 mod wait;
+mod written;
 
-pub use ctx::{Ctx, Tracees};
+pub use ctx::{CodePages, Ctx, Tracees};
 pub use errno::{Errno, Fail, fail};
 pub use fd::{Descriptor, FdTable, OpenFile};
 pub use ids::{FileId, MemId, ObjectId, Pid, Tid};
@@ -26,6 +27,7 @@ pub use io::{Io, decode, encode};
 pub use task::{Call, Credentials, Limit, Memory, Process, State, Thread};
 pub use timer::TimerKey;
 pub use wait::{Key, Nanos, Outcome, Wait, done, nanos};
+pub use written::{Grant, Written};
 
 use crate::object::Object;
 use gapless_log::Position;
@@ -80,6 +82,8 @@ pub struct Kernel {
     pub fs: crate::fs::Fs,
     /// Sockets.
     pub net: crate::net::Net,
+    /// System V shared memory and semaphores.
+    pub ipc: crate::ipc::Ipc,
     /// Armed timers in order of their time.
     pub timers: BTreeSet<(Nanos, TimerKey)>,
     /// Threads that can run, in the order in which they will.
@@ -146,7 +150,7 @@ impl Kernel {
     /// The call a thread was in is over.
     pub fn end_call(&mut self, tid: Tid) {
         let thread = self.thread_mut(tid);
-        (thread.call, thread.futex_woken, thread.futex_moved) = (None, false, None);
+        (thread.call, thread.granted, thread.futex_moved) = (None, false, None);
     }
 
     /// The mask from before a call that waited with one of its own.

@@ -51,8 +51,8 @@ pub struct Thread {
     pub mask: SigSet,
     /// Mask to restore when a sigsuspend-like call has delivered its signal.
     pub saved_mask: Option<SigSet>,
-    /// FUTEX_WAKE (or requeue's wake) has picked this thread: the wait returns 0.
-    pub futex_woken: bool,
+    /// Somebody has given this thread what its call waits for (FUTEX_WAKE, a change of semaphores): the call returns 0.
+    pub granted: bool,
     /// Bitset of the futex wait in progress.
     pub futex_bits: u32,
     /// FUTEX_REQUEUE has moved this thread's wait to another word.
@@ -162,6 +162,8 @@ pub struct Memory {
     pub patched: BTreeMap<u64, Vec<u8>>,
     /// Call sites, patched or counted until they are. Shapes nothing but speed.
     pub sites: CallSites,
+    /// Memory that the program may write and execute.
+    pub written: super::Written,
     /// How many processes use it.
     pub users: u32,
 }
@@ -179,11 +181,17 @@ impl Memory {
                 self.shared.insert(end, (e, key, offset + (end - s)));
             }
         }
+        self.written.remove(start, end);
         let sites: Vec<u64> = self.patched.range(start..end).map(|(&a, _)| a).collect();
         for site in sites {
             self.patched.remove(&site);
         }
         self.sites.unmap(start, end);
+    }
+
+    /// Is anything in a range shared?
+    pub fn shares(&self, start: u64, end: u64) -> bool {
+        self.shared.range(..end).any(|(_, mapping)| mapping.0 > start)
     }
 
     /// Object and offset in it behind an address, if it lies in a shared mapping.

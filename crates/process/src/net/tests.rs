@@ -44,7 +44,15 @@ impl Toy {
     fn turn(&mut self, io: Io<'_, '_>) -> bool {
         let (mut tracees, mut zombies) = (Tracees::new(), BTreeMap::new());
         let pid = crate::fs::tests::PID;
-        let mut cx = Ctx { tid: Tid(pid.0), pid, tracees: &mut tracees, zombies: &mut zombies, io, bytes_in: 0 };
+        let mut cx = Ctx {
+            tid: Tid(pid.0),
+            pid,
+            tracees: &mut tracees,
+            zombies: &mut zombies,
+            io,
+            bytes_in: 0,
+            code: Default::default(),
+        };
         let did = (self.program)(&mut self.k, &mut cx);
         self.sockets.store(self.k.net.sockets.len(), Ordering::SeqCst);
         did

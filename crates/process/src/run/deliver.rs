@@ -49,6 +49,9 @@ fn act(k: &mut Kernel, cx: &mut Ctx<'_, '_>, signal: Signal) -> Result<(), Fail>
     }
 }
 
+/// More than the frame of a signal takes, the largest registers included.
+const FRAME_BYTES_MAX: u64 = 16 << 10;
+
 /// Where a signal comes from.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Cause {
@@ -83,6 +86,9 @@ fn handle(k: &mut Kernel, cx: &mut Ctx<'_, '_>, signal: &Signal, action: Action,
     let memory = k.process(cx.pid).memory;
     let rip = cx.tracee().regs().rip;
     k.memories.get_mut(&memory).expect("address space exists").sites.leave_unless_patched(rip);
+    // The host writes the frame, and the stack may be where the program has just executed something.
+    let sp = cx.tracee().regs().rsp;
+    super::written::open(k, cx, sp.saturating_sub(FRAME_BYTES_MAX), sp)?;
     let tracee = cx.tracee();
     tracee.set_sigmask(mask)?;
     let delivery = tracee.deliver(signal.number, &info, waited_with)?;
@@ -110,6 +116,10 @@ fn handle(k: &mut Kernel, cx: &mut Ctx<'_, '_>, signal: &Signal, action: Action,
 
 /// A call that was blocked has been disturbed by a signal. Ends or rewinds it if a handler runs; leaves it to be tried again if not.
 pub fn interrupt(k: &mut Kernel, cx: &mut Ctx<'_, '_>, call: Call) -> Result<(), Fail> {
+    if k.thread(cx.tid).granted {
+        // What it waited for came first, and would be lost: the call returns, and then the signal is taken.
+        return Ok(());
+    }
     while let Some(signal) = take(k, cx.tid) {
         let action = k.process(cx.pid).actions.get(signal.number);
         if action.handler > 1 && signal.number != libc::SIGKILL {

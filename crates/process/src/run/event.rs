@@ -1,6 +1,6 @@
 //! One event: a thread gets the baton, runs until it stops, and what it asks for is carried out.
 
-use super::{deliver, jump, lane, patch};
+use super::{deliver, jump, lane, patch, written};
 use crate::kernel::{Call, Ctx, Errno, Fail, Io, Kernel, Outcome, State, input};
 use crate::syscalls::{Handler, process, table};
 use crate::tracee::{Stop, TICK, call_site, sys::regs_words};
@@ -45,12 +45,16 @@ pub fn turn(k: &mut Kernel, cx: &mut Ctx<'_, '_>, patience: Duration, give_way: 
             }
             let call = Call { nr: nr as u64, args, tries: 0, deadline: None, progress: 0 };
             let thread = k.thread_mut(cx.tid);
-            (thread.call, thread.futex_woken, thread.futex_moved) = (Some(call), false, None);
+            (thread.call, thread.granted, thread.futex_moved) = (Some(call), false, None);
             carry_out(k, cx)
         }
         Stop::Fault { signo, info } => {
             remember(k, cx);
-            if patch::trapped(k, cx, signo)? { Ok(()) } else { deliver::fault(k, cx, signo, &info) }
+            if written::fault(k, cx, signo, &info)? || patch::trapped(k, cx, signo)? {
+                Ok(())
+            } else {
+                deliver::fault(k, cx, signo, &info)
+            }
         }
         Stop::Interrupted => {
             remember(k, cx);
@@ -137,7 +141,9 @@ fn carry_out(k: &mut Kernel, cx: &mut Ctx<'_, '_>) -> Result<(), Fail> {
             String::from_utf8_lossy(&k.process(cx.pid).exe)
         ))));
     };
+    written::begin(k, cx);
     let result = handler(k, cx, &call.args);
+    written::end(k, cx);
     let tid = cx.tid;
     let done = matches!(result, Ok(Outcome::Done(_)) | Err(Fail::Errno(_)));
     let whole = done && lane::takes(call.nr);

@@ -107,6 +107,7 @@ pub fn replace(k: &mut Kernel, cx: &mut Ctx<'_, '_>, program: Program, envp: Vec
     }
     let covers_sites = loaded.pieces.iter().any(|p| p.address < SITES_END && p.address + p.len > SITES_START);
     new_memory(k, cx.pid, loaded.brk_start, covers_sites || k.patch_at_stop == 0);
+    crate::ipc::shm::settle(k, cx)?;
     process::release_vfork_parent(k, cx.pid);
     k.timers.retain(|(_, key)| !matches!(key, crate::kernel::TimerKey::Posix(p, _) if *p == cx.pid));
     let process = k.process_mut(cx.pid);
@@ -195,7 +196,7 @@ pub fn fresh_thread(tid: Tid, pid: Pid) -> crate::kernel::Thread {
         pending: SigQueue::default(),
         mask: Default::default(),
         saved_mask: None,
-        futex_woken: false,
+        granted: false,
         futex_bits: 0,
         futex_moved: None,
         clear_child_tid: 0,

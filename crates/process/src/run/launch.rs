@@ -71,6 +71,7 @@ pub fn empty(log_dir: &Path) -> gapless_log::Result<Kernel> {
         objects: Objects::default(),
         fs: Fs::new(log_dir)?,
         net: Default::default(),
+        ipc: Default::default(),
         timers: BTreeSet::new(),
         run_queue: VecDeque::new(),
         waiters: BTreeMap::new(),

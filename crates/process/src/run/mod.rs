@@ -10,3 +10,4 @@ pub mod launch;
 pub mod patch;
 pub mod place;
 pub mod schedule;
+pub mod written;

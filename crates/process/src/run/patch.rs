@@ -57,6 +57,42 @@ pub fn executable(k: &mut Kernel, cx: &mut Ctx<'_, '_>, start: u64, end: u64, wr
     Ok(())
 }
 
+/// Patches a page that the program has written and is about to execute. Instructions may begin before it and end behind it; those that begin in it count.
+pub fn page(k: &mut Kernel, cx: &mut Ctx<'_, '_>, page: u64) -> Result<(), Fail> {
+    const PAGE: usize = 4096;
+    let id = k.process(cx.pid).memory;
+    let (mut code, mut start) = (Vec::new(), page);
+    let mut bytes = [0u8; PAGE];
+    for addr in [page.saturating_sub(PAGE as u64), page, page + PAGE as u64] {
+        if cx.tracee().peek_force(addr, &mut bytes).is_ok() {
+            code.extend_from_slice(&bytes);
+        } else if addr < page {
+            continue;
+        } else {
+            break;
+        }
+        start = start.min(addr);
+    }
+    // What was patched here and has been written over since is not ours any more.
+    let known: Vec<u64> = k.memories[&id].patched.range(page..page + PAGE as u64).map(|(&addr, _)| addr).collect();
+    for addr in known {
+        let at = (addr - start) as usize;
+        if code.get(at..at + PATCH.len()) != Some(&PATCH[..]) {
+            k.memories.get_mut(&id).expect("address space exists").patched.remove(&addr);
+        }
+    }
+    let from = (page - start) as usize;
+    for site in find_sites(&code).iter().filter(|site| (from..from + PAGE).contains(&site.offset)) {
+        let addr = start + site.offset as u64;
+        let original = code[site.offset..site.offset + usize::from(site.trapped.len)].to_vec();
+        if cx.tracee().poke_force(addr, &PATCH).is_err() {
+            continue;
+        }
+        k.memories.get_mut(&id).expect("address space exists").patched.insert(addr, original);
+    }
+    Ok(())
+}
+
 fn by_pages(cx: &mut Ctx<'_, '_>, start: u64, end: u64) -> Vec<u8> {
     let mut code = Vec::new();
     let mut page = [0u8; 4096];
@@ -96,7 +132,7 @@ pub fn free_counter(k: &Kernel, cx: &mut Ctx<'_, '_>) -> Result<(), Fail> {
 }
 
 /// Not all code is certain: from here on each reading of the counter stops, in every thread that runs in this address space.
-fn trap_counter(k: &Kernel, cx: &mut Ctx<'_, '_>) -> Result<(), Fail> {
+pub fn trap_counter(k: &Kernel, cx: &mut Ctx<'_, '_>) -> Result<(), Fail> {
     let memory = k.process(cx.pid).memory;
     for thread in k.threads.values().filter(|t| k.process(t.pid).memory == memory) {
         if let Some(tracee) = cx.tracees.get_mut(&thread.tid) {

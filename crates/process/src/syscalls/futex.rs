@@ -25,7 +25,7 @@ pub fn wake(k: &mut Kernel, key: FutexKey, count: u64, bits: u32) -> u64 {
             break;
         }
         if k.thread(tid).futex_bits & bits != 0 {
-            k.thread_mut(tid).futex_woken = true;
+            k.thread_mut(tid).granted = true;
             k.make_ready(tid);
             woken += 1;
         }
@@ -66,7 +66,7 @@ pub fn futex(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
 }
 
 fn wait(k: &mut Kernel, cx: &mut Ctx<'_, '_>, word: FutexKey, a: &[u64; 6], bits: u32, absolute: bool) -> SysResult {
-    if std::mem::take(&mut k.thread_mut(cx.tid).futex_woken) {
+    if std::mem::take(&mut k.thread_mut(cx.tid).granted) {
         return done(0);
     }
     let first = k.call(cx.tid).tries == 0;
@@ -146,7 +146,7 @@ fn wake_op(k: &mut Kernel, cx: &mut Ctx<'_, '_>, word: FutexKey, a: &[u64; 6]) -
 /// Priority-inheriting locks: the word holds the owner's tid and FUTEX_WAITERS. There are no priorities here; what is kept is
 /// who owns the lock, and that ownership passes to the oldest waiter.
 fn lock_pi(k: &mut Kernel, cx: &mut Ctx<'_, '_>, word: FutexKey, addr: u64, command: i32) -> SysResult {
-    if std::mem::take(&mut k.thread_mut(cx.tid).futex_woken) {
+    if std::mem::take(&mut k.thread_mut(cx.tid).granted) {
         return done(0);
     }
     let value = cx.read_u32(addr)?;

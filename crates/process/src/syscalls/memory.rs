@@ -4,6 +4,7 @@
 use super::SysResult;
 use crate::kernel::{Ctx, Errno, Fail, Kernel, done, fail, input};
 use crate::object::Object;
+use crate::run::written;
 use crate::tracee::{SCRATCH_END, SCRATCH_START, SITES_END, SITES_START};
 use libc::{
     MAP_ANONYMOUS, MAP_FIXED, MAP_FIXED_NOREPLACE, MAP_SHARED, MAP_SHARED_VALIDATE, MAP_TYPE, PROT_EXEC, PROT_READ,
@@ -15,12 +16,13 @@ const PAGE: u64 = 4096;
 /// Largest heap that brk gives, so that it cannot run into mappings above it.
 const HEAP_MAX: u64 = 1 << 40;
 
-fn page_up(n: u64) -> u64 {
+/// Rounded up to whole pages.
+pub fn page_up(n: u64) -> u64 {
     n.saturating_add(PAGE - 1) & !(PAGE - 1)
 }
 
 /// Does a range touch memory that is ours?
-fn touches_ours(k: &Kernel, cx: &Ctx<'_, '_>, addr: u64, len: u64) -> bool {
+pub fn touches_ours(k: &Kernel, cx: &Ctx<'_, '_>, addr: u64, len: u64) -> bool {
     let touches = |start, end| addr < end && addr.saturating_add(len) > start;
     let sites = &k.memories[&k.process(cx.pid).memory].sites;
     touches(SCRATCH_START, SCRATCH_END) || sites.are_on() && touches(SITES_START, SITES_END)
@@ -28,7 +30,7 @@ fn touches_ours(k: &Kernel, cx: &Ctx<'_, '_>, addr: u64, len: u64) -> bool {
 
 /// Makes the kernel's choice of an address an input. `call(fixed)` makes the native call: `None` lets the kernel choose,
 /// `Some` asks for that address.
-fn chosen(
+pub fn chosen(
     k: &Kernel,
     cx: &mut Ctx<'_, '_>,
     mut call: impl FnMut(&mut Ctx<'_, '_>, Option<u64>) -> Result<i64, Fail>,
@@ -73,7 +75,8 @@ pub fn mmap(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
     }
     let shared = matches!(flags & MAP_TYPE, MAP_SHARED | MAP_SHARED_VALIDATE);
     let native_flags = flags as u64;
-    let native_prot = native_prot(prot);
+    let own_code = !shared && written::is(prot);
+    let native_prot = if own_code { written::first_prot(native_prot(prot)) } else { native_prot(prot) };
     let mut backing = None;
     let mut key = None;
     if flags & MAP_ANONYMOUS == 0 {
@@ -121,10 +124,16 @@ pub fn mmap(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
     let memory = k.process(cx.pid).memory;
     let memory = k.memories.get_mut(&memory).expect("address space exists");
     memory.unmap(start, end);
+    if own_code {
+        memory.written.insert(start, end);
+    }
     if let (true, Some(key)) = (shared, key) {
         memory.shared.insert(start, (end, key, offset));
     }
-    if prot as i32 & PROT_EXEC != 0 {
+    crate::ipc::shm::settle(k, cx)?;
+    if own_code {
+        crate::run::patch::trap_counter(k, cx)?;
+    } else if prot as i32 & PROT_EXEC != 0 {
         crate::run::patch::executable(k, cx, start, end, shared || prot as i32 & PROT_WRITE != 0)?;
     }
     done(ret)
@@ -139,6 +148,7 @@ pub fn munmap(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
     if ret == 0 {
         let memory = k.process(cx.pid).memory;
         k.memories.get_mut(&memory).expect("address space exists").unmap(a[0], a[0] + page_up(a[1]));
+        crate::ipc::shm::settle(k, cx)?;
     }
     result(ret)
 }
@@ -151,6 +161,7 @@ pub fn mremap(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
     {
         return fail(libc::EINVAL);
     }
+    written::release(k, cx, old, old.saturating_add(page_up(old_len)))?;
     let ret = if flags as i32 & libc::MREMAP_FIXED != 0 {
         cx.tracee().native(libc::SYS_mremap, *a)?
     } else {
@@ -174,6 +185,7 @@ pub fn mremap(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
         if let Some((key, offset)) = moved {
             memory.shared.insert(ret as u64, (ret as u64 + page_up(new_len), key, offset));
         }
+        crate::ipc::shm::settle(k, cx)?;
     }
     result(ret)
 }
@@ -183,11 +195,25 @@ pub fn mprotect(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult
     if touches_ours(k, cx, a[0], a[1]) {
         return fail(libc::EINVAL);
     }
-    let ret = cx.tracee().native(libc::SYS_mprotect, [a[0], a[1], native_prot(a[2]), 0, 0, 0])?;
-    if ret == 0 && a[2] as i32 & PROT_EXEC != 0 {
-        let shared = k.memories[&k.process(cx.pid).memory].shared_at(a[0]).is_some();
-        let writable = shared || a[2] as i32 & PROT_WRITE != 0;
-        crate::run::patch::executable(k, cx, a[0], a[0] + page_up(a[1]), writable)?;
+    let id = k.process(cx.pid).memory;
+    let (start, end) = (a[0], a[0].saturating_add(page_up(a[1])));
+    let shares = k.memories[&id].shares(start, end);
+    if written::is(a[2]) && !shares {
+        let prot = written::first_prot(native_prot(a[2]));
+        if cx.tracee().native(libc::SYS_mprotect, [start, a[1], prot, 0, 0, 0])? == 0 {
+            k.memories.get_mut(&id).expect("address space exists").written.insert(start, end);
+            crate::run::patch::trap_counter(k, cx)?;
+            return done(0);
+        }
+        // It fails, and so it does in what follows, which leaves the range as Linux does.
+    }
+    let ret = cx.tracee().native(libc::SYS_mprotect, [start, a[1], native_prot(a[2]), 0, 0, 0])?;
+    if ret == 0 {
+        k.memories.get_mut(&id).expect("address space exists").written.remove(start, end);
+        if a[2] as i32 & PROT_EXEC != 0 {
+            let writable = shares || a[2] as i32 & PROT_WRITE != 0;
+            crate::run::patch::executable(k, cx, start, end, writable)?;
+        }
     }
     result(ret)
 }

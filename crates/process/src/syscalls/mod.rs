@@ -13,6 +13,8 @@ pub mod net;
 pub mod path;
 pub mod poll;
 pub mod process;
+pub mod sem;
+pub mod shm;
 pub mod signal;
 pub mod table;
 pub mod time;

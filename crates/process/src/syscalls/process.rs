@@ -64,7 +64,7 @@ pub fn clone(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
         pending: SigQueue::default(),
         mask: parent.saved_mask.unwrap_or(parent.mask),
         saved_mask: None,
-        futex_woken: false,
+        granted: false,
         futex_bits: 0,
         futex_moved: None,
         clear_child_tid: if has(CLONE_CHILD_CLEARTID) { child_tid } else { 0 },
@@ -73,6 +73,7 @@ pub fn clone(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
     };
     if !has(CLONE_THREAD) {
         fork_process(k, cx, Pid(tid.0), has(CLONE_VM), exit_signal, has(CLONE_VFORK));
+        crate::ipc::shm::settle(k, cx)?;
     }
     k.threads.insert(tid, thread);
     k.run_queue.push_back(tid);
@@ -223,6 +224,8 @@ pub fn end_process(k: &mut Kernel, cx: &mut Ctx<'_, '_>, pid: Pid, status: i32) 
     release_vfork_parent(k, pid);
     disarm_timers(k, pid);
     drop_memory(k, pid);
+    crate::ipc::shm::settle(k, cx)?;
+    crate::ipc::sem::process_gone(k, pid);
     (cx.tid, cx.pid) = (saved_tid, saved_pid);
     if k.first_process == pid {
         k.exit = Some(if libc::WIFEXITED(status) { libc::WEXITSTATUS(status) } else { 128 + libc::WTERMSIG(status) });

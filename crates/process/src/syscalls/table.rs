@@ -1,6 +1,6 @@
 //! Every system call that gapless knows, with its class. A call without a row ends the replica with an error that names it.
 
-use super::{Handler, dir, fd, file, futex, io, memory, misc, net, path, poll, process, signal, time};
+use super::{Handler, dir, fd, file, futex, io, memory, misc, net, path, poll, process, sem, shm, signal, time};
 
 /// How a call is treated.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -68,9 +68,9 @@ table! {
     26 msync Model memory::no_effect;
     27 mincore Model memory::mincore;
     28 madvise Native memory::madvise;
-    29 shmget Refuse process::refused;
-    30 shmat Refuse process::refused;
-    31 shmctl Refuse process::refused;
+    29 shmget Model shm::shmget;
+    30 shmat Native shm::shmat;
+    31 shmctl Model shm::shmctl;
     32 dup Model fd::dup;
     33 dup2 Gate fd::dup2;
     34 pause Model signal::pause;
@@ -103,10 +103,10 @@ table! {
     61 wait4 Model process::wait4;
     62 kill Model signal::kill;
     63 uname Model misc::uname;
-    64 semget Refuse process::refused;
-    65 semop Refuse process::refused;
-    66 semctl Refuse process::refused;
-    67 shmdt Refuse process::refused;
+    64 semget Model sem::semget;
+    65 semop Model sem::semop;
+    66 semctl Model sem::semctl;
+    67 shmdt Native shm::shmdt;
     68 msgget Refuse process::refused;
     69 msgsnd Refuse process::refused;
     70 msgrcv Refuse process::refused;
@@ -259,7 +259,7 @@ table! {
     217 getdents64 Model dir::getdents64;
     218 set_tid_address Model process::set_tid_address;
     219 restart_syscall Refuse process::refused;
-    220 semtimedop Refuse process::refused;
+    220 semtimedop Input sem::semtimedop;
     221 fadvise64 Model file::advise;
     222 timer_create Model signal::timer_create;
     223 timer_settime Input signal::timer_settime;

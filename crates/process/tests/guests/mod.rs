@@ -79,6 +79,7 @@ macro_rules! each_guest {
             argv_env
             bare
             brk
+            cache_threads
             call_sites
             cat
             clock_gettime
@@ -126,6 +127,7 @@ macro_rules! each_guest {
             modes
             monotone
             mprotect
+            mq_open
             mremap
             nanosleep
             nonblock
@@ -192,6 +194,7 @@ macro_rules! each_guest {
             vfork
             wait
             write_only
+            written_code
             zeroed_data
         }
     };

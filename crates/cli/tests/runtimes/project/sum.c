@@ -1,0 +1,7 @@
+#include "list.h"
+
+int sum(const struct node *head) {
+    int sum = 0;
+    for (; head; head = head->next) sum += head->value;
+    return sum;
+}
