@@ -1,8 +1,8 @@
 //! A replica of whichever level a log belongs to, for the commands that work on all of them alike.
 
 use gapless_log::{
-    Digest, Error, Identity, Level, Meta, Output, Parts, Player, Position, Progress, Recorder, Replica, Result, Term,
-    Waker,
+    Digest, Error, Figures, Identity, Level, Meta, Output, Parts, Player, Position, Progress, Recorder, Replica,
+    Result, Term, Waker,
 };
 use gapless_machine::{Local, Machine};
 use gapless_process::ProcessGroup;
@@ -125,6 +125,10 @@ impl Replica for Any {
 
     fn digest_parts(&mut self) -> Result<Parts> {
         each!(self, r => r.digest_parts())
+    }
+
+    fn figures(&self) -> Figures {
+        each!(self, r => r.figures())
     }
 
     fn saves(&self) -> bool {

@@ -321,7 +321,8 @@ pub fn status(args: &StatusArgs) -> Outcome {
     ];
     let troubles = [("arbiter", now.arbiter_error), ("dialling", now.dial_error)];
     let troubles = troubles.into_iter().filter_map(|(name, what)| Some((name, what?)));
-    let lines = rows.into_iter().chain(troubles).map(|(name, value)| format!("{name:>15}  {value}\n"));
+    let figures = now.figures.iter().map(|(name, count)| (name.as_str(), count.to_string()));
+    let lines = rows.into_iter().chain(figures).chain(troubles).map(|(name, value)| format!("{name:>15}  {value}\n"));
     out::data(&lines.collect::<String>())?;
     Ok(0)
 }

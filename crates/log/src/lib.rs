@@ -52,7 +52,7 @@ pub use outbox::{Outbox, Output};
 pub use player::{Backlog, Player};
 pub use position::{Channel, Position, Seq, Term};
 pub use recorder::Recorder;
-pub use replica::{Identity, Progress, Replica};
+pub use replica::{Figures, Identity, Progress, Replica};
 pub use scan::{LastMark, TornTail};
 pub use segment::{
     INDEX_EVERY_BYTES, INDEX_HEADER_BYTES, INDEX_ROW_BYTES, INDEX_ROWS_MAX, INDEX_TAIL_BYTES, Index, Row,

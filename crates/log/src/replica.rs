@@ -3,6 +3,7 @@
 use crate::{Digest, Level, Output, Parts, Player, Position, Recorder, Result, Term, Waker};
 use serde::{Deserialize, Serialize};
 use std::io::{Read, Write};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What HELLO compares before a backup is accepted: two replicas with unequal identities could not run the same log.
@@ -48,6 +49,28 @@ pub enum Progress {
     Idle(Duration),
     /// The replica has ended with this exit status (its last output says so too).
     Ended(i32),
+}
+
+/// Counts of a level for a person who watches it: asked for by any thread, at any time. They shape nothing.
+#[derive(Clone, Default)]
+pub struct Figures(Option<Arc<dyn Fn() -> Vec<(&'static str, u64)> + Send + Sync>>);
+
+impl Figures {
+    /// Those that `now` answers.
+    pub fn new(now: impl Fn() -> Vec<(&'static str, u64)> + Send + Sync + 'static) -> Self {
+        Self(Some(Arc::new(now)))
+    }
+
+    /// Names, and what they count to now.
+    pub fn now(&self) -> Vec<(&'static str, u64)> {
+        self.0.as_ref().map_or_else(Vec::new, |now| now())
+    }
+}
+
+impl std::fmt::Debug for Figures {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.now()).finish()
+    }
 }
 
 /// A deterministic thing. Lives on one thread (ptrace needs that).
@@ -115,6 +138,11 @@ pub trait Replica {
 
     /// Takes the state that [`Replica::save`] wrote.
     fn load(&mut self, from: &mut dyn Read) -> Result<()>;
+
+    /// What a person may want to know of it while it runs.
+    fn figures(&self) -> Figures {
+        Figures::default()
+    }
 
     /// Ends everything that runs on behalf of this replica, at once. Called when this side is halted or deposed.
     fn halt(&mut self);

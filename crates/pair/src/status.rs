@@ -6,6 +6,7 @@
 use crate::driver::{Control, Latency};
 use gapless_log::{Error, Result, at_short_path};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -85,6 +86,8 @@ pub struct Snapshot {
     pub exit_status: Option<i32>,
     /// The node's process.
     pub supervisor_pid: u32,
+    /// What the level itself counts, by name.
+    pub figures: BTreeMap<String, u64>,
 }
 
 /// What a command that is not `status` is answered.

@@ -9,14 +9,15 @@ use crate::run::schedule;
 use crate::tracee::{Tracee, xsave_values};
 use crate::world::{Output, Streams, World};
 use gapless_log::{
-    Channel, Digest, Error, Hasher, Identity, Level, Parts, Player, Position, Progress, Recorder, Replica, Result,
-    Term, Waker, combine,
+    Channel, Digest, Error, Figures, Hasher, Identity, Level, Parts, Player, Position, Progress, Recorder, Replica,
+    Result, Term, Waker, combine,
 };
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// Events in one live step at most.
@@ -50,6 +51,32 @@ pub struct ProcessGroup {
     streams: Streams,
     /// Taken at launch; the spawned share it.
     place: Option<Place>,
+    counts: Arc<Counts>,
+}
+
+/// How the calls of the program reach the model, for who watches.
+#[derive(Debug, Default)]
+struct Counts {
+    stopped: AtomicU64,
+    in_process: AtomicU64,
+    patched: AtomicU64,
+    unpatched: AtomicU64,
+}
+
+impl Counts {
+    /// One event has stopped, after so many that did not.
+    fn event(&self, in_process: u64) {
+        self.stopped.fetch_add(1, Ordering::Relaxed);
+        self.in_process.fetch_add(in_process, Ordering::Relaxed);
+    }
+
+    /// Looks at the call sites of all address spaces.
+    fn look(&self, k: &Kernel) {
+        let counts = k.memories.values().map(|memory| memory.sites.count());
+        let (patched, unpatched) = counts.fold((0, 0), |sum, count| (sum.0 + count.0, sum.1 + count.1));
+        self.patched.store(patched as u64, Ordering::Relaxed);
+        self.unpatched.store(unpatched as u64, Ordering::Relaxed);
+    }
 }
 
 impl ProcessGroup {
@@ -74,6 +101,7 @@ impl ProcessGroup {
             unpolled: 0,
             patience: PATIENCE,
             place: None,
+            counts: Arc::default(),
             streams: Streams::Own,
         })
     }
@@ -188,9 +216,12 @@ impl ProcessGroup {
             schedule::fire_timers(&mut self.kernel);
         }
         schedule::settle(&mut self.kernel);
-        let passed = self.kernel.position.0 / LOOK_EVERY_EVENTS > before / LOOK_EVERY_EVENTS;
-        if let Some(place) = self.place.as_mut().filter(|_| passed) {
-            place.look(cx.tracees);
+        self.counts.event(self.kernel.position.0 - before - 1);
+        if self.kernel.position.0 / LOOK_EVERY_EVENTS > before / LOOK_EVERY_EVENTS {
+            self.counts.look(&self.kernel);
+            if let Some(place) = &mut self.place {
+                place.look(cx.tracees);
+            }
         }
         if let (Some(status), true) = (self.kernel.exit, self.kernel.threads.is_empty()) {
             cx.io.say(EXIT_CHANNEL, &Output::Exit(status));
@@ -433,6 +464,19 @@ impl Replica for ProcessGroup {
 
     fn load(&mut self, _from: &mut dyn Read) -> Result<()> {
         Err(Error::Refused("the process level has no snapshots yet; its whole log is replayed".into()))
+    }
+
+    fn figures(&self) -> Figures {
+        let counts = self.counts.clone();
+        Figures::new(move || {
+            let counts = [
+                ("stops", &counts.stopped),
+                ("without a stop", &counts.in_process),
+                ("patched sites", &counts.patched),
+                ("other sites", &counts.unpatched),
+            ];
+            counts.map(|(name, count)| (name, count.load(Ordering::Relaxed))).to_vec()
+        })
     }
 
     fn halt(&mut self) {

@@ -16,6 +16,9 @@ pub mod loads;
 pub mod machine;
 pub mod pair;
 pub mod ping;
+// Tests cannot see the modules of the binary.
+#[path = "../../src/local/port.rs"]
+mod port;
 pub mod process;
 pub mod proxy;
 pub mod serve;
@@ -27,7 +30,7 @@ use chance::Chance;
 use process::{Process, sleep_ms};
 use std::ffi::OsString;
 use std::fs;
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -186,8 +189,7 @@ pub fn python() -> String {
 
 /// A port that nobody has now.
 pub fn free_port() -> u16 {
-    let any = SocketAddr::from(([127, 0, 0, 1], 0));
-    TcpListener::bind(any).and_then(|l| l.local_addr()).expect("a free port").port()
+    port::free_port().expect("a free port")
 }
 
 /// What two lives wrote, the second one offering again what the first may not have written: together the whole, in order.

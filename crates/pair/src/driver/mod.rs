@@ -29,7 +29,8 @@ use crate::status::{ControlServer, Snapshot};
 use crate::{Commit, Config, Engine, Event, Found, Halt, Life, Micros, Point, Points, Seat, Start, Status};
 use core::{Parts, Shared};
 use gapless_log::{
-    DirLock, Error, Host, Identity, Level, Options, Replica, Result, Store, StoreOptions, Waker, boot_id, random_u128,
+    DirLock, Error, Figures, Host, Identity, Level, Options, Replica, Result, Store, StoreOptions, Waker, boot_id,
+    random_u128,
 };
 use mailbox::Mailbox;
 use replica::Runner;
@@ -177,6 +178,8 @@ pub struct Control {
 struct Current {
     shared: Option<Arc<Shared>>,
     last: Snapshot,
+    /// Those of this life's replica.
+    figures: Figures,
     /// Asked before the first life began.
     asked: Vec<Event>,
 }
@@ -192,6 +195,8 @@ impl Control {
         if let Some(shared) = current.shared.clone() {
             let base = current.last.clone();
             current.last = snapshot(base, &shared);
+            let figures = current.figures.now();
+            current.last.figures = figures.into_iter().map(|(name, count)| (name.to_owned(), count)).collect();
         }
         current.last.clone()
     }
@@ -227,7 +232,7 @@ impl Node {
         let address = bound.map(|a: SocketAddr| a.to_string()).unwrap_or_default();
         let advertised = config.advertise.clone().unwrap_or_else(|| address.clone());
         let last = Snapshot { supervisor_pid: std::process::id(), address: address.clone(), ..Snapshot::default() };
-        let current = Current { shared: None, last, asked: Vec::new() };
+        let current = Current { shared: None, last, figures: Figures::default(), asked: Vec::new() };
         let control = Control { current: Arc::new(Mutex::new(current)) };
         let arbiter = Arc::new(Mutex::new(arbiter));
         Ok(Self { config, lock: Some(lock), listener, address, advertised, arbiter, control, notify: Some(notify) })
@@ -290,6 +295,7 @@ impl Node {
         replica: R,
         notify: mpsc::SyncSender<Notice>,
     ) -> Result<(Halt, DirLock, Stats)> {
+        self.control.lock().figures = replica.figures();
         let (store, found) = open(lock, replica.level(), &replica.identity(), self.config.commit)?;
         if self.config.start == Start::Resume && found.whole == Point::ZERO {
             return Err(Error::Refused(format!(
