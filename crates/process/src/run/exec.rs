@@ -122,9 +122,7 @@ pub fn replace(k: &mut Kernel, cx: &mut Ctx<'_, '_>, program: Program, envp: Vec
     let base = program.execfn.rsplit(|&b| b == b'/').next().unwrap_or_default();
     thread.name = base[..base.len().min(15)].to_vec();
     (thread.clear_child_tid, thread.robust_list) = (0, 0);
-    if !main_elf.exec_stack {
-        super::patch::free_counter(k, cx)?;
-    }
+    super::patch::fresh_counter(k, cx, main_elf.exec_stack)?;
     for piece in loaded.pieces.iter().filter(|p| p.prot & libc::PROT_EXEC != 0) {
         let writable = piece.prot & libc::PROT_WRITE != 0;
         super::patch::executable(k, cx, piece.address, piece.address + piece.len, writable)?;

@@ -87,11 +87,9 @@ fn patch(k: &mut Kernel, cx: &mut Ctx<'_, '_>, start: u64, code: &[u8], places: 
     all
 }
 
-/// A fresh image may read the time stamp counter until some of its code is in doubt.
-pub fn free_counter(k: &Kernel, cx: &mut Ctx<'_, '_>) -> Result<(), Fail> {
-    if k.patch_at_stop > 0 {
-        cx.tracee().set_counter_traps(false)?;
-    }
+/// A fresh image may read the time stamp counter until some of its code is in doubt. The thread has the right, or not, from the image before.
+pub fn fresh_counter(k: &Kernel, cx: &mut Ctx<'_, '_>, writable_code: bool) -> Result<(), Fail> {
+    cx.tracee().set_counter_traps(writable_code || k.patch_at_stop == 0)?;
     Ok(())
 }
 

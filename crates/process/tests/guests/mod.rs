@@ -86,6 +86,7 @@ macro_rules! each_guest {
             compute
             compute_alarm
             condvar
+            counter_stack
             cwd
             deep_stack
             dev_files
