@@ -13,7 +13,7 @@ use crate::kernel::{Call, Ctx, Fail, Io, Kernel, Nanos, Process, Tid, input};
 use crate::net;
 use crate::object::Object;
 use crate::run::schedule;
-use crate::tracee::call_site::{self, CallSite};
+use crate::tracee::call_site::CallSite;
 use crate::tracee::lane::{Clock, FDS_MAX, GRANT_BYTES_MAX, Grant, READINGS_MAX, Record, Terms};
 use gapless_log::{Digest, Error, Reader, Varint, chain};
 
@@ -256,7 +256,7 @@ pub fn stopped(k: &mut Kernel, cx: &mut Ctx<'_, '_>, nr: u64) -> Result<(), Fail
     let memory = k.process(cx.pid).memory;
     let sites = &mut k.memories.get_mut(&memory).expect("address space exists").sites;
     let tracee = cx.tracee();
-    if let Some(index) = call_site::index_of(tracee.regs().rip) {
+    if let Some(index) = sites.index_of(tracee.regs().rip) {
         let site = sites.by_index(index).filter(|site| site.seen(tracee.regs_mut()));
         return site.map(drop).ok_or_else(|| spoilt(k));
     }
@@ -308,6 +308,11 @@ pub fn resume(k: &Kernel, cx: &mut Ctx<'_, '_>) {
     if let Some(site) = sites.behind(tracee.regs().rip) {
         tracee.regs_mut().rip = site.resumed();
     }
+}
+
+/// Is the thread in hand on its way through gapless's own code, where the program never stands?
+pub fn is_inside(k: &Kernel, cx: &mut Ctx<'_, '_>) -> bool {
+    k.memories[&k.process(cx.pid).memory].sites.is_inside(cx.tracee().regs().rip)
 }
 
 /// These descriptors are what the process will use next: a poll has just named them.

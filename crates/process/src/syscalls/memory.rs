@@ -19,11 +19,11 @@ fn page_up(n: u64) -> u64 {
     n.saturating_add(PAGE - 1) & !(PAGE - 1)
 }
 
-/// Does a range touch memory that is ours?
+/// Does a range touch memory that is ours? The same answer on a side that patches nothing.
 fn touches_ours(k: &Kernel, cx: &Ctx<'_, '_>, addr: u64, len: u64) -> bool {
     let touches = |start, end| addr < end && addr.saturating_add(len) > start;
     let sites = &k.memories[&k.process(cx.pid).memory].sites;
-    touches(SCRATCH_START, SCRATCH_END) || sites.are_on() && touches(SITES_START, SITES_END)
+    touches(SCRATCH_START, SCRATCH_END) || sites.are_there() && touches(SITES_START, SITES_END)
 }
 
 /// Makes the kernel's choice of an address an input. `call(fixed)` makes the native call: `None` lets the kernel choose,

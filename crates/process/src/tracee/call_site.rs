@@ -169,6 +169,8 @@ impl CallSite {
 pub struct CallSites {
     /// Nothing is patched.
     off: bool,
+    /// The program's own image lies where slots and stubs would be.
+    covered: bool,
     /// By number of slot and stub; none is used twice, because a thread may still be on its way through it.
     list: Vec<CallSite>,
     /// Those whose code is still there, by the address behind their `syscall`.
@@ -186,9 +188,24 @@ impl CallSites {
         self.off = true;
     }
 
-    /// May something be patched, or is?
-    pub fn are_on(&self) -> bool {
-        !self.off
+    /// The program's own image covers slots and stubs: nothing will be patched, and what lies there is the program's.
+    pub fn cover(&mut self) {
+        (self.off, self.covered) = (true, true);
+    }
+
+    /// Do slots and stubs lie there, patched or not?
+    pub fn are_there(&self) -> bool {
+        !self.covered
+    }
+
+    /// Which stub an address is in.
+    pub fn index_of(&self, rip: u64) -> Option<usize> {
+        index_of(rip).filter(|_| self.are_there())
+    }
+
+    /// Is a thread that stands here on its way through a stub or the blob?
+    pub fn is_inside(&self, rip: u64) -> bool {
+        blob::contains(rip) || self.index_of(rip).is_some()
     }
 
     /// Counts a stop with `rip` here; true if the site is to be patched now.
@@ -250,15 +267,10 @@ impl CallSites {
     }
 }
 
-/// Which stub an address is in.
-pub fn index_of(rip: u64) -> Option<usize> {
+/// Which stub an address is in, if stubs lie there.
+fn index_of(rip: u64) -> Option<usize> {
     let offset = rip.checked_sub(STUBS_START)? as usize;
     (offset < SITES_MAX * STUB_LEN).then_some(offset / STUB_LEN)
-}
-
-/// Is a thread that stands here on its way through a stub or the blob?
-pub fn is_inside(rip: u64) -> bool {
-    blob::contains(rip) || index_of(rip).is_some()
 }
 
 /// Does anything in `code` look like a direct jump to its byte `to`? Every byte is taken for the beginning of an instruction, so no real jump is missed.
@@ -331,7 +343,7 @@ mod tests {
             let site = site(code, after).expect("known");
             let mut regs = super::super::sys::regs_from_words(&[0; 27]);
             regs.rip = site.stub_after();
-            assert!(is_inside(regs.rip) && site.seen(&mut regs));
+            assert!(index_of(regs.rip).is_some() && site.seen(&mut regs));
             assert_eq!((regs.rip, regs.rcx), (site.after(), site.after()));
             assert_eq!(index_of(site.resumed()).is_some(), site.is_exclusive());
         }

@@ -118,6 +118,7 @@ macro_rules! each_guest {
             links
             lock_deadlock
             locks
+            low_image
             lseek
             memfd
             mkdir
@@ -135,6 +136,7 @@ macro_rules! each_guest {
             outside_epoll
             outside_tcp
             outside_udp
+            own_pages
             pgroups
             pipe_full
             pipes
