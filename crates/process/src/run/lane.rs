@@ -305,7 +305,13 @@ fn text_around(tracee: &crate::tracee::Tracee, after: u64) -> Result<Option<(Vec
 pub fn resume(k: &Kernel, cx: &mut Ctx<'_, '_>) {
     let sites = &k.memories[&k.process(cx.pid).memory].sites;
     let tracee = cx.tracee();
-    if let Some(site) = sites.behind(tracee.regs().rip) {
+    let rip = tracee.regs().rip;
+    let put_back = |site: &CallSite| {
+        let [.., (at, jump)] = site.writes();
+        let mut there = vec![0; jump.len()];
+        tracee.peek_force(at, &mut there).is_ok() && there == jump
+    };
+    if let Some(site) = sites.behind(rip).or_else(|| sites.gone(rip).filter(put_back)) {
         tracee.regs_mut().rip = site.resumed();
     }
 }

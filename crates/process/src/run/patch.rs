@@ -45,6 +45,7 @@ pub fn executable(k: &mut Kernel, cx: &mut Ctx<'_, '_>, start: u64, end: u64, wr
         // Beyond the end of a file: nothing there can be executed either. What is before it is found piece by piece.
         code = by_pages(cx, start, end);
     }
+    put_back(k, cx, start, end);
     let found = find(&code);
     patch(k, cx, start, &code, &found.silent);
     if cx.tracee().counter_traps() {
@@ -55,6 +56,20 @@ pub fn executable(k: &mut Kernel, cx: &mut Ctx<'_, '_>, start: u64, end: u64, wr
         trap_counter(k, cx)?;
     }
     Ok(())
+}
+
+/// Code has come to where there was some before: what was replaced in that and lies there again, replaced, is known.
+pub fn put_back(k: &mut Kernel, cx: &mut Ctx<'_, '_>, start: u64, end: u64) {
+    let id = k.process(cx.pid).memory;
+    let memory = k.memories.get_mut(&id).expect("address space exists");
+    for (addr, original) in memory.gone.extract_if(start..end, |_, _| true) {
+        let mut there = vec![0; original.len()];
+        let is_there = cx.tracee().peek_force(addr, &mut there).is_ok()
+            && there.strip_prefix(&PATCH).is_some_and(|rest| original.ends_with(rest));
+        if is_there {
+            memory.patched.insert(addr, original);
+        }
+    }
 }
 
 fn by_pages(cx: &mut Ctx<'_, '_>, start: u64, end: u64) -> Vec<u8> {

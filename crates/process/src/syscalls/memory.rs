@@ -171,6 +171,9 @@ pub fn mremap(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
         let moved = memory.shared_at(old);
         memory.unmap(old, old + page_up(old_len));
         memory.unmap(ret as u64, ret as u64 + page_up(new_len));
+        crate::run::patch::put_back(k, cx, ret as u64, ret as u64 + page_up(new_len));
+        let memory = k.process(cx.pid).memory;
+        let memory = k.memories.get_mut(&memory).expect("address space exists");
         if let Some((key, offset)) = moved {
             memory.shared.insert(ret as u64, (ret as u64 + page_up(new_len), key, offset));
         }

@@ -175,6 +175,8 @@ pub struct CallSites {
     list: Vec<CallSite>,
     /// Those whose code is still there, by the address behind their `syscall`.
     behind: BTreeMap<u64, usize>,
+    /// Those whose code was unmapped, likewise. The program may have kept it and put it back.
+    gone: BTreeMap<u64, usize>,
     /// Stops at sites that are not patched; [`NEVER`] for those that will not be.
     stops: BTreeMap<u64, u32>,
 }
@@ -240,6 +242,7 @@ impl CallSites {
     /// It has been patched.
     pub fn add(&mut self, site: CallSite) {
         assert_eq!(site.index, self.list.len());
+        self.gone.remove(&site.after);
         self.behind.insert(site.after, site.index);
         self.list.push(site);
     }
@@ -254,6 +257,11 @@ impl CallSites {
         self.behind.get(&after).and_then(|&index| self.by_index(index))
     }
 
+    /// The site behind whose `syscall` this address lay until its code was unmapped.
+    pub fn gone(&self, after: u64) -> Option<CallSite> {
+        self.gone.get(&after).and_then(|&index| self.by_index(index))
+    }
+
     /// Sites that are patched, and sites that stop every time.
     pub fn count(&self) -> (usize, usize) {
         (self.behind.len(), self.stops.keys().filter(|after| !self.behind.contains_key(after)).count())
@@ -262,7 +270,7 @@ impl CallSites {
     /// The code in this range is gone.
     pub fn unmap(&mut self, start: u64, end: u64) {
         let gone = |after: u64| after > start && after <= end;
-        self.behind.retain(|&after, _| !gone(after));
+        self.gone.extend(self.behind.extract_if(.., |&after, _| gone(after)));
         self.stops.retain(|&after, _| !gone(after));
     }
 }
