@@ -52,6 +52,10 @@ int main(void) {
     CHECK((char *)counter > page && (char *)counter < page + PAGE);
     try("as it was loaded");
 
+    // Each page comes from the file again, as it was.
+    SYS(madvise(page, PAGE, MADV_DONTNEED));
+    try("dropped, and fetched again");
+
     char *copy = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     CHECK(copy != MAP_FAILED);
     memcpy(copy, page, PAGE);
@@ -63,5 +67,17 @@ int main(void) {
     SYS(mprotect(copy, PAGE, PROT_READ | PROT_EXEC));
     CHECK(mremap(copy, PAGE, PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, page) == page);
     try("a copy moved into its place");
+
+    // Behind the page is nothing: the call fails, but not before it has done the page.
+    char *made = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    CHECK(made != MAP_FAILED);
+    SYS(munmap(made + PAGE, PAGE));
+    // rdtsc; shl $32,%rdx; or %rdx,%rax; ret
+    memcpy(made, (unsigned char[]){0x0f, 0x31, 0x48, 0xc1, 0xe2, 32, 0x48, 0x09, 0xd0, 0xc3}, 10);
+    FAILS(ENOMEM, mprotect(made, 2 * PAGE, PROT_READ | PROT_EXEC));
+    uint64_t c = ((uint64_t (*)(void))made)();
+    CHECK(c >= last);
+    show("counter %llu", (unsigned long long)c);
+    ok("made executable by a call that failed");
     return 0;
 }

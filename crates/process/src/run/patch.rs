@@ -72,6 +72,18 @@ pub fn put_back(k: &mut Kernel, cx: &mut Ctx<'_, '_>, start: u64, end: u64) {
     }
 }
 
+/// Pages of private files have been dropped, and come again as the files have them: what was replaced there is replaced again.
+pub fn renew(k: &mut Kernel, cx: &mut Ctx<'_, '_>, start: u64, end: u64) -> Result<(), Fail> {
+    let memory = &k.memories[&k.process(cx.pid).memory];
+    let mut all = true;
+    for (&addr, original) in memory.patched.range(start..end) {
+        let mut there = vec![0; original.len()];
+        let is_back = cx.tracee().peek_force(addr, &mut there).is_ok() && there == *original;
+        all &= !is_back || cx.tracee().poke_force(addr, &PATCH).is_ok();
+    }
+    if all { Ok(()) } else { trap_counter(k, cx) }
+}
+
 fn by_pages(cx: &mut Ctx<'_, '_>, start: u64, end: u64) -> Vec<u8> {
     let mut code = Vec::new();
     let mut page = [0u8; 4096];
@@ -106,6 +118,11 @@ fn patch(k: &mut Kernel, cx: &mut Ctx<'_, '_>, start: u64, code: &[u8], places: 
 pub fn fresh_counter(k: &Kernel, cx: &mut Ctx<'_, '_>, writable_code: bool) -> Result<(), Fail> {
     cx.tracee().set_counter_traps(writable_code || k.patch_at_stop == 0)?;
     Ok(())
+}
+
+/// Memory may have become executable, nobody knows how much of it.
+pub fn doubt(k: &Kernel, cx: &mut Ctx<'_, '_>) -> Result<(), Fail> {
+    if cx.tracee().counter_traps() { Ok(()) } else { trap_counter(k, cx) }
 }
 
 /// Not all code is certain: from here on each reading of the counter stops, in every thread that runs in this address space.

@@ -191,6 +191,9 @@ pub fn mprotect(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult
         let shared = k.memories[&k.process(cx.pid).memory].shared_at(a[0]).is_some();
         let writable = shared || a[2] as i32 & PROT_WRITE != 0;
         crate::run::patch::executable(k, cx, a[0], a[0] + page_up(a[1]), writable)?;
+    } else if ret < 0 && a[2] as i32 & PROT_EXEC != 0 {
+        // What lies before the hole has changed all the same.
+        crate::run::patch::doubt(k, cx)?;
     }
     result(ret)
 }
@@ -232,6 +235,8 @@ pub fn madvise(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult 
         _ => return fail(libc::EINVAL),
     };
     let ret = cx.tracee().native(libc::SYS_madvise, [a[0], a[1], advice as u64, 0, 0, 0])?;
+    // Also where the call failed: it did what lies before the hole.
+    crate::run::patch::renew(k, cx, a[0], a[0].saturating_add(page_up(a[1])))?;
     result(ret)
 }
 
