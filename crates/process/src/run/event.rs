@@ -89,6 +89,11 @@ fn run(k: &mut Kernel, cx: &mut Ctx<'_, '_>, patience: Duration, give_way: GiveW
         match cx.tracee().run(began.map(|began| began + patient))? {
             // Only signals of the model reach the program.
             Stop::Signal { .. } => {}
+            Stop::Fault { signo: libc::SIGTRAP, mut info } if lane::is_inside(k, cx) => {
+                if lane::stepped(k, cx, &mut info)? {
+                    break Stop::Fault { signo: libc::SIGTRAP, info };
+                }
+            }
             // The program's pointer was bad: the call that it was for stops instead.
             Stop::Fault { .. } if cx.tracee().bail_out() => {}
             // No place to be stopped at: a moment later it is elsewhere.

@@ -15,6 +15,7 @@ use crate::object::Object;
 use crate::run::schedule;
 use crate::tracee::call_site::CallSite;
 use crate::tracee::lane::{Clock, FDS_MAX, GRANT_BYTES_MAX, Grant, READINGS_MAX, Record, Terms};
+use crate::tracee::{SigInfo, Tracee};
 use gapless_log::{Digest, Error, Reader, Varint, chain};
 
 /// Calls answered before the thread must stop all the same, so that the world is looked at now and then.
@@ -306,14 +307,36 @@ pub fn resume(k: &Kernel, cx: &mut Ctx<'_, '_>) {
     let sites = &k.memories[&k.process(cx.pid).memory].sites;
     let tracee = cx.tracee();
     let rip = tracee.regs().rip;
-    let put_back = |site: &CallSite| {
-        let [.., (at, jump)] = site.writes();
-        let mut there = vec![0; jump.len()];
-        tracee.peek_force(at, &mut there).is_ok() && there == jump
-    };
-    if let Some(site) = sites.behind(rip).or_else(|| sites.gone(rip).filter(put_back)) {
+    if let Some(site) = sites.behind(rip).or_else(|| sites.gone(rip).filter(|site| is_patched(tracee, site))) {
         tracee.regs_mut().rip = site.resumed();
     }
+}
+
+/// Is the site's jump where it was written?
+fn is_patched(tracee: &Tracee, site: &CallSite) -> bool {
+    let [.., (at, jump)] = site.writes();
+    let mut there = vec![0; jump.len()];
+    tracee.peek_force(at, &mut there).is_ok() && there == jump
+}
+
+/// The thread in hand has trapped in gapless's own code: the program lets itself be stopped after every instruction, and its steps must be its own.
+/// Nothing stays patched in its address space. True if the thread now stands behind an instruction of its own; false if it must go on.
+pub fn stepped(k: &mut Kernel, cx: &mut Ctx<'_, '_>, info: &mut SigInfo) -> Result<bool, Fail> {
+    let memory = k.process(cx.pid).memory;
+    let sites = &mut k.memories.get_mut(&memory).expect("address space exists").sites;
+    let tracee = cx.tracee();
+    let site = sites.index_of(tracee.regs().rip).and_then(|index| sites.by_index(index));
+    let entered = site.and_then(|site| site.entered(tracee.regs_mut()));
+    for site in sites.give_up() {
+        let (at, original) = site.original();
+        if is_patched(tracee, &site) {
+            tracee
+                .poke_force(at, &original)
+                .map_err(|_| Error::Level(format!("call site at {at:#x} cannot be restored")))?;
+        }
+    }
+    *info = SigInfo::fault(info.signo(), info.code(), tracee.regs().rip);
+    entered.ok_or_else(|| spoilt(k))
 }
 
 /// Is the thread in hand on its way through gapless's own code, where the program never stands?

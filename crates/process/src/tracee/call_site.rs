@@ -105,6 +105,14 @@ impl CallSite {
         [(self.stub(), self.assemble().0), (slot, self.stub().to_le_bytes().to_vec()), (at, jump)]
     }
 
+    /// What stood there before, and where.
+    pub fn original(&self) -> (u64, Vec<u8>) {
+        match self.shape {
+            Shape::Numbered(nr) => (self.after - 7, [&[MOV_EAX][..], &nr.to_le_bytes(), &SYSCALL].concat()),
+            Shape::Compared(imm) => (self.after - 2, [&SYSCALL[..], &CMP_RAX_IMM32, &imm.to_le_bytes()].concat()),
+        }
+    }
+
     /// The stub's code, and the offset behind its `syscall`.
     fn assemble(&self) -> (Vec<u8>, u64) {
         let mut code = Vec::with_capacity(STUB_LEN);
@@ -158,6 +166,19 @@ impl CallSite {
         hit
     }
 
+    /// A thread has come to the stub's first instruction and no further: the registers as they would be at the site itself. There it has executed
+    /// what comes before the `syscall`; true if that is an instruction.
+    pub fn entered(&self, regs: &mut Regs) -> Option<bool> {
+        if regs.rip != self.stub() {
+            return None;
+        }
+        regs.rip = self.after - 2;
+        if let Shape::Numbered(nr) = self.shape {
+            regs.rax = nr.into();
+        }
+        Some(!self.is_exclusive())
+    }
+
     /// A thread is to go on behind the `syscall`: where it really goes on.
     pub fn resumed(&self) -> u64 {
         if self.is_exclusive() { self.stub_after() } else { self.after }
@@ -193,6 +214,14 @@ impl CallSites {
     /// The program's own image covers slots and stubs: nothing will be patched, and what lies there is the program's.
     pub fn cover(&mut self) {
         (self.off, self.covered) = (true, true);
+    }
+
+    /// From now on nothing is patched; what was, to be written back. A thread that is on its way through a stub still finds out of it.
+    pub fn give_up(&mut self) -> Vec<CallSite> {
+        self.off = true;
+        let indices: Vec<usize> = self.behind.values().chain(self.gone.values()).copied().collect();
+        (self.behind, self.gone) = (BTreeMap::new(), BTreeMap::new());
+        indices.into_iter().filter_map(|index| self.by_index(index)).collect()
     }
 
     /// Do slots and stubs lie there, patched or not?

@@ -174,6 +174,7 @@ macro_rules! each_guest {
             sigpipe
             sigqueue
             sigsuspend
+            single_step
             spin_flag
             static_libc
             static_pie
