@@ -104,6 +104,9 @@ int main(void) {
         uint64_t flags[] = {0x202, 0x203, 0x206, 0x282, 0x242, 0xa02, 0x602, 0xed7};
         EQ(numbered(flags[i % 8]), parent);
         EQ(compared(SYS_getpid, 0, 0, 0), me);
+        // Only the lower half of the number counts.
+        EQ(compared(1L << 32 | SYS_getpid, 0, 0, 0), me);
+        EQ(compared(1L << 40 | SYS_read, -1, 0, 8), -EBADF);
         EQ(jumped_into(SYS_getpid, 0), me);
         EQ(jumped_into(17, 1), 17);
         EQ(entered_late(0, 0), parent);

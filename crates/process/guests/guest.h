@@ -13,6 +13,7 @@
 //   // stdin: TEXT        what it reads, with \n for line ends; nothing otherwise
 //   // status: N          its exit status when all is well; `signal N` if it must die so
 //   // outside: tcp|udp    it talks to a server or a socket of the test's, at the port OUTSIDE_PORT of the loopback
+//   // reads: code        it copies its own code, so that replicas must agree about which calls stop
 //   // refused: CALL      gapless refuses this call by name, or has no such device; natively the guest runs
 // It runs in an empty directory of its own.
 #pragma once

@@ -160,6 +160,8 @@ pub struct Memory {
     pub shared: BTreeMap<u64, (u64, u64, u64)>,
     /// Instructions that were replaced because they read the machine: address, original bytes.
     pub patched: BTreeMap<u64, Vec<u8>>,
+    /// Those whose code was unmapped. The program may have kept a copy, with the replaced instruction in it, and put it back.
+    pub gone: BTreeMap<u64, Vec<u8>>,
     /// Call sites, patched or counted until they are. Shapes nothing but speed.
     pub sites: CallSites,
     /// Memory that the program may write and execute.
@@ -182,10 +184,7 @@ impl Memory {
             }
         }
         self.written.remove(start, end);
-        let sites: Vec<u64> = self.patched.range(start..end).map(|(&a, _)| a).collect();
-        for site in sites {
-            self.patched.remove(&site);
-        }
+        self.gone.extend(self.patched.extract_if(start..end, |_, _| true));
         self.sites.unmap(start, end);
     }
 

@@ -3,7 +3,7 @@
 use super::{deliver, jump, lane, patch, written};
 use crate::kernel::{Call, Ctx, Errno, Fail, Io, Kernel, Outcome, State, input};
 use crate::syscalls::{Handler, process, table};
-use crate::tracee::{Stop, TICK, call_site, sys::regs_words};
+use crate::tracee::{Stop, TICK, sys::regs_words};
 use gapless_log::{Error, chain};
 use std::time::{Duration, Instant};
 
@@ -93,10 +93,15 @@ fn run(k: &mut Kernel, cx: &mut Ctx<'_, '_>, patience: Duration, give_way: GiveW
         match cx.tracee().run(began.map(|began| began + patient))? {
             // Only signals of the model reach the program.
             Stop::Signal { .. } => {}
+            Stop::Fault { signo: libc::SIGTRAP, mut info } if lane::is_inside(k, cx) => {
+                if lane::stepped(k, cx, &mut info)? {
+                    break Stop::Fault { signo: libc::SIGTRAP, info };
+                }
+            }
             // The program's pointer was bad: the call that it was for stops instead.
             Stop::Fault { .. } if cx.tracee().bail_out() => {}
             // No place to be stopped at: a moment later it is elsewhere.
-            Stop::Interrupted if call_site::is_inside(cx.tracee().regs().rip) => {}
+            Stop::Interrupted if lane::is_inside(k, cx) => {}
             Stop::Interrupted => {
                 let ran = began.map_or(Duration::ZERO, |began| began.elapsed());
                 let sent = cx.tracee().lane().has_sent();

@@ -99,14 +99,19 @@ pub fn replace(k: &mut Kernel, cx: &mut Ctx<'_, '_>, program: Program, envp: Vec
     // From here on there is no way back.
     end_other_threads(k, cx)?;
     cx.tracee().exec_stub()?;
+    let covers_sites = plan.loaded().pieces.iter().any(|p| p.address < SITES_END && p.address + p.len > SITES_START);
+    if covers_sites {
+        // What it leaves free there is its own as well: the heap may begin in it.
+        let range = [SITES_START, SITES_END - SITES_START, 0, 0, 0, 0];
+        cx.tracee().native_ok("munmap", libc::SYS_munmap, range)?;
+    }
     let loaded = plan.load(cx.tracee())?;
     take_leaders_id(k, cx);
     let close: Vec<i32> = k.process(cx.pid).fds.iter().filter(|(_, d)| d.close_on_exec).map(|(fd, _)| fd).collect();
     for fd in close {
         crate::syscalls::fd::close_fd(k, cx, fd)?;
     }
-    let covers_sites = loaded.pieces.iter().any(|p| p.address < SITES_END && p.address + p.len > SITES_START);
-    new_memory(k, cx.pid, loaded.brk_start, covers_sites || k.patch_at_stop == 0);
+    new_memory(k, cx.pid, loaded.brk_start, covers_sites);
     crate::ipc::shm::settle(k, cx)?;
     process::release_vfork_parent(k, cx.pid);
     k.timers.retain(|(_, key)| !matches!(key, crate::kernel::TimerKey::Posix(p, _) if *p == cx.pid));
@@ -123,9 +128,7 @@ pub fn replace(k: &mut Kernel, cx: &mut Ctx<'_, '_>, program: Program, envp: Vec
     let base = program.execfn.rsplit(|&b| b == b'/').next().unwrap_or_default();
     thread.name = base[..base.len().min(15)].to_vec();
     (thread.clear_child_tid, thread.robust_list) = (0, 0);
-    if !main_elf.exec_stack {
-        super::patch::free_counter(k, cx)?;
-    }
+    super::patch::fresh_counter(k, cx, main_elf.exec_stack)?;
     for piece in loaded.pieces.iter().filter(|p| p.prot & libc::PROT_EXEC != 0) {
         let writable = piece.prot & libc::PROT_WRITE != 0;
         super::patch::executable(k, cx, piece.address, piece.address + piece.len, writable)?;
@@ -169,7 +172,7 @@ fn take_leaders_id(k: &mut Kernel, cx: &mut Ctx<'_, '_>) {
     cx.tid = leader;
 }
 
-fn new_memory(k: &mut Kernel, pid: Pid, brk_start: u64, no_lane: bool) {
+fn new_memory(k: &mut Kernel, pid: Pid, brk_start: u64, covers_sites: bool) {
     let old = k.process(pid).memory;
     if let Some(memory) = k.memories.get_mut(&old) {
         memory.users -= 1;
@@ -179,8 +182,11 @@ fn new_memory(k: &mut Kernel, pid: Pid, brk_start: u64, no_lane: bool) {
     }
     let id = MemId(k.fresh_id());
     let mut memory = Memory { brk_start, brk: brk_start, users: 1, ..Memory::default() };
-    if no_lane {
+    if k.patch_at_stop == 0 {
         memory.sites.turn_off();
+    }
+    if covers_sites {
+        memory.sites.cover();
     }
     k.memories.insert(id, memory);
     k.process_mut(pid).memory = id;

@@ -15,10 +15,11 @@ use crate::net;
 use crate::object::Object;
 use crate::run::schedule;
 use crate::syscalls::fd;
-use crate::tracee::call_site::{self, CallSite};
+use crate::tracee::call_site::CallSite;
 use crate::tracee::lane::{
     Clock, FDS_MAX, GRANT_BYTES_MAX, Grant, Granted, READINGS_MAX, ReadFile, Record, Stream, Terms,
 };
+use crate::tracee::{SigInfo, Tracee};
 use gapless_log::{Digest, Error, Reader, Varint, chain};
 
 /// Calls answered before the thread must stop all the same, so that the world is looked at now and then.
@@ -346,7 +347,7 @@ pub fn stopped(k: &mut Kernel, cx: &mut Ctx<'_, '_>, nr: u64) -> Result<(), Fail
     let memory = k.process(cx.pid).memory;
     let sites = &mut k.memories.get_mut(&memory).expect("address space exists").sites;
     let tracee = cx.tracee();
-    if let Some(index) = call_site::index_of(tracee.regs().rip) {
+    if let Some(index) = sites.index_of(tracee.regs().rip) {
         let site = sites.by_index(index).filter(|site| site.seen(tracee.regs_mut()));
         return site.map(drop).ok_or_else(|| spoilt(k));
     }
@@ -395,9 +396,42 @@ fn text_around(tracee: &crate::tracee::Tracee, after: u64) -> Result<Option<(Vec
 pub fn resume(k: &Kernel, cx: &mut Ctx<'_, '_>) {
     let sites = &k.memories[&k.process(cx.pid).memory].sites;
     let tracee = cx.tracee();
-    if let Some(site) = sites.behind(tracee.regs().rip) {
+    let rip = tracee.regs().rip;
+    if let Some(site) = sites.behind(rip).or_else(|| sites.gone(rip).filter(|site| is_patched(tracee, site))) {
         tracee.regs_mut().rip = site.resumed();
     }
+}
+
+/// Is the site's jump where it was written?
+fn is_patched(tracee: &Tracee, site: &CallSite) -> bool {
+    let [.., (at, jump)] = site.writes();
+    let mut there = vec![0; jump.len()];
+    tracee.peek_force(at, &mut there).is_ok() && there == jump
+}
+
+/// The thread in hand has trapped in gapless's own code: the program lets itself be stopped after every instruction, and its steps must be its own.
+/// Nothing stays patched in its address space. True if the thread now stands behind an instruction of its own; false if it must go on.
+pub fn stepped(k: &mut Kernel, cx: &mut Ctx<'_, '_>, info: &mut SigInfo) -> Result<bool, Fail> {
+    let memory = k.process(cx.pid).memory;
+    let sites = &mut k.memories.get_mut(&memory).expect("address space exists").sites;
+    let tracee = cx.tracee();
+    let site = sites.index_of(tracee.regs().rip).and_then(|index| sites.by_index(index));
+    let entered = site.and_then(|site| site.entered(tracee.regs_mut()));
+    for site in sites.give_up() {
+        let (at, original) = site.original();
+        if is_patched(tracee, &site) {
+            tracee
+                .poke_force(at, &original)
+                .map_err(|_| Error::Level(format!("call site at {at:#x} cannot be restored")))?;
+        }
+    }
+    *info = SigInfo::fault(info.signo(), info.code(), tracee.regs().rip);
+    entered.ok_or_else(|| spoilt(k))
+}
+
+/// Is the thread in hand on its way through gapless's own code, where the program never stands?
+pub fn is_inside(k: &Kernel, cx: &mut Ctx<'_, '_>) -> bool {
+    k.memories[&k.process(cx.pid).memory].sites.is_inside(cx.tracee().regs().rip)
 }
 
 /// These descriptors are what the process will use next: a poll has just named them.

@@ -45,6 +45,7 @@ pub fn executable(k: &mut Kernel, cx: &mut Ctx<'_, '_>, start: u64, end: u64, wr
         // Beyond the end of a file: nothing there can be executed either. What is before it is found piece by piece.
         code = by_pages(cx, start, end);
     }
+    put_back(k, cx, start, end);
     let found = find(&code);
     patch(k, cx, start, &code, &found.silent);
     if cx.tracee().counter_traps() {
@@ -93,6 +94,32 @@ pub fn page(k: &mut Kernel, cx: &mut Ctx<'_, '_>, page: u64) -> Result<(), Fail>
     Ok(())
 }
 
+/// Code has come to where there was some before: what was replaced in that and lies there again, replaced, is known.
+pub fn put_back(k: &mut Kernel, cx: &mut Ctx<'_, '_>, start: u64, end: u64) {
+    let id = k.process(cx.pid).memory;
+    let memory = k.memories.get_mut(&id).expect("address space exists");
+    for (addr, original) in memory.gone.extract_if(start..end, |_, _| true) {
+        let mut there = vec![0; original.len()];
+        let is_there = cx.tracee().peek_force(addr, &mut there).is_ok()
+            && there.strip_prefix(&PATCH).is_some_and(|rest| original.ends_with(rest));
+        if is_there {
+            memory.patched.insert(addr, original);
+        }
+    }
+}
+
+/// Pages of private files have been dropped, and come again as the files have them: what was replaced there is replaced again.
+pub fn renew(k: &mut Kernel, cx: &mut Ctx<'_, '_>, start: u64, end: u64) -> Result<(), Fail> {
+    let memory = &k.memories[&k.process(cx.pid).memory];
+    let mut all = true;
+    for (&addr, original) in memory.patched.range(start..end) {
+        let mut there = vec![0; original.len()];
+        let is_back = cx.tracee().peek_force(addr, &mut there).is_ok() && there == *original;
+        all &= !is_back || cx.tracee().poke_force(addr, &PATCH).is_ok();
+    }
+    if all { Ok(()) } else { trap_counter(k, cx) }
+}
+
 fn by_pages(cx: &mut Ctx<'_, '_>, start: u64, end: u64) -> Vec<u8> {
     let mut code = Vec::new();
     let mut page = [0u8; 4096];
@@ -123,16 +150,19 @@ fn patch(k: &mut Kernel, cx: &mut Ctx<'_, '_>, start: u64, code: &[u8], places: 
     all
 }
 
-/// A fresh image may read the time stamp counter until some of its code is in doubt.
-pub fn free_counter(k: &Kernel, cx: &mut Ctx<'_, '_>) -> Result<(), Fail> {
-    if k.patch_at_stop > 0 {
-        cx.tracee().set_counter_traps(false)?;
-    }
+/// A fresh image may read the time stamp counter until some of its code is in doubt. The thread has the right, or not, from the image before.
+pub fn fresh_counter(k: &Kernel, cx: &mut Ctx<'_, '_>, writable_code: bool) -> Result<(), Fail> {
+    cx.tracee().set_counter_traps(writable_code || k.patch_at_stop == 0)?;
     Ok(())
 }
 
+/// Memory may have become executable, nobody knows how much of it.
+pub fn doubt(k: &Kernel, cx: &mut Ctx<'_, '_>) -> Result<(), Fail> {
+    if cx.tracee().counter_traps() { Ok(()) } else { trap_counter(k, cx) }
+}
+
 /// Not all code is certain: from here on each reading of the counter stops, in every thread that runs in this address space.
-pub fn trap_counter(k: &Kernel, cx: &mut Ctx<'_, '_>) -> Result<(), Fail> {
+fn trap_counter(k: &Kernel, cx: &mut Ctx<'_, '_>) -> Result<(), Fail> {
     let memory = k.process(cx.pid).memory;
     for thread in k.threads.values().filter(|t| k.process(t.pid).memory == memory) {
         if let Some(tracee) = cx.tracees.get_mut(&thread.tid) {

@@ -21,11 +21,11 @@ pub fn page_up(n: u64) -> u64 {
     n.saturating_add(PAGE - 1) & !(PAGE - 1)
 }
 
-/// Does a range touch memory that is ours?
+/// Does a range touch memory that is ours? The same answer on a side that patches nothing.
 pub fn touches_ours(k: &Kernel, cx: &Ctx<'_, '_>, addr: u64, len: u64) -> bool {
     let touches = |start, end| addr < end && addr.saturating_add(len) > start;
     let sites = &k.memories[&k.process(cx.pid).memory].sites;
-    touches(SCRATCH_START, SCRATCH_END) || sites.are_on() && touches(SITES_START, SITES_END)
+    touches(SCRATCH_START, SCRATCH_END) || sites.are_there() && touches(SITES_START, SITES_END)
 }
 
 /// Makes the kernel's choice of an address an input. `call(fixed)` makes the native call: `None` lets the kernel choose,
@@ -132,7 +132,7 @@ pub fn mmap(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
     }
     crate::ipc::shm::settle(k, cx)?;
     if own_code {
-        crate::run::patch::trap_counter(k, cx)?;
+        crate::run::patch::doubt(k, cx)?;
     } else if prot as i32 & PROT_EXEC != 0 {
         crate::run::patch::executable(k, cx, start, end, shared || prot as i32 & PROT_WRITE != 0)?;
     }
@@ -182,6 +182,9 @@ pub fn mremap(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
         let moved = memory.shared_at(old);
         memory.unmap(old, old + page_up(old_len));
         memory.unmap(ret as u64, ret as u64 + page_up(new_len));
+        crate::run::patch::put_back(k, cx, ret as u64, ret as u64 + page_up(new_len));
+        let memory = k.process(cx.pid).memory;
+        let memory = k.memories.get_mut(&memory).expect("address space exists");
         if let Some((key, offset)) = moved {
             memory.shared.insert(ret as u64, (ret as u64 + page_up(new_len), key, offset));
         }
@@ -202,7 +205,7 @@ pub fn mprotect(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult
         let prot = written::first_prot(native_prot(a[2]));
         if cx.tracee().native(libc::SYS_mprotect, [start, a[1], prot, 0, 0, 0])? == 0 {
             k.memories.get_mut(&id).expect("address space exists").written.insert(start, end);
-            crate::run::patch::trap_counter(k, cx)?;
+            crate::run::patch::doubt(k, cx)?;
             return done(0);
         }
         // It fails, and so it does in what follows, which leaves the range as Linux does.
@@ -210,10 +213,13 @@ pub fn mprotect(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult
     let ret = cx.tracee().native(libc::SYS_mprotect, [start, a[1], native_prot(a[2]), 0, 0, 0])?;
     if ret == 0 {
         k.memories.get_mut(&id).expect("address space exists").written.remove(start, end);
-        if a[2] as i32 & PROT_EXEC != 0 {
-            let writable = shares || a[2] as i32 & PROT_WRITE != 0;
-            crate::run::patch::executable(k, cx, start, end, writable)?;
-        }
+    }
+    if ret == 0 && a[2] as i32 & PROT_EXEC != 0 {
+        let writable = shares || a[2] as i32 & PROT_WRITE != 0;
+        crate::run::patch::executable(k, cx, start, end, writable)?;
+    } else if ret < 0 && a[2] as i32 & PROT_EXEC != 0 {
+        // What lies before the hole has changed all the same.
+        crate::run::patch::doubt(k, cx)?;
     }
     result(ret)
 }
@@ -255,6 +261,8 @@ pub fn madvise(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult 
         _ => return fail(libc::EINVAL),
     };
     let ret = cx.tracee().native(libc::SYS_madvise, [a[0], a[1], advice as u64, 0, 0, 0])?;
+    // Also where the call failed: it did what lies before the hole.
+    crate::run::patch::renew(k, cx, a[0], a[0].saturating_add(page_up(a[1])))?;
     result(ret)
 }
 

@@ -105,6 +105,14 @@ impl CallSite {
         [(self.stub(), self.assemble().0), (slot, self.stub().to_le_bytes().to_vec()), (at, jump)]
     }
 
+    /// What stood there before, and where.
+    pub fn original(&self) -> (u64, Vec<u8>) {
+        match self.shape {
+            Shape::Numbered(nr) => (self.after - 7, [&[MOV_EAX][..], &nr.to_le_bytes(), &SYSCALL].concat()),
+            Shape::Compared(imm) => (self.after - 2, [&SYSCALL[..], &CMP_RAX_IMM32, &imm.to_le_bytes()].concat()),
+        }
+    }
+
     /// The stub's code, and the offset behind its `syscall`.
     fn assemble(&self) -> (Vec<u8>, u64) {
         let mut code = Vec::with_capacity(STUB_LEN);
@@ -158,6 +166,19 @@ impl CallSite {
         hit
     }
 
+    /// A thread has come to the stub's first instruction and no further: the registers as they would be at the site itself. There it has executed
+    /// what comes before the `syscall`; true if that is an instruction.
+    pub fn entered(&self, regs: &mut Regs) -> Option<bool> {
+        if regs.rip != self.stub() {
+            return None;
+        }
+        regs.rip = self.after - 2;
+        if let Shape::Numbered(nr) = self.shape {
+            regs.rax = nr.into();
+        }
+        Some(!self.is_exclusive())
+    }
+
     /// A thread is to go on behind the `syscall`: where it really goes on.
     pub fn resumed(&self) -> u64 {
         if self.is_exclusive() { self.stub_after() } else { self.after }
@@ -169,10 +190,14 @@ impl CallSite {
 pub struct CallSites {
     /// Nothing is patched.
     off: bool,
+    /// The program's own image lies where slots and stubs would be.
+    covered: bool,
     /// By number of slot and stub; none is used twice, because a thread may still be on its way through it.
     list: Vec<CallSite>,
     /// Those whose code is still there, by the address behind their `syscall`.
     behind: BTreeMap<u64, usize>,
+    /// Those whose code was unmapped, likewise. The program may have kept it and put it back.
+    gone: BTreeMap<u64, usize>,
     /// Stops at sites that are not patched; [`NEVER`] for those that will not be.
     stops: BTreeMap<u64, u32>,
 }
@@ -186,9 +211,32 @@ impl CallSites {
         self.off = true;
     }
 
-    /// May something be patched, or is?
-    pub fn are_on(&self) -> bool {
-        !self.off
+    /// The program's own image covers slots and stubs: nothing will be patched, and what lies there is the program's.
+    pub fn cover(&mut self) {
+        (self.off, self.covered) = (true, true);
+    }
+
+    /// From now on nothing is patched; what was, to be written back. A thread that is on its way through a stub still finds out of it.
+    pub fn give_up(&mut self) -> Vec<CallSite> {
+        self.off = true;
+        let indices: Vec<usize> = self.behind.values().chain(self.gone.values()).copied().collect();
+        (self.behind, self.gone) = (BTreeMap::new(), BTreeMap::new());
+        indices.into_iter().filter_map(|index| self.by_index(index)).collect()
+    }
+
+    /// Do slots and stubs lie there, patched or not?
+    pub fn are_there(&self) -> bool {
+        !self.covered
+    }
+
+    /// Which stub an address is in.
+    pub fn index_of(&self, rip: u64) -> Option<usize> {
+        index_of(rip).filter(|_| self.are_there())
+    }
+
+    /// Is a thread that stands here on its way through a stub or the blob?
+    pub fn is_inside(&self, rip: u64) -> bool {
+        blob::contains(rip) || self.index_of(rip).is_some()
     }
 
     /// Counts a stop with `rip` here; true if the site is to be patched now.
@@ -223,6 +271,7 @@ impl CallSites {
     /// It has been patched.
     pub fn add(&mut self, site: CallSite) {
         assert_eq!(site.index, self.list.len());
+        self.gone.remove(&site.after);
         self.behind.insert(site.after, site.index);
         self.list.push(site);
     }
@@ -237,6 +286,11 @@ impl CallSites {
         self.behind.get(&after).and_then(|&index| self.by_index(index))
     }
 
+    /// The site behind whose `syscall` this address lay until its code was unmapped.
+    pub fn gone(&self, after: u64) -> Option<CallSite> {
+        self.gone.get(&after).and_then(|&index| self.by_index(index))
+    }
+
     /// Sites that are patched, and sites that stop every time.
     pub fn count(&self) -> (usize, usize) {
         (self.behind.len(), self.stops.keys().filter(|after| !self.behind.contains_key(after)).count())
@@ -245,20 +299,15 @@ impl CallSites {
     /// The code in this range is gone.
     pub fn unmap(&mut self, start: u64, end: u64) {
         let gone = |after: u64| after > start && after <= end;
-        self.behind.retain(|&after, _| !gone(after));
+        self.gone.extend(self.behind.extract_if(.., |&after, _| gone(after)));
         self.stops.retain(|&after, _| !gone(after));
     }
 }
 
-/// Which stub an address is in.
-pub fn index_of(rip: u64) -> Option<usize> {
+/// Which stub an address is in, if stubs lie there.
+fn index_of(rip: u64) -> Option<usize> {
     let offset = rip.checked_sub(STUBS_START)? as usize;
     (offset < SITES_MAX * STUB_LEN).then_some(offset / STUB_LEN)
-}
-
-/// Is a thread that stands here on its way through a stub or the blob?
-pub fn is_inside(rip: u64) -> bool {
-    blob::contains(rip) || index_of(rip).is_some()
 }
 
 /// Does anything in `code` look like a direct jump to its byte `to`? Every byte is taken for the beginning of an instruction, so no real jump is missed.
@@ -331,7 +380,7 @@ mod tests {
             let site = site(code, after).expect("known");
             let mut regs = super::super::sys::regs_from_words(&[0; 27]);
             regs.rip = site.stub_after();
-            assert!(is_inside(regs.rip) && site.seen(&mut regs));
+            assert!(index_of(regs.rip).is_some() && site.seen(&mut regs));
             assert_eq!((regs.rip, regs.rcx), (site.after(), site.after()));
             assert_eq!(index_of(site.resumed()).is_some(), site.is_exclusive());
         }

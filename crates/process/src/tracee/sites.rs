@@ -10,7 +10,7 @@
 //! An instruction missed keeps its native effect; a difference that follows from it is found by
 //! the digests.
 
-use iced_x86::{Code, Decoder, DecoderOptions, Instruction, Mnemonic};
+use iced_x86::{Code, Decoder, DecoderOptions, Instruction, Mnemonic, OpKind};
 
 use super::insn::Trapped;
 
@@ -50,8 +50,8 @@ pub fn find_counter_reads(code: &[u8]) -> Option<Vec<Site>> {
         match verify_any(code, at, is_counter_read) {
             Some(Verdict::Site(site)) => found.push(site),
             Some(Verdict::Innocent) => {}
-            // Data: whoever executed it would soon meet something that cannot be executed.
-            None if !plain_after(code, at + len) => {}
+            // Data: whoever executed it would at once come to something that cannot be executed.
+            None if faults_soon(code, at + len) => {}
             None => return None,
         }
     }
@@ -68,12 +68,14 @@ enum Verdict {
 
 /// As [`verify`], but says when it is certain that there is no such instruction. `None`: it is not certain.
 fn verify_any(code: &[u8], opcode: usize, wanted: fn(&Instruction) -> bool) -> Option<Verdict> {
-    let starts = (0..STARTS).map(|n| opcode.saturating_sub(BACK_MAX - n));
+    let first = opcode.saturating_sub(BACK_MAX);
+    // Near the beginning of a piece there is less before: all of it is tried, as what begins there may be data.
+    let starts = first..=opcode.min(first + STARTS - 1);
     let mut agreed: Option<(usize, usize)> = None;
     let mut is_site = false;
     for start in starts {
         let (walk, end, hit) = walk_to(code, start, opcode, wanted)?;
-        let plain = walk.plain_since == 0 || walk.site as u64 - walk.plain_since.min(walk.site as u64) >= CONTEXT;
+        let plain = walk.site as u64 - walk.plain_since.min(walk.site as u64) >= CONTEXT;
         if !plain || agreed.is_some_and(|agreed| agreed != (walk.site, end)) {
             return None;
         }
@@ -197,6 +199,73 @@ fn plain_after(code: &[u8], from: usize) -> bool {
         }
     }
     true
+}
+
+/// Whether whoever executes what follows comes to an instruction that a program cannot execute, without a jump on the way.
+fn faults_soon(code: &[u8], from: usize) -> bool {
+    let end = code.len().min(from + CONTEXT as usize + 16);
+    let decoder = Decoder::with_ip(64, &code[from..end], from as u64, DecoderOptions::NONE);
+    for instruction in decoder {
+        if instruction.is_invalid() {
+            // Cut off at the end of the mapping, or not code.
+            return instruction.ip() as usize + 15 <= end;
+        }
+        if is_privileged(&instruction) {
+            return true;
+        }
+        if goes_elsewhere(&instruction) {
+            return false;
+        }
+    }
+    false
+}
+
+/// May go on elsewhere than at the next instruction.
+fn goes_elsewhere(instruction: &Instruction) -> bool {
+    use Mnemonic::*;
+    let branch = matches!(
+        instruction.op0_kind(),
+        OpKind::NearBranch16 | OpKind::NearBranch32 | OpKind::NearBranch64 | OpKind::FarBranch16 | OpKind::FarBranch32
+    );
+    branch
+        || matches!(
+            instruction.mnemonic(),
+            Call | Jmp | Ret | Retf | Iret | Iretd | Iretq | Syscall | Sysenter | Int | Int3 | Ud0 | Ud1 | Ud2
+        )
+}
+
+/// Faults in every program, or traps where nobody wants that (`int1`: no compiler makes it, and tables are full of it).
+fn is_privileged(instruction: &Instruction) -> bool {
+    use Mnemonic::*;
+    let gate = instruction.mnemonic() == Int && !matches!(instruction.immediate8(), 3 | 4 | 0x80);
+    gate || matches!(
+        instruction.mnemonic(),
+        In | Out
+            | Insb
+            | Insd
+            | Insw
+            | Outsb
+            | Outsd
+            | Outsw
+            | Hlt
+            | Cli
+            | Sti
+            | Clts
+            | Invd
+            | Wbinvd
+            | Rdmsr
+            | Wrmsr
+            | Int1
+            | Lgdt
+            | Lidt
+            | Lldt
+            | Ltr
+            | Sysexit
+            | Sysexitq
+            | Sysret
+            | Sysretq
+            | Rsm
+    )
 }
 
 fn is_wanted(instruction: &Instruction) -> bool {
@@ -439,6 +508,30 @@ mod tests {
         assert_eq!(offsets(&around(&[0x0f, 0x31, 0x06, 0x06, 0x06])), Some(vec![]));
         // An instruction or the end of data, and code behind it: nobody can tell.
         assert_eq!(offsets(&around(&[0x06, 0x06, 0x0f, 0x31])), None);
+    }
+
+    #[test]
+    fn a_counter_read_is_not_taken_for_data_because_of_what_follows() {
+        let plain = [0x48, 0x83, 0xec, 0x20, 0x55, 0x48, 0x89, 0xe5].repeat(20);
+        let before_it = [&plain[..], &[0x06, 0x0f, 0x31]].concat();
+        let reads =
+            |tail: &[u8]| find_counter_reads(&[&before_it[..], tail, &plain[..]].concat()).map(|sites| sites.len());
+        // rdtsc; mov %eax,%ecx; 1: loop 1b. Compilers do not write that, people do.
+        assert_eq!(reads(&[0x89, 0xc1, 0xe2, 0xfe]), None);
+        // rdtsc; repne scasb.
+        assert_eq!(reads(&[0xf2, 0xae]), None);
+        // rdtsc; jz over the hlt.
+        assert_eq!(reads(&[0x74, 0x01, 0xf4]), None);
+        // rdtsc; hlt.
+        assert_eq!(reads(&[0xf4]), Some(0));
+    }
+
+    #[test]
+    fn what_begins_with_data_is_doubted() {
+        let plain = [0x48, 0x83, 0xec, 0x20, 0x55, 0x48, 0x89, 0xe5].repeat(20);
+        // A length of 184, then rdtsc: read from the beginning that is mov $0x310f0000,%eax.
+        let code = [&[0xb8, 0, 0, 0x0f, 0x31][..], &plain].concat();
+        assert_eq!(find_counter_reads(&code).map(|sites| sites.len()), None);
     }
 
     #[test]

@@ -593,7 +593,8 @@ impl Tracee {
                 self.at = At::Seccomp;
                 self.refresh()?;
                 let args = self.syscall_args();
-                let nr = self.regs.orig_rax as i64;
+                // The kernel calls by the lower half.
+                let nr = i64::from(self.regs.orig_rax as i32);
                 let arch_ok = nr as u32 & X32_BIT == 0 || nr < 0;
                 Ok(Some(Stop::Syscall { nr, args, arch_ok }))
             }

@@ -26,7 +26,15 @@ pub struct CounterRate {
     steady: bool,
     /// Both, when they were first looked at.
     first: Option<(u64, u64)>,
+    /// The fewest ticks that a look at both has taken.
+    least: Option<u64>,
 }
+
+/// Looks at both clocks until one was not disturbed: the first ones, which say what that takes, and each later time.
+const FIRST_LOOKS: u32 = 16;
+const LOOKS_MAX: u32 = 3;
+/// A look that takes so many times the fewest ticks was disturbed.
+const DISTURBED: u64 = 4;
 
 /// Nanoseconds between two looks before their difference is a rate: the looks themselves are some hundred apart.
 const RATE_NANOS_MIN: u64 = 100_000_000;
@@ -35,7 +43,28 @@ impl CounterRate {
     /// Unknown yet; of no use where the host's clock goes by something else.
     pub fn of_this_host() -> Self {
         let source = std::fs::read_to_string("/sys/devices/system/clocksource/clocksource0/current_clocksource");
-        Self { steady: source.is_ok_and(|name| matches!(name.trim(), "tsc" | "kvm-clock")), first: None }
+        Self { steady: source.is_ok_and(|name| matches!(name.trim(), "tsc" | "kvm-clock")), first: None, least: None }
+    }
+
+    /// Both clocks at one moment; `None` if the thread lost its processor between the two looks each time. The counter is the later one, so that what
+    /// is reckoned from both is never ahead of the clock.
+    pub fn look(&mut self, counter: impl Fn() -> Option<u64>, clock: impl Fn() -> u64) -> Option<(u64, u64)> {
+        if !self.steady {
+            return None;
+        }
+        let once = || {
+            let (before, nanos, after) = (counter()?, clock(), counter()?);
+            Some((after.checked_sub(before)?, (after, nanos)))
+        };
+        let Some(least) = self.least else {
+            let (ticks, both) = (0..FIRST_LOOKS).filter_map(|_| once()).min()?;
+            self.least = Some(ticks);
+            return Some(both);
+        };
+        let good = (0..LOOKS_MAX).filter_map(|_| once()).find(|(ticks, _)| *ticks <= least.saturating_mul(DISTURBED));
+        let (ticks, both) = good?;
+        self.least = Some(least.min(ticks));
+        Some(both)
     }
 
     /// Both clocks now; nanoseconds a tick, times 2^32, once enough time has passed to know it.
@@ -277,7 +306,7 @@ mod tests {
 
     #[test]
     fn a_rate_is_known_after_a_while_and_forgotten_when_the_counter_goes_back() {
-        let mut rate = CounterRate { steady: true, first: None };
+        let mut rate = CounterRate { steady: true, ..CounterRate::default() };
         assert_eq!(rate.measure(1_000, 5), None);
         assert_eq!(rate.measure(2_000, 505), None);
         assert_eq!(rate.measure(1_000 + 400_000_000, 5 + 200_000_000), Some(1 << 31));
@@ -285,5 +314,27 @@ mod tests {
         assert_eq!(rate.measure(8, 300_000_001), None);
         assert_eq!(rate.measure(8 + 100_000_000, 300_000_001 + 200_000_000), Some(2 << 32));
         assert_eq!(CounterRate::default().measure(1, 1), None);
+    }
+
+    #[test]
+    fn a_look_that_was_disturbed_counts_for_nothing() {
+        use std::cell::Cell;
+        let mut rate = CounterRate { steady: true, ..CounterRate::default() };
+        // Each clock read takes 100 ticks, but for those in which the thread loses its processor.
+        let (ticks, reads, lost) = (Cell::new(0u64), Cell::new(0u32), Cell::new(1u32));
+        let counter = || Some(ticks.get());
+        let clock = || {
+            reads.set(reads.get() + 1);
+            let nanos = ticks.get() * 2;
+            ticks.set(ticks.get() + if reads.get() <= lost.get() { 20_000_000 } else { 100 });
+            nanos
+        };
+        let at_one_moment = |(counter, nanos): (u64, u64)| counter * 2 - nanos <= 200;
+        assert!(at_one_moment(rate.look(counter, clock).expect("the second look was good")));
+        lost.set(reads.get() + 2);
+        assert!(at_one_moment(rate.look(counter, clock).expect("the third look was good")));
+        lost.set(reads.get() + 3);
+        assert_eq!(rate.look(counter, clock), None);
+        assert!(rate.look(counter, clock).is_some());
     }
 }

@@ -157,7 +157,7 @@ impl World {
 
     /// The replica's clock by the time stamp counter, if that is what the host's clock goes by.
     pub fn counter(&mut self) -> Option<Counter> {
-        let (base, host) = (read_counter()?, host::monotonic());
+        let (base, host) = self.counter_rate.look(read_counter, host::monotonic)?;
         let rate = self.counter_rate.measure(base, host)?;
         let nanos = (host as i64).saturating_add(self.clock_offset).max(0) as u64;
         Some(Counter { base, nanos, rate })

@@ -55,6 +55,8 @@ pub struct Guest {
     pub env: Vec<(String, String)>,
     pub stdin: String,
     pub end: End,
+    /// It reads its own code, and so sees whether call sites are patched.
+    pub reads_code: bool,
     /// The call that gapless refuses by name, if there is one.
     pub refused: Option<String>,
     /// Whom it talks to beyond the group: running from now on, and named in its environment.
@@ -87,6 +89,7 @@ macro_rules! each_guest {
             compute
             compute_alarm
             condvar
+            counter_stack
             cwd
             deep_stack
             dev_files
@@ -118,6 +121,7 @@ macro_rules! each_guest {
             links
             lock_deadlock
             locks
+            low_image
             lseek
             memfd
             mkdir
@@ -136,6 +140,8 @@ macro_rules! each_guest {
             outside_epoll
             outside_tcp
             outside_udp
+            own_code
+            own_pages
             pgroups
             pipe_full
             pipes
@@ -170,6 +176,7 @@ macro_rules! each_guest {
             sigpipe
             sigqueue
             sigsuspend
+            single_step
             small_files
             spin_flag
             static_libc
@@ -240,6 +247,7 @@ impl Guest {
             env: Vec::new(),
             stdin: String::new(),
             end: End::Exit(0),
+            reads_code: false,
             refused: None,
             outside: None,
         };
@@ -260,6 +268,7 @@ impl Guest {
                         None => End::Exit(value.parse().expect("a number")),
                     };
                 }
+                "reads" => guest.reads_code = value == "code",
                 "refused" => guest.refused = Some(value.to_owned()),
                 "outside" => {
                     let outside = Outside::start(match value {
