@@ -53,7 +53,9 @@ pub enum Progress {
 
 /// Counts of a level for a person who watches it: asked for by any thread, at any time. They shape nothing.
 #[derive(Clone, Default)]
-pub struct Figures(Option<Arc<dyn Fn() -> Vec<(&'static str, u64)> + Send + Sync>>);
+pub struct Figures(Option<Arc<Asked>>);
+
+type Asked = dyn Fn() -> Vec<(&'static str, u64)> + Send + Sync;
 
 impl Figures {
     /// Those that `now` answers.

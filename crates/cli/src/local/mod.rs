@@ -8,3 +8,16 @@ pub mod pair;
 pub mod port;
 pub mod processes;
 pub mod resp;
+
+#[cfg(test)]
+mod tests {
+    use super::port::free_port;
+    use std::net::TcpListener;
+
+    #[test]
+    fn a_free_port_is_not_one_of_outgoing_connections() {
+        let port = free_port().expect("there is one");
+        assert!((10_000..32_768).contains(&port));
+        assert!(TcpListener::bind(("127.0.0.1", port)).is_ok());
+    }
+}

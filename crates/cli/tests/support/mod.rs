@@ -30,7 +30,6 @@ use chance::Chance;
 use process::{Process, sleep_ms};
 use std::ffi::OsString;
 use std::fs;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};

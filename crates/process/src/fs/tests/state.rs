@@ -70,7 +70,7 @@ fn a_flipped_bit_in_a_state_file_changes_the_digest() {
         let bench = bench_with_state();
         // Small contents have no file that a bit could be flipped in.
         for (name, letter) in [("state/large-1", "x"), ("state/large-2", "y")] {
-            bench.put(name, &letter.repeat(1 << 17));
+            bench.put(name, letter.repeat(1 << 17));
         }
         let (state, changed) = (bench.path("state"), bench.path("state/new"));
         let steps = [
