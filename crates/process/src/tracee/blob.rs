@@ -221,7 +221,7 @@ std::arch::global_asm!(
     "xor ecx, ecx",
     "33:",
     "mov rax, qword ptr [r11 + rcx * 8 + 8]",
-    "cmp rax, {arena}",
+    "cmp rax, {used_max}",
     "ja 90f",
     "add r9, rax",
     "add ecx, 2",

@@ -1,4 +1,4 @@
-//! Call sites: `syscall` instructions of the program that are replaced by a jump to a stub of their own, which asks the [`blob`](super::blob) first.
+//! Call sites: `syscall` instructions of the program that are replaced by a jump to a stub of their own, which asks the blob first.
 //!
 //! A site is patched right after its first stop, while no thread of the group runs. Two shapes are known; any other site stays as it is.
 //! ```text
@@ -13,6 +13,7 @@
 //! [`CallSite::resumed`]).
 
 use std::collections::BTreeMap;
+use std::sync::Mutex;
 
 use super::Regs;
 use super::blob;
@@ -60,7 +61,7 @@ impl CallSite {
         let behind = code.get(middle..middle + 6)?;
         let imm = behind.strip_prefix(&CMP_RAX_IMM32)?;
         let imm = i32::from_le_bytes([imm[0], imm[1], imm[2], imm[3]]);
-        (!is_jumped_to(code, middle)).then_some(CallSite { shape: Shape::Compared(imm), after, index })
+        (!known_to_be_jumped_to(code, middle)).then_some(CallSite { shape: Shape::Compared(imm), after, index })
     }
 
     /// The number that the site always calls, if it is written there.
@@ -308,6 +309,24 @@ impl CallSites {
 fn index_of(rip: u64) -> Option<usize> {
     let offset = rip.checked_sub(STUBS_START)? as usize;
     (offset < SITES_MAX * STUB_LEN).then_some(offset / STUB_LEN)
+}
+
+/// What was found of code with this hash, at this offset: every exec of a program asks the same again, and a library takes milliseconds.
+static KNOWN: Mutex<BTreeMap<(u128, usize), bool>> = Mutex::new(BTreeMap::new());
+/// Answers that are remembered.
+const KNOWN_MAX: usize = 4096;
+
+fn known_to_be_jumped_to(code: &[u8], to: usize) -> bool {
+    let key = (gapless_log::hash(code), to);
+    let mut known = KNOWN.lock().expect("nobody panics while holding it");
+    if let Some(&jumped_to) = known.get(&key) {
+        return jumped_to;
+    }
+    let jumped_to = is_jumped_to(code, to);
+    if known.len() < KNOWN_MAX {
+        known.insert(key, jumped_to);
+    }
+    jumped_to
 }
 
 /// Does anything in `code` look like a direct jump to its byte `to`? Every byte is taken for the beginning of an instruction, so no real jump is missed.

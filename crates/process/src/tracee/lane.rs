@@ -1,7 +1,7 @@
 //! The lane: memory that the supervisor shares with every tracee, in which patched calls are answered without a stop.
 //!
 //! Before a thread runs on, the supervisor lays out what the model would answer ([`Terms`]): a budget of calls, constants, bytes that wait on
-//! sockets, room to send, and (on a backup) the clock readings of the log. The in-process code ([`blob`](super::blob)) answers from
+//! sockets, room to send, and (on a backup) the clock readings of the log. The in-process code (the blob) answers from
 //! that and writes each call into a journal, which the supervisor carries over into the model when the thread has stopped. A call that the terms do not
 //! answer stops as any other does, so the lane is only ever a shortcut: what a call returns, and what the model is afterwards, is the same with and
 //! without it.
