@@ -74,6 +74,18 @@ static long jumped_into(long nr, int skip) {
     return result;
 }
 
+// What looks like the number, but for a byte before it, is the fifth argument.
+static long other_register(long nr) {
+    long result;
+    __asm__ volatile("mov $110, %%r8d\n"
+                     "syscall\n"
+                     "nop\n"
+                     : "=a"(result)
+                     : "0"(nr)
+                     : "rcx", "r11", "r8", "memory", "cc");
+    return result;
+}
+
 // Jumps to the `syscall` of a site, past the `mov`, with another number.
 static long entered_late(long nr, int late) {
     long result;
@@ -107,6 +119,7 @@ int main(void) {
         // Only the lower half of the number counts.
         EQ(compared(1L << 32 | SYS_getpid, 0, 0, 0), me);
         EQ(compared(1L << 40 | SYS_read, -1, 0, 8), -EBADF);
+        EQ(other_register(SYS_getpid), me);
         EQ(jumped_into(SYS_getpid, 0), me);
         EQ(jumped_into(17, 1), 17);
         EQ(entered_late(0, 0), parent);

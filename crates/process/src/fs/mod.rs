@@ -42,6 +42,7 @@ pub use open::{
     Executable, Opened, add_seals, close, content_for_exec, get_seals, memfd, nameless, open, open_or_wait,
 };
 pub use path::{Found, Last, link_text, path_of, resolve};
+pub use proc_text::is_written;
 pub use stat::{stat, stat_file, statx, statx_file};
 pub use state::load_state;
 pub use store::{STORE_NAMES, foreign};

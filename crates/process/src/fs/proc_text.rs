@@ -253,6 +253,26 @@ pub fn fdinfo(k: &Kernel, pid: Pid, fd: i32) -> Text {
 /// One mapping as it is logged: start, end, permissions, offset, name.
 type Map = (u64, u64, String, u64, String);
 
+/// Which file of the store a real mapping's name is of, as `content/HASH` or `files/NUMBER`. Only the last components say so.
+fn in_store(name: &str) -> Option<String> {
+    let name = name.strip_suffix(" (deleted)").unwrap_or(name);
+    let tail: Vec<&str> = name.rsplitn(4, '/').take(3).collect();
+    if !name.starts_with('/') {
+        None
+    } else if tail.get(1) == Some(&"content") {
+        Some(format!("content/{}", tail[0]))
+    } else if tail.get(2) == Some(&"files") {
+        Some(format!("files/{}", tail[0]))
+    } else {
+        None
+    }
+}
+
+/// Is a real mapping with this name one of a file that the program has made its own, and can write to?
+pub fn is_written(name: &str) -> bool {
+    in_store(name).is_some_and(|name| name.starts_with("files/"))
+}
+
 /// /proc/PID/maps: the real address space, without our own pages, its files named as the program knows them.
 pub fn maps(k: &Kernel, cx: &mut Ctx<'_, '_>, pid: Pid, _: Tid) -> Text {
     let real = k.threads.values().find(|t| t.pid == pid).and_then(|t| cx.tracees.get(&t.tid));
@@ -263,20 +283,10 @@ pub fn maps(k: &Kernel, cx: &mut Ctx<'_, '_>, pid: Pid, _: Tid) -> Text {
         let ours = |m: &Mapping| within(m, SCRATCH_START, SCRATCH_END) || within(m, SITES_START, SITES_END);
         let mapped = list.into_iter().filter(|m| !ours(m)).map(|m| {
             let bits = [flag(m.read, 'r'), flag(m.write, 'w'), flag(m.exec, 'x'), if m.shared { 's' } else { 'p' }];
-            // Only the last two components say which file of the store it is.
-            let name = match m.name.strip_suffix(" (deleted)").unwrap_or(&m.name) {
-                name if name.starts_with('/') => {
-                    let tail: Vec<&str> = name.rsplitn(4, '/').take(3).collect();
-                    if tail.get(1) == Some(&"content") {
-                        format!("content/{}", tail[0])
-                    } else if tail.get(2) == Some(&"files") {
-                        format!("files/{}", tail[0])
-                    } else {
-                        String::new()
-                    }
-                }
-                name => name.to_owned(),
-            };
+            let name = in_store(&m.name).unwrap_or_else(|| match m.name.starts_with('/') {
+                true => String::new(),
+                false => m.name.clone(),
+            });
             (m.start, m.end, bits.iter().collect(), m.offset, name)
         });
         Some(mapped.collect())

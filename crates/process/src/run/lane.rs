@@ -382,11 +382,11 @@ fn patch(k: &mut Kernel, cx: &mut Ctx<'_, '_>, memory: crate::kernel::MemId, aft
     Ok(())
 }
 
-/// The code that a call lies in, and its address: only a file's text, which nobody writes to.
+/// The code that a call lies in, and its address: only a file's text, which nobody writes to, here or in the file.
 fn text_around(tracee: &crate::tracee::Tracee, after: u64) -> Result<Option<(Vec<u8>, u64)>, Fail> {
     let maps = tracee.maps()?;
-    let text =
-        maps.iter().find(|m| m.start < after && after <= m.end && m.exec && !m.write && !m.shared && m.inode != 0);
+    let around = maps.iter().find(|m| m.start < after && after <= m.end);
+    let text = around.filter(|m| m.exec && !m.write && !m.shared && m.inode != 0 && !crate::fs::is_written(&m.name));
     let Some(text) = text else { return Ok(None) };
     let mut code = vec![0; (text.end - text.start) as usize];
     Ok(tracee.peek_force(text.start, &mut code).is_ok().then_some((code, text.start)))

@@ -1,8 +1,10 @@
 //! Instructions that read the machine: patched in code as it is mapped, answered when they trap.
 
+use crate::fs;
 use crate::kernel::{Ctx, Fail, Kernel, input};
 use crate::tracee::cpuid;
 use crate::tracee::insn::{Answer, Kind as InsnKind, Trapped};
+use crate::tracee::maps::Mapping;
 use crate::tracee::sites::{PATCH, Site, find_counter_reads, find_sites};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -51,7 +53,7 @@ pub fn executable(k: &mut Kernel, cx: &mut Ctx<'_, '_>, start: u64, end: u64, wr
     if cx.tracee().counter_traps() {
         return Ok(());
     }
-    let certain = found.counter.as_ref().filter(|_| !writable);
+    let certain = found.counter.as_ref().filter(|_| !writable && !changes_with_a_file(cx, start, end));
     if certain.is_none_or(|sites| !patch(k, cx, start, &code, sites)) {
         trap_counter(k, cx)?;
     }
@@ -92,6 +94,12 @@ pub fn page(k: &mut Kernel, cx: &mut Ctx<'_, '_>, page: u64) -> Result<(), Fail>
         k.memories.get_mut(&id).expect("address space exists").patched.insert(addr, original);
     }
     Ok(())
+}
+
+/// Is anything in this range a private mapping of a file that the program can write to? Pages that nobody has touched are still the file's.
+fn changes_with_a_file(cx: &mut Ctx<'_, '_>, start: u64, end: u64) -> bool {
+    let there = |m: &Mapping| m.start < end && m.end > start && fs::is_written(&m.name);
+    cx.tracee().maps().is_ok_and(|maps| maps.iter().any(there))
 }
 
 /// Code has come to where there was some before: what was replaced in that and lies there again, replaced, is known.

@@ -17,6 +17,7 @@ use std::sync::Mutex;
 
 use super::Regs;
 use super::blob;
+use super::sites;
 use super::stub::{BLOB_START, SITES_MAX, SLOTS_START, STUB_LEN, STUBS_START};
 
 const SYSCALL: [u8; 2] = [0x0f, 0x05];
@@ -55,7 +56,10 @@ impl CallSite {
             return None;
         }
         let before = middle.checked_sub(7).map(|at| &code[at..middle - 2]);
-        if let Some(&[MOV_EAX, a, b, c, d]) = before {
+        // With a byte before it the same is another instruction: `41 b8` loads r8.
+        if let Some(&[MOV_EAX, a, b, c, d]) = before
+            && sites::is_instruction(code, middle - 7, 5)
+        {
             return Some(CallSite { shape: Shape::Numbered(u32::from_le_bytes([a, b, c, d])), after, index });
         }
         let behind = code.get(middle..middle + 6)?;
@@ -362,6 +366,22 @@ mod tests {
         assert!(compared.is_exclusive() && compared.number().is_none());
         assert_eq!(site(&READ[..8], 4), None);
         assert_eq!(site(GETPPID, 6), None);
+    }
+
+    #[test]
+    fn a_number_is_only_what_goes_to_eax() {
+        // mov $0,%r8d; syscall, as sendto without an address: not a read.
+        let r8 = [0x41, 0xb8, 0, 0, 0, 0, 0x0f, 0x05, 0xc3];
+        // mov 0xe4(%r8),%rdi; syscall.
+        let load = [0x49, 0x8b, 0xb8, 0xe4, 0, 0, 0, 0x0f, 0x05, 0xc3];
+        for code in [&r8[..], &load] {
+            for before in [vec![], [0x48, 0x83, 0xec, 0x20, 0x55, 0x48, 0x89, 0xe5].repeat(20)] {
+                let code = [&before[..], code].concat();
+                assert_eq!(site(&code, code.len() as u64 - 1), None, "{code:02x?}");
+            }
+        }
+        let code = [&[0x90; 150][..], GETPPID].concat();
+        assert_eq!(site(&code, 157).and_then(|s| s.number()), Some(110));
     }
 
     #[test]

@@ -58,6 +58,20 @@ pub fn find_counter_reads(code: &[u8]) -> Option<Vec<Site>> {
     Some(found)
 }
 
+/// Is there an instruction of its own at this offset, of just this length, and no part of a longer one?
+pub fn is_instruction(code: &[u8], at: usize, len: usize) -> bool {
+    starts(at).all(|start| {
+        walk_to(code, start, at, |_| true).is_some_and(|(walk, end, _)| (walk.site, end) == (at, at + len))
+    })
+}
+
+/// Where disassembly starts to find out about the byte at `opcode`. Near the beginning of a piece there is less before: all of it is tried, as what begins
+/// there may be data.
+fn starts(opcode: usize) -> impl Iterator<Item = usize> {
+    let first = opcode.saturating_sub(BACK_MAX);
+    first..=opcode.min(first + STARTS - 1)
+}
+
 /// What bytes that look like an instruction are.
 enum Verdict {
     /// That instruction.
@@ -68,12 +82,9 @@ enum Verdict {
 
 /// As [`verify`], but says when it is certain that there is no such instruction. `None`: it is not certain.
 fn verify_any(code: &[u8], opcode: usize, wanted: fn(&Instruction) -> bool) -> Option<Verdict> {
-    let first = opcode.saturating_sub(BACK_MAX);
-    // Near the beginning of a piece there is less before: all of it is tried, as what begins there may be data.
-    let starts = first..=opcode.min(first + STARTS - 1);
     let mut agreed: Option<(usize, usize)> = None;
     let mut is_site = false;
-    for start in starts {
+    for start in starts(opcode) {
         let (walk, end, hit) = walk_to(code, start, opcode, wanted)?;
         let plain = walk.site as u64 - walk.plain_since.min(walk.site as u64) >= CONTEXT;
         if !plain || agreed.is_some_and(|agreed| agreed != (walk.site, end)) {

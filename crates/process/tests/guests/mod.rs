@@ -86,6 +86,7 @@ macro_rules! each_guest {
             cat
             clock_gettime
             cloexec
+            code_file
             compute
             compute_alarm
             condvar
