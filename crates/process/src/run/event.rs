@@ -114,7 +114,7 @@ fn run(k: &mut Kernel, cx: &mut Ctx<'_, '_>, patience: Duration, give_way: GiveW
                     // It sends and then computes: what it sends next is not to wait for that.
                     lane.hold_sends();
                 }
-                patient = ran + patience;
+                patient = if ran < patience { patience } else { ran + patience };
             }
             stop => break stop,
         }
