@@ -25,8 +25,6 @@ const MOV_EAX: u8 = 0xb8;
 const CMP_RAX_IMM32: [u8; 2] = [0x48, 0x3d];
 const JMP_INDIRECT: [u8; 3] = [0xff, 0x24, 0x25];
 const NOP: u8 = 0x90;
-/// Code before and after a site that is searched for jumps into it.
-pub const REACH: u64 = 64 << 10;
 
 /// What is replaced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,8 +46,8 @@ pub struct CallSite {
 }
 
 impl CallSite {
-    /// The site of a call that has just stopped, `after` being `rip`. `code` are the bytes from `after` - [`REACH`] to `after` + [`REACH`], as far as
-    /// they exist; `start` is the address of the first one.
+    /// The site of a call that has just stopped, `after` being `rip`. `code` is all the text around it, `start` the address of its first byte: what
+    /// jumps to the site may be far away, where compilers put what is seldom executed.
     pub fn recognise(code: &[u8], start: u64, after: u64, index: usize) -> Option<CallSite> {
         let middle = usize::try_from(after.checked_sub(start)?).ok()?;
         if index >= SITES_MAX || code.get(middle.checked_sub(2)?..middle)? != SYSCALL {
