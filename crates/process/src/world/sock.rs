@@ -180,8 +180,8 @@ impl RawAddr {
 #[derive(Debug)]
 pub struct Poller(OwnedFd);
 
-/// Events taken from a [`Poller`] at once.
-const EVENTS_MAX: usize = 256;
+/// Events taken from a [`Poller`] at once: with many clients, some are answered while the requests of others come in.
+const EVENTS_MAX: usize = 32;
 
 impl Poller {
     /// Makes one.
