@@ -16,7 +16,7 @@ use support::batch::{batch, batch_that_leaves};
 use support::client::Redis;
 use support::pair::Pair;
 use support::process::{self, Process, sleep_ms};
-use support::serve::http_like;
+use support::serve::{ends, http_like, replays};
 use support::{Area, Job, free_port, python, words};
 
 /// Compiles a Rust source with the compiler that builds the tests' workspace.
@@ -266,12 +266,8 @@ fn redis_like(name: &str, argv: impl Fn(u16) -> Vec<String>, more: impl Fn(&mut 
     load.run(100).expect("nothing is killed here");
     more(&mut load.client);
     load.verify();
-    process::kill(server.pid(), libc::SIGTERM);
-    let done = server.finish();
-    println!("{name}: ended with {}", done.code());
-    let replay = area.replay(&log);
-    assert_eq!(replay["exit_status"], done.code(), "{name} replayed: {replay}");
-    assert!(replay["digests"].as_u64() > Some(2), "{name}: too little was compared: {replay}");
+    let done = ends(name, server, libc::SIGTERM);
+    replays(&area, name, &log, &done);
 
     // Killed while it is recorded, resumed.
     let port = free_port();

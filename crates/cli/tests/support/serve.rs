@@ -2,7 +2,7 @@
 
 use super::client::{await_get, get};
 use super::pair::Pair;
-use super::process::{self, Process, sleep_ms};
+use super::process::{self, Done, Process, sleep_ms};
 use super::{Area, Job, free_port};
 use std::fs;
 use std::path::Path;
@@ -34,12 +34,8 @@ pub fn http_like(name: &str, argv: impl Fn(&Path, u16) -> Vec<String>) {
     let log = area.join("log");
     let server = Process::start(area.record(&log, &job("recorded", port)), &area.join("record"));
     ask(port, "recorded");
-    process::kill(server.pid(), libc::SIGTERM);
-    let done = server.finish();
-    println!("{name}: ended with {}", done.code());
-    let replay = area.replay(&log);
-    assert_eq!(replay["exit_status"], done.code(), "{name} replayed: {replay}");
-    assert!(replay["digests"].as_u64() > Some(2), "{name}: too little was compared: {replay}");
+    let done = ends(name, server, libc::SIGTERM);
+    replays(&area, name, &log, &done);
 
     let port = free_port();
     let log = area.join("log-killed");
@@ -115,13 +111,9 @@ pub fn keeps<K: Kept>(
     assert_eq!(all(&mut clients, 30, &mut || {}), 0, "{name}: nothing is killed here");
     clients.iter_mut().for_each(K::recheck);
     drop(clients);
-    process::kill(server.pid(), stop);
-    let done = server.finish();
-    println!("{name}: ended with {}", done.code());
+    let done = ends(name, server, stop);
     look(&area, &log, &job);
-    let replay = area.replay(&log);
-    assert_eq!(replay["exit_status"], done.code(), "{name} replayed: {replay}");
-    assert!(replay["digests"].as_u64() > Some(2), "{name}: too little was compared: {replay}");
+    replays(&area, name, &log, &done);
 
     let port = free_port();
     let log = area.join("log-killed");
@@ -161,4 +153,19 @@ pub fn keeps<K: Kept>(
     let log = pair.primary.log.clone();
     assert_eq!(pair.finish().code(), done.code(), "{name} ended by a signal after two takeovers");
     look(&area, &log, &job);
+}
+
+/// Ends a server by a signal.
+pub fn ends(name: &str, server: Process, signal: i32) -> Done {
+    process::kill(server.pid(), signal);
+    let done = server.finish();
+    println!("{name}: ended with {}", done.code());
+    done
+}
+
+/// Its log is replayed to the same end, with digests enough that this means something.
+pub fn replays(area: &Area, name: &str, log: &Path, done: &Done) {
+    let replay = area.replay(log);
+    assert_eq!(replay["exit_status"], done.code(), "{name} replayed: {replay}");
+    assert!(replay["digests"].as_u64() > Some(2), "{name}: too little was compared: {replay}");
 }

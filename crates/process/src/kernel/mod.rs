@@ -27,7 +27,7 @@ pub use io::{Io, decode, encode};
 pub use task::{Call, Credentials, Limit, Memory, Process, State, Thread};
 pub use timer::TimerKey;
 pub use wait::{Key, Nanos, Outcome, Wait, done, nanos};
-pub use written::{Grant, Written};
+pub use written::{Need, Written};
 
 use crate::object::Object;
 use gapless_log::Position;

@@ -22,7 +22,7 @@ enum Right {
 
 /// What a fault in such memory asks for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Grant {
+pub enum Need {
     /// To execute this page, once it has been looked through.
     Execute(u64),
     /// To write this page.
@@ -78,29 +78,29 @@ impl Written {
     }
 
     /// What a thread at `rip` lacks when an access to `addr` is denied; `None` if the program may not do that.
-    pub fn lacks(&self, addr: u64, rip: u64) -> Option<Grant> {
+    pub fn lacks(&self, addr: u64, rip: u64) -> Option<Need> {
         let page = addr & !(PAGE - 1);
         let (_, &end) = self.ranges.range(..=page).next_back()?;
         if page >= end {
             return None;
         }
         match self.pages.get(&page) {
-            None | Some(Right::Write(_)) => Some(Grant::Execute(page)),
+            None | Some(Right::Write(_)) => Some(Need::Execute(page)),
             Some(Right::Execute(rewrites)) => {
                 // What changes its own page needs both rights for one instruction.
                 let itself = (page.saturating_sub(16)..page + PAGE).contains(&rip);
-                Some(if itself || *rewrites >= REWRITES_MAX { Grant::Both(page) } else { Grant::Write(page) })
+                Some(if itself || *rewrites >= REWRITES_MAX { Need::Both(page) } else { Need::Write(page) })
             }
             Some(Right::Both) => None,
         }
     }
 
     /// It was granted.
-    pub fn granted(&mut self, grant: Grant) {
-        let (page, right) = match grant {
-            Grant::Execute(page) => (page, Right::Execute(self.rewrites(page))),
-            Grant::Write(page) => (page, Right::Write(self.rewrites(page) + 1)),
-            Grant::Both(page) => (page, Right::Both),
+    pub fn granted(&mut self, need: Need) {
+        let (page, right) = match need {
+            Need::Execute(page) => (page, Right::Execute(self.rewrites(page))),
+            Need::Write(page) => (page, Right::Write(self.rewrites(page) + 1)),
+            Need::Both(page) => (page, Right::Both),
         };
         self.pages.insert(page, right);
         let closed = Arc::make_mut(&mut self.closed);
@@ -147,16 +147,16 @@ mod tests {
         assert_eq!(written.lacks(0x3fff, 0), None);
         assert_eq!(written.lacks(0x8000, 0), None);
         for _ in 0..=REWRITES_MAX {
-            assert_eq!(written.lacks(0x5123, 0x5123), Some(Grant::Execute(0x5000)));
-            written.granted(Grant::Execute(0x5000));
+            assert_eq!(written.lacks(0x5123, 0x5123), Some(Need::Execute(0x5000)));
+            written.granted(Need::Execute(0x5000));
             assert!(written.closed().iter().eq(&[0x5000]));
-            let Some(grant) = written.lacks(0x5ff8, 0x9000) else { panic!("it may be written") };
-            written.granted(grant);
+            let Some(need) = written.lacks(0x5ff8, 0x9000) else { panic!("it may be written") };
+            written.granted(need);
         }
         assert_eq!(written.lacks(0x5123, 0x5123), None, "it has both");
-        assert_eq!(written.lacks(0x6000, 0x6000), Some(Grant::Execute(0x6000)));
-        written.granted(Grant::Execute(0x6000));
-        assert_eq!(written.lacks(0x6008, 0x6010), Some(Grant::Both(0x6000)), "code that changes itself");
+        assert_eq!(written.lacks(0x6000, 0x6000), Some(Need::Execute(0x6000)));
+        written.granted(Need::Execute(0x6000));
+        assert_eq!(written.lacks(0x6008, 0x6010), Some(Need::Both(0x6000)), "code that changes itself");
     }
 
     #[test]
@@ -164,7 +164,7 @@ mod tests {
         let mut written = Written::default();
         written.insert(0x4000, 0x8000);
         for page in [0x4000, 0x5000, 0x6000] {
-            written.granted(Grant::Execute(page));
+            written.granted(Need::Execute(page));
         }
         written.remove(0x5000, 0x6000);
         assert!(written.closed().iter().eq(&[0x4000, 0x6000]));

@@ -24,7 +24,7 @@ pub use name::{bind, connect_pair, listen, local_addr, peer_addr, socket};
 pub use option::{get_option, set_option};
 pub use outside::{Accepted, Connected, Datagram, accepted, arrived, closed, connected, datagram, drained};
 pub use queue::{Message, Queue};
-pub use ready::{certain, poll};
+pub use ready::{certain, poll, skip};
 pub use recv::recv;
 pub use send::send;
 

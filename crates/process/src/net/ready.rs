@@ -1,7 +1,7 @@
 //! Readiness, bit by bit as Linux reports it (tcp_poll, datagram_poll, unix_poll).
 
 use super::send::has_room_to_send;
-use super::{Peer, State};
+use super::{Peer, Socket, State};
 use crate::kernel::{Kernel, ObjectId};
 
 /// EPOLLIN, EPOLLOUT ... of a socket.
@@ -54,16 +54,23 @@ pub struct Certain<'a> {
 
 /// The same for a healthy stream to the outside with at most `max` bytes waiting; for all else nothing is certain.
 pub fn certain(k: &Kernel, id: ObjectId, max: usize) -> Option<Certain<'_>> {
-    let s = k.net.sockets.get(&id)?;
-    let healthy = s.kind == libc::SOCK_STREAM
-        && s.state == State::Connected(Peer::Outside)
-        && s.error == 0
-        && !s.unannounced
-        && !s.sends_no_more();
-    if !healthy {
-        return None;
-    }
+    let s = k.net.sockets.get(&id).filter(|s| is_healthy(s))?;
     let waiting = if s.receives_no_more() { None } else { s.queue.all_bytes(max) };
     let room = super::SEND_BYTES_MAX.saturating_sub(s.queued);
     Some(Certain { waiting, room: u32::try_from(room).unwrap_or(u32::MAX) })
+}
+
+/// A stream to the outside on which nothing has to be told.
+fn is_healthy(s: &Socket) -> bool {
+    s.kind == libc::SOCK_STREAM
+        && s.state == State::Connected(Peer::Outside)
+        && s.error == 0
+        && !s.unannounced
+        && !s.sends_no_more()
+}
+
+/// So many bytes of what was certain to wait have been read; false if there were none to be certain of. A stream to the outside has no sender in the
+/// group that could wait for their room.
+pub fn skip(k: &mut Kernel, id: ObjectId, bytes: usize) -> bool {
+    k.net.sockets.get_mut(&id).is_some_and(|s| is_healthy(s) && !s.receives_no_more() && s.queue.skip(bytes))
 }

@@ -60,31 +60,23 @@ pub fn takes(nr: u64) -> bool {
         )
 }
 
-/// A call whose answer does not change while the thread runs.
-fn constant(nr: u64) -> Option<fn(&Process, Tid) -> u64> {
-    Some(match nr as i64 {
-        libc::SYS_getpid => |p, _| p.pid.0 as u64,
-        libc::SYS_getppid => |p, _| p.parent.0 as u64,
-        libc::SYS_getpgrp => |p, _| p.group.0 as u64,
-        libc::SYS_gettid => |_, tid| tid.0 as u64,
-        libc::SYS_getuid => |p, _| p.creds.uid[0].into(),
-        libc::SYS_geteuid => |p, _| p.creds.uid[1].into(),
-        libc::SYS_getgid => |p, _| p.creds.gid[0].into(),
-        libc::SYS_getegid => |p, _| p.creds.gid[1].into(),
-        _ => return None,
-    })
-}
+/// A call whose answer does not change while the thread runs: its number, and the answer.
+type Constant = (i64, fn(&Process, Tid) -> u64);
 
-const CONSTANTS: [i64; 8] = [
-    libc::SYS_getpid,
-    libc::SYS_getppid,
-    libc::SYS_getpgrp,
-    libc::SYS_gettid,
-    libc::SYS_getuid,
-    libc::SYS_geteuid,
-    libc::SYS_getgid,
-    libc::SYS_getegid,
+const CONSTANTS: [Constant; 8] = [
+    (libc::SYS_getpid, |p, _| p.pid.0 as u64),
+    (libc::SYS_getppid, |p, _| p.parent.0 as u64),
+    (libc::SYS_getpgrp, |p, _| p.group.0 as u64),
+    (libc::SYS_gettid, |_, tid| tid.0 as u64),
+    (libc::SYS_getuid, |p, _| p.creds.uid[0] as u64),
+    (libc::SYS_geteuid, |p, _| p.creds.uid[1] as u64),
+    (libc::SYS_getgid, |p, _| p.creds.gid[0] as u64),
+    (libc::SYS_getegid, |p, _| p.creds.gid[1] as u64),
 ];
+
+fn constant(nr: u64) -> Option<Constant> {
+    CONSTANTS.into_iter().find(|constant| constant.0 as u64 == nr)
+}
 
 /// The history of a call that the lane can answer: the same whether it did.
 pub fn account(k: &mut Kernel, tid: Tid, nr: u64, arg: u64, ret: i64, bytes_in: Digest) {
@@ -101,7 +93,7 @@ pub fn open(k: &mut Kernel, cx: &mut Ctx<'_, '_>) -> Result<(), Fail> {
     take_readings(k, cx)?;
     let budget = budget(k, &cx.io);
     let process = k.process(cx.pid);
-    let values = CONSTANTS.map(|nr| (nr as u32, constant(nr as u64).expect("a constant")(process, cx.tid)));
+    let values = CONSTANTS.map(|(nr, answer)| (nr as u32, answer(process, cx.tid)));
     let grants = grants(k, process);
     let readings: Vec<(u32, Nanos)> =
         k.readings.iter().take(READINGS_MAX).map(|&(at, t)| (at.saturating_sub(k.position.0) as u32, t)).collect();
@@ -171,13 +163,17 @@ fn stream<'a>(k: &'a Kernel, id: ObjectId, file: &OpenFile) -> Option<Stream<'a>
     })
 }
 
-/// A small file that is read. While no lock is on it, closing it wakes nobody.
-fn read_file(k: &Kernel, id: InodeId, file: FileId) -> Option<ReadFile<'_>> {
+/// Content and offset of a small file that is read. While no lock is on it, closing it wakes nobody.
+fn readable_file(k: &Kernel, id: InodeId, file: FileId) -> Option<(&[u8], u32)> {
     let open = k.file(file);
     let content = k.fs.small_content(id).filter(|content| content.len() <= FILE_BYTES_MAX)?;
     let offset = u32::try_from(open.offset).ok().filter(|&offset| offset <= i32::MAX as u32)?;
-    let granted = open.readable() && !k.fs.has_locks(id);
-    granted.then(|| ReadFile { content, offset, stat: fs::stat_file(k, file) })
+    (open.readable() && !k.fs.has_locks(id)).then_some((content, offset))
+}
+
+fn read_file(k: &Kernel, id: InodeId, file: FileId) -> Option<ReadFile<'_>> {
+    let (content, offset) = readable_file(k, id, file)?;
+    Some(ReadFile { content, offset, stat: fs::stat_file(k, file) })
 }
 
 /// Backup: the clock readings that the primary's lane gave from this position on.
@@ -253,16 +249,13 @@ fn carry_over(k: &mut Kernel, cx: &mut Ctx<'_, '_>, record: &Record<'_>) -> Resu
             Ok((if i64::from(record.nr) == libc::SYS_time { seconds as i64 } else { 0 }, 0))
         }
         libc::SYS_read | libc::SYS_recvfrom if value == -i64::from(libc::EAGAIN) => Ok((value, 0)),
-        libc::SYS_read if socket(k, cx, record).is_err() => {
+        libc::SYS_read if socket(k, cx, record).is_none() => {
             let file = read_from(k, cx, record)?;
             k.file_mut(file).offset = k.file(file).offset.checked_add(record.value).ok_or_else(|| spoilt(k))?;
             Ok((value, 0))
         }
         libc::SYS_read | libc::SYS_recvfrom => {
-            let id = socket(k, cx, record)?;
-            // A stream to the outside has no sender in the group that could wait for the room.
-            let taken = net::certain(k, id, GRANT_BYTES_MAX).is_some_and(|certain| certain.waiting.is_some())
-                && k.net.get_mut(id).queue.skip(record.value as usize);
+            let taken = socket(k, cx, record).is_some_and(|id| net::skip(k, id, record.value as usize));
             if taken { Ok((value, 0)) } else { Err(spoilt(k)) }
         }
         libc::SYS_write | libc::SYS_sendto => {
@@ -288,22 +281,23 @@ fn carry_over(k: &mut Kernel, cx: &mut Ctx<'_, '_>, record: &Record<'_>) -> Resu
             Ok((value, 0))
         }
         nr => match constant(nr as u64) {
-            Some(answer) if answer(k.process(cx.pid), cx.tid) == record.value => Ok((value, 0)),
+            Some((_, answer)) if answer(k.process(cx.pid), cx.tid) == record.value => Ok((value, 0)),
             _ => Err(spoilt(k)),
         },
     }
 }
 
-fn socket(k: &Kernel, cx: &Ctx<'_, '_>, record: &Record<'_>) -> Result<ObjectId, Fail> {
-    match k.file_of(cx.pid, record.arg as i32).map(|file| &k.file(file).object) {
-        Ok(&Object::Socket(id)) => Ok(id),
-        _ => Err(spoilt(k)),
+/// The socket that a record is of, if it is one.
+fn socket(k: &Kernel, cx: &Ctx<'_, '_>, record: &Record<'_>) -> Option<ObjectId> {
+    match k.file(k.file_of(cx.pid, record.arg as i32).ok()?).object {
+        Object::Socket(id) => Some(id),
+        _ => None,
     }
 }
 
 /// Sends what a record says.
 fn send(k: &mut Kernel, cx: &mut Ctx<'_, '_>, record: &Record<'_>, bytes: &[u8]) -> Result<(), Fail> {
-    let id = socket(k, cx, record)?;
+    let id = socket(k, cx, record).ok_or_else(|| spoilt(k))?;
     match net::send(k, cx, id, bytes, None, &[], true) {
         Ok(sent) if sent == bytes.len() => Ok(()),
         Err(fatal @ Fail::Fatal(_)) => Err(fatal),
@@ -329,7 +323,7 @@ fn hash_gathered(iovecs: &[u8], mut bytes: &[u8]) -> Option<Digest> {
 fn read_from(k: &Kernel, cx: &Ctx<'_, '_>, record: &Record<'_>) -> Result<FileId, Fail> {
     let file = k.file_of(cx.pid, record.arg as i32).map_err(|_| spoilt(k))?;
     match k.file(file).object {
-        Object::Inode(id) if read_file(k, id, file).is_some() => Ok(file),
+        Object::Inode(id) if readable_file(k, id, file).is_some() => Ok(file),
         _ => Err(spoilt(k)),
     }
 }

@@ -32,12 +32,15 @@ fn find(code: &[u8]) -> Arc<Found> {
     if let Some(found) = cache.get(&hash) {
         return found.clone();
     }
-    let places = |sites: Vec<Site>| sites.iter().map(|s| (s.offset, s.trapped.len)).collect();
     let found = Arc::new(Found { silent: places(find_sites(code)), counter: find_counter_reads(code).map(places) });
     if cache.len() < CACHE_MAX {
         cache.insert(hash, found.clone());
     }
     found
+}
+
+fn places(sites: Vec<Site>) -> Vec<(usize, u8)> {
+    sites.iter().map(|site| (site.offset, site.trapped.len)).collect()
 }
 
 /// Patches code that has just become executable. `writable`: the program may still change it, here or through another mapping.
@@ -85,14 +88,10 @@ pub fn page(k: &mut Kernel, cx: &mut Ctx<'_, '_>, page: u64) -> Result<(), Fail>
         }
     }
     let from = (page - start) as usize;
-    for site in find_sites(&code).iter().filter(|site| (from..from + PAGE).contains(&site.offset)) {
-        let addr = start + site.offset as u64;
-        let original = code[site.offset..site.offset + usize::from(site.trapped.len)].to_vec();
-        if cx.tracee().poke_force(addr, &PATCH).is_err() {
-            continue;
-        }
-        k.memories.get_mut(&id).expect("address space exists").patched.insert(addr, original);
-    }
+    let mut places = places(find_sites(&code));
+    places.retain(|(offset, _)| (from..from + PAGE).contains(offset));
+    // The memory is private, so it can be written; the time stamp counter, which is another matter, traps wherever a program writes code.
+    patch(k, cx, start, &code, &places);
     Ok(())
 }
 

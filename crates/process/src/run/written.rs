@@ -5,7 +5,7 @@
 //! that are written and executed in turns too often or change themselves (they get both rights, and what is written there later keeps its native effect).
 
 use super::patch;
-use crate::kernel::{CodePages, Ctx, Fail, Grant, Kernel};
+use crate::kernel::{CodePages, Ctx, Fail, Kernel, Need};
 use crate::tracee::SigInfo;
 use libc::{PROT_EXEC, PROT_READ, PROT_WRITE};
 
@@ -29,8 +29,8 @@ pub fn fault(k: &mut Kernel, cx: &mut Ctx<'_, '_>, signo: i32, info: &SigInfo) -
         return Ok(false);
     }
     let (memory, rip) = (k.process(cx.pid).memory, cx.tracee().regs().rip);
-    let Some(grant) = k.memories[&memory].written.lacks(info.addr(), rip) else { return Ok(false) };
-    give(k, cx, grant)?;
+    let Some(need) = k.memories[&memory].written.lacks(info.addr(), rip) else { return Ok(false) };
+    give(k, cx, need)?;
     Ok(true)
 }
 
@@ -51,7 +51,7 @@ pub fn end(k: &mut Kernel, cx: &mut Ctx<'_, '_>) {
     for page in std::mem::take(&mut cx.code).opened {
         let memory = k.processes.get(&cx.pid).map(|process| process.memory);
         if let Some(memory) = memory.and_then(|id| k.memories.get_mut(&id)) {
-            memory.written.granted(Grant::Write(page));
+            memory.written.granted(Need::Write(page));
         }
     }
 }
@@ -60,7 +60,7 @@ pub fn end(k: &mut Kernel, cx: &mut Ctx<'_, '_>) {
 pub fn open(k: &mut Kernel, cx: &mut Ctx<'_, '_>, start: u64, end: u64) -> Result<(), Fail> {
     let memory = k.process(cx.pid).memory;
     for &page in k.memories[&memory].written.closed().range(start & !(PAGE - 1)..end) {
-        give(k, cx, Grant::Write(page))?;
+        give(k, cx, Need::Write(page))?;
     }
     Ok(())
 }
@@ -77,18 +77,18 @@ pub fn release(k: &mut Kernel, cx: &mut Ctx<'_, '_>, start: u64, end: u64) -> Re
     Ok(())
 }
 
-fn give(k: &mut Kernel, cx: &mut Ctx<'_, '_>, grant: Grant) -> Result<(), Fail> {
+fn give(k: &mut Kernel, cx: &mut Ctx<'_, '_>, need: Need) -> Result<(), Fail> {
     let memory = k.process(cx.pid).memory;
-    let (page, prot) = match grant {
-        Grant::Execute(page) => {
+    let (page, prot) = match need {
+        Need::Execute(page) => {
             patch::page(k, cx, page)?;
             (page, PROT_READ | PROT_EXEC)
         }
-        Grant::Write(page) => (page, PROT_READ | PROT_WRITE),
-        Grant::Both(page) => (page, PROT_READ | PROT_WRITE | PROT_EXEC),
+        Need::Write(page) => (page, PROT_READ | PROT_WRITE),
+        Need::Both(page) => (page, PROT_READ | PROT_WRITE | PROT_EXEC),
     };
     protect(cx, page, PAGE, prot)?;
-    k.memories.get_mut(&memory).expect("address space exists").written.granted(grant);
+    k.memories.get_mut(&memory).expect("address space exists").written.granted(need);
     Ok(())
 }
 

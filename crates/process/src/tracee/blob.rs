@@ -22,8 +22,10 @@ pub(super) const STACK_TOP: u32 = (LANE + at::STACK_END) as u32;
 /// What the blob pushes: the flags and seven registers. At a fixed place, because its stack is always empty when it is entered (a call site's `call`
 /// has pushed the return address).
 const FRAME: usize = LANE + at::STACK_END - 8 - 8 * 8;
-/// Where the number of the call is in the frame.
+/// Where the number of the call is in the frame, and in the end its result.
 const FRAME_NR: usize = FRAME + 6 * 8;
+/// Where the return address is, above the flags.
+const FRAME_RETURN: usize = FRAME + 8 * 8;
 /// A record and room to spare: the journal has this much, or nothing is answered.
 const JOURNAL_SPARE: usize = 64;
 /// Clocks by their number: those that show the monotonic clock or the wall clock (time.h), and of these the latter.
@@ -427,22 +429,13 @@ std::arch::global_asm!(
     "mov dword ptr [{used}], ecx",
     "inc dword ptr [{events}]",
     "dec dword ptr [{budget}]",
-    "mov esp, {frame}",
-    "pop r10",
-    "pop r9",
-    "pop r8",
-    "pop rdx",
-    "pop rsi",
-    "pop rdi",
-    "lea rsp, [rsp + 8]",
-    "mov r11, qword ptr [rsp]",
-    "popfq",
-    "pop rcx",
-    "mov rsp, qword ptr [{saved_rsp}]",
-    "jmp rcx",
-    // Not answered.
+    "mov qword ptr [{frame_nr}], rax",
+    "jmp 91f",
+    // Not answered: back to where the stub makes the call.
     "90:",
     "gapless_blob_bail:",
+    "add qword ptr [{frame_return}], {slow}",
+    "91:",
     "mov esp, {frame}",
     "pop r10",
     "pop r9",
@@ -451,10 +444,10 @@ std::arch::global_asm!(
     "pop rsi",
     "pop rdi",
     "pop rax",
+    "mov r11, qword ptr [rsp]",
     "popfq",
     "pop rcx",
     "mov rsp, qword ptr [{saved_rsp}]",
-    "lea rcx, [rcx + {slow}]",
     "jmp rcx",
     "gapless_blob_end:",
     ".popsection",
@@ -484,6 +477,7 @@ std::arch::global_asm!(
     arena = const LANE + at::ARENA,
     frame = const FRAME,
     frame_nr = const FRAME_NR,
+    frame_return = const FRAME_RETURN,
     record_len = const lane::RECORD_LEN,
     fds_max = const lane::FDS_MAX,
     read = const READ,

@@ -1,6 +1,6 @@
 //! Call sites: `syscall` instructions of the program that are replaced by a jump to a stub of their own, which asks the blob first.
 //!
-//! A site is patched right after its first stop, while no thread of the group runs. Two shapes are known; any other site stays as it is.
+//! A site is patched when a call has stopped there, while no thread of the group runs. Two shapes are known; any other site stays as it is.
 //! ```text
 //! mov $nr,%eax; syscall             becomes  jmp *[slot]        7 bytes for 7
 //! syscall; cmp $imm32,%rax          becomes  jmp *[slot]; nop   8 bytes for 8
@@ -25,6 +25,9 @@ const MOV_EAX: u8 = 0xb8;
 const CMP_RAX_IMM32: [u8; 2] = [0x48, 0x3d];
 const JMP_INDIRECT: [u8; 3] = [0xff, 0x24, 0x25];
 const NOP: u8 = 0x90;
+/// Offset in a stub behind its `syscall`, by shape.
+const COMPARED_AFTER: u64 = 32;
+const NUMBERED_AFTER: u64 = COMPARED_AFTER + 5;
 
 /// What is replaced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,8 +93,7 @@ impl CallSite {
 
     /// `rip` when the stub's own call stops.
     fn stub_after(&self) -> u64 {
-        let (_, after) = self.assemble();
-        self.stub() + after
+        self.stub() + if let Shape::Numbered(_) = self.shape { NUMBERED_AFTER } else { COMPARED_AFTER }
     }
 
     /// What is written where, in this order: the stub, its slot, the site.
@@ -105,7 +107,7 @@ impl CallSite {
                 self.after - 2
             }
         };
-        [(self.stub(), self.assemble().0), (slot, self.stub().to_le_bytes().to_vec()), (at, jump)]
+        [(self.stub(), self.assemble()), (slot, self.stub().to_le_bytes().to_vec()), (at, jump)]
     }
 
     /// What stood there before, and where.
@@ -116,8 +118,8 @@ impl CallSite {
         }
     }
 
-    /// The stub's code, and the offset behind its `syscall`.
-    fn assemble(&self) -> (Vec<u8>, u64) {
+    /// The stub's code.
+    fn assemble(&self) -> Vec<u8> {
         let mut code = Vec::with_capacity(STUB_LEN);
         if let Shape::Numbered(nr) = self.shape {
             code.push(MOV_EAX);
@@ -147,7 +149,7 @@ impl CallSite {
             "where the blob returns to when it has not answered"
         );
         code.extend_from_slice(&SYSCALL);
-        let after = code.len() as u64;
+        assert_eq!(self.stub() + code.len() as u64, self.stub_after(), "where the stub's own call stops");
         if let Shape::Compared(imm) = self.shape {
             code.extend_from_slice(&CMP_RAX_IMM32);
             code.extend_from_slice(&imm.to_le_bytes());
@@ -157,7 +159,7 @@ impl CallSite {
         code.extend_from_slice(&[0xff, 0x25, 0, 0, 0, 0]);
         code.extend_from_slice(&back.to_le_bytes());
         assert!(code.len() <= STUB_LEN, "a stub has room for {STUB_LEN} bytes");
-        (code, after)
+        code
     }
 
     /// A thread has stopped in the stub's call: the registers as they would be at the site itself.

@@ -20,7 +20,7 @@
 //! error that says so.
 
 use std::borrow::Cow;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::ptr::{self, NonNull};
 
 use super::stub::{LANE_LEN, LANE_START};
@@ -168,7 +168,7 @@ pub struct Terms<'a> {
     pub clock: Clock<'a>,
     /// Wall clock minus monotonic clock.
     pub realtime_offset: i64,
-    /// Constant answers, by call number.
+    /// Constant answers, by call number: the same numbers each time.
     pub values: &'a [(u32, u64)],
     /// Descriptors.
     pub grants: &'a [Grant<'a>],
@@ -234,8 +234,6 @@ pub struct Lane {
     base: NonNull<u8>,
     /// Descriptors with a grant, to be taken back.
     granted: Vec<usize>,
-    /// Call numbers with a constant.
-    valued: Vec<u32>,
     /// So many times more nothing may be sent.
     sends_held: u32,
 }
@@ -251,7 +249,7 @@ impl Lane {
     pub(super) fn new() -> Result<Lane> {
         let file = sys::memfd_create(c"gapless", libc::MFD_CLOEXEC)?;
         let base = sys::map_shared(file.as_fd(), LANE_LEN)?;
-        let mut lane = Lane { file, base, granted: Vec::new(), valued: Vec::new(), sends_held: 0 };
+        let mut lane = Lane { file, base, granted: Vec::new(), sends_held: 0 };
         for nr in 0..VALUES_MAX {
             lane.put(at::VALUES + nr * 8, NO_VALUE);
         }
@@ -320,12 +318,8 @@ impl Lane {
                 }
             }
         }
-        for nr in std::mem::take(&mut self.valued) {
-            self.put(at::VALUES + nr as usize * 8, NO_VALUE);
-        }
         for &(nr, value) in terms.values {
             self.put(at::VALUES + nr as usize * 8, value);
-            self.valued.push(nr);
         }
         self.grant(terms.grants);
     }
@@ -402,11 +396,5 @@ impl Lane {
 impl Drop for Lane {
     fn drop(&mut self) {
         sys::unmap(self.base, LANE_LEN);
-    }
-}
-
-impl AsRawFd for Lane {
-    fn as_raw_fd(&self) -> i32 {
-        self.file.as_raw_fd()
     }
 }

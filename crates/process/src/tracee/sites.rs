@@ -304,94 +304,73 @@ fn is_plain(instruction: &Instruction) -> bool {
     if instruction.mnemonic() == Nop {
         return true;
     }
-    !matches!(
-        instruction.mnemonic(),
-        In | Out
-            | Insb
-            | Insd
-            | Insw
-            | Outsb
-            | Outsd
-            | Outsw
-            | Hlt
-            | Cli
-            | Sti
-            | Iret
-            | Iretd
-            | Iretq
-            | Retf
-            | Int
-            | Int1
-            | Into
-            | Enter
-            | Lahf
-            | Sahf
-            | Cmc
-            | Xlatb
-            | Loop
-            | Loope
-            | Loopne
-            | Jrcxz
-            | Jecxz
-            | Fcomp
-            | Ficom
-            | Ficomp
-            | Fnsave
-            | Frstor
-            | Fbld
-            | Fbstp
-            | Fldenv
-            | Fnstenv
-            | Fisub
-            | Fisubr
-            | Fidiv
-            | Fidivr
-            | Fimul
-            | Fiadd
-            | Lss
-            | Lfs
-            | Lgs
-            | Lar
-            | Lsl
-            | Arpl
-            | Verr
-            | Verw
-            | Lgdt
-            | Lidt
-            | Sgdt
-            | Sidt
-            | Sldt
-            | Str
-            | Ltr
-            | Lldt
-            | Smsw
-            | Lmsw
-            | Clts
-            | Invd
-            | Wbinvd
-            | Rdmsr
-            | Wrmsr
-            | Rdpmc
-            | Sysenter
-            | Sysexit
-            | Sysret
-            | Rsm
-            | Popf
-            | Popfd
-            | Scasb
-            | Scasw
-            | Lodsw
-            | Cmpsw
-            | Popfq
-    ) && !matches!(
-        instruction.code(),
-        Code::Mov_rm16_Sreg
-            | Code::Mov_r32m16_Sreg
-            | Code::Mov_r64m16_Sreg
-            | Code::Mov_Sreg_rm16
-            | Code::Mov_Sreg_r32m16
-            | Code::Mov_Sreg_r64m16
-    ) && instruction.segment_prefix() != iced_x86::Register::CS
+    !is_privileged(instruction)
+        && !matches!(
+            instruction.mnemonic(),
+            Iret | Iretd
+                | Iretq
+                | Retf
+                | Int
+                | Into
+                | Enter
+                | Lahf
+                | Sahf
+                | Cmc
+                | Xlatb
+                | Loop
+                | Loope
+                | Loopne
+                | Jrcxz
+                | Jecxz
+                | Fcomp
+                | Ficom
+                | Ficomp
+                | Fnsave
+                | Frstor
+                | Fbld
+                | Fbstp
+                | Fldenv
+                | Fnstenv
+                | Fisub
+                | Fisubr
+                | Fidiv
+                | Fidivr
+                | Fimul
+                | Fiadd
+                | Lss
+                | Lfs
+                | Lgs
+                | Lar
+                | Lsl
+                | Arpl
+                | Verr
+                | Verw
+                | Sgdt
+                | Sidt
+                | Sldt
+                | Str
+                | Smsw
+                | Lmsw
+                | Rdpmc
+                | Sysenter
+                | Popf
+                | Popfd
+                | Scasb
+                | Scasw
+                | Lodsw
+                | Cmpsw
+                | Popfq
+        )
+        && !matches!(
+            instruction.code(),
+            Code::Mov_rm16_Sreg
+                | Code::Mov_r32m16_Sreg
+                | Code::Mov_r64m16_Sreg
+                | Code::Mov_Sreg_rm16
+                | Code::Mov_Sreg_r32m16
+                | Code::Mov_Sreg_r64m16
+        )
+        && instruction.segment_prefix() != iced_x86::Register::CS
         && instruction.segment_prefix() != iced_x86::Register::SS
         && instruction.segment_prefix() != iced_x86::Register::ES
 }
