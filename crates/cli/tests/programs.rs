@@ -13,9 +13,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 use support::batch::{batch, batch_that_leaves};
+use support::chance::Chance;
 use support::client::Redis;
 use support::pair::Pair;
 use support::process::{self, Process, sleep_ms};
+use support::rounds::rounds;
 use support::serve::{ends, http_like, replays};
 use support::{Area, Job, free_port, python, words};
 
@@ -269,59 +271,64 @@ fn redis_like(name: &str, argv: impl Fn(u16) -> Vec<String>, more: impl Fn(&mut 
     let done = ends(name, server, libc::SIGTERM);
     replays(&area, name, &log, &done);
 
-    // Killed while it is recorded, resumed.
-    let port = free_port();
-    let log = area.join("log-killed");
-    let mut server = Process::start(area.record(&log, &job("killed", port)), &area.join("killed-run"));
-    let mut load = Load::new(port);
-    load.run(20).expect("nothing is killed yet");
-    more(&mut load.client);
-    load.verify();
-    let killed = std::thread::scope(|scope| {
-        let loading = scope.spawn(|| load.run(u64::MAX));
-        sleep_ms(150);
-        server.destroy();
-        loading.join().expect("what was counted is right")
-    });
-    assert!(killed.is_err(), "the connection broke");
-    let mut resume = area.gapless(area.path(), ["resume"]);
-    resume.arg(&log);
-    let mut server = Process::start(resume, &area.join("resumed"));
-    load.recheck();
-    load.run(20).expect("nothing is killed here");
-    more(&mut load.client);
-    load.verify();
-    server.destroy();
-
-    // Protected: killed under load, joined by a fresh backup, killed again.
-    let port = free_port();
-    let mut pair = Pair::start(&area, &job("protected", port));
-    let mut load = Load::new(port);
-    for turn in 1..=2 {
-        assert!(pair.await_protected(), "{name}, turn {turn}: {}", pair.words());
-        load.run(20).unwrap_or_else(|e| panic!("{name}, turn {turn}: {e}; {}", pair.words()));
+    let mut chance = Chance::new();
+    for round in rounds() {
+        let area = Area::new(&format!("{name}-{round}"));
+        // Killed while it is recorded, resumed.
+        let port = free_port();
+        let log = area.join("log");
+        let mut server =
+            Process::start(area.record(&log, &job(&format!("killed-{round}"), port)), &area.join("killed-run"));
+        let mut load = Load::new(port);
+        load.run(20).expect("nothing is killed yet");
         more(&mut load.client);
         load.verify();
         let killed = std::thread::scope(|scope| {
             let loading = scope.spawn(|| load.run(u64::MAX));
-            sleep_ms(150);
-            pair.kill_primary();
+            sleep_ms(chance.below(300) as u64);
+            server.destroy();
             loading.join().expect("what was counted is right")
         });
         assert!(killed.is_err(), "the connection broke");
+        let mut resume = area.gapless(area.path(), ["resume"]);
+        resume.arg(&log);
+        let mut server = Process::start(resume, &area.join("resumed"));
         load.recheck();
-        // First of all: what more asks must hold of what the dead one has left.
+        load.run(20).expect("nothing is killed here");
         more(&mut load.client);
         load.verify();
-        pair.rejoin();
+        server.destroy();
+
+        // Protected: killed under load, joined by a fresh backup, killed again.
+        let port = free_port();
+        let mut pair = Pair::start(&area, &job(&format!("protected-{round}"), port));
+        let mut load = Load::new(port);
+        for turn in 1..=2 {
+            assert!(pair.await_protected(), "{name}, turn {turn}: {}", pair.words());
+            load.run(20).unwrap_or_else(|e| panic!("{name}, turn {turn}: {e}; {}", pair.words()));
+            more(&mut load.client);
+            load.verify();
+            let killed = std::thread::scope(|scope| {
+                let loading = scope.spawn(|| load.run(u64::MAX));
+                sleep_ms(chance.below(300) as u64);
+                pair.kill_primary();
+                loading.join().expect("what was counted is right")
+            });
+            assert!(killed.is_err(), "the connection broke");
+            load.recheck();
+            // First of all: what more asks must hold of what the dead one has left.
+            more(&mut load.client);
+            load.verify();
+            pair.rejoin();
+        }
+        load.run(20).expect("nothing is killed here");
+        more(&mut load.client);
+        load.verify();
+        println!("{name}: {} acknowledged through two takeovers", load.acknowledged);
+        assert!(pair.await_protected(), "{name}: {}", pair.words());
+        process::kill(pair.primary.process.pid(), libc::SIGTERM);
+        assert_eq!(pair.finish().code(), done.code(), "{name} ended by a signal after two takeovers");
     }
-    load.run(20).expect("nothing is killed here");
-    more(&mut load.client);
-    load.verify();
-    println!("{name}: {} acknowledged through two takeovers", load.acknowledged);
-    assert!(pair.await_protected(), "{name}: {}", pair.words());
-    process::kill(pair.primary.process.pid(), libc::SIGTERM);
-    assert_eq!(pair.finish().code(), done.code(), "{name} ended by a signal after two takeovers");
 }
 
 #[test]

@@ -5,6 +5,7 @@
 
 use super::pair::Pair;
 use super::process::{Process, sleep_ms};
+use super::rounds::rounds;
 use super::{Area, DEADLINE, Job, assert_continues, moments};
 use gapless_log::{Kind, LogView, Seq};
 use std::fs;
@@ -98,64 +99,66 @@ impl Batch<'_> {
         };
         assert_eq!(left(&log), seen, "{name}, recorded: what it left");
 
-        // Killed and resumed.
-        for (i, part) in parts(kills.resumed).into_iter().enumerate() {
-            let what = kill_at(last, part, |target| {
-                let log = area.join(&format!("killed-{i}"));
-                let _ = fs::remove_dir_all(&log);
-                let mut process = Process::start(area.record(&log, &job), &area.join(&format!("life-{i}")));
-                if !reaches(&log, target, &mut process) {
-                    return None;
-                }
-                let first = process.destroy();
-                let at = Log::open(&log).expect("it has a position").position();
-                let what = format!("{name}, killed at position {at} of {last}");
-                let mut resume = area.gapless(area.path(), ["resume"]);
-                resume.arg(&log);
-                let second = Process::start(resume, &area.join(&format!("resumed-{i}"))).finish();
-                assert_eq!(second.code(), native.code(), "{what}, resumed:\n{}", second.stderr_text());
-                assert_continues(&native.stdout, &first.stdout, &second.stdout, &what);
-                let replay = area.replay(&log);
-                assert_eq!(replay["exit_status"], native.code(), "{what}, resumed, replayed: {replay}");
-                assert_eq!(left(&log), seen, "{what}, resumed: what it left");
-                // If nobody had to go live, the kill came after the end.
-                let lives = Log::open(&log).expect("it was just replayed").lives();
-                fs::remove_dir_all(&log).expect("room for the next one");
-                (lives == 1).then_some(what)
-            });
-            println!("{what}, and resumed");
-        }
-
-        // Protected and taken over.
-        for (i, part) in parts(kills.taken_over).into_iter().enumerate() {
-            let mut turn = 0;
-            let what = kill_at(last, part, |target| {
-                turn += 1;
-                let area = Area::new(&format!("{name}-pair-{i}-{turn}"));
-                let mut pair = Pair::start(&area, &job);
-                let log = pair.primary.log.clone();
-                let in_time = pair.await_protected() && reaches(&log, target, &mut pair.primary.process);
-                if !in_time {
-                    // On a machine that stalls, the backup may take a primary for dead that lives: then it is deposed, which is as good as killed.
-                    let first = pair.primary.process.destroy();
-                    let words = first.stderr_text();
-                    if !words.contains("owns term") {
-                        assert_eq!(first.code(), native.code(), "{name}, protected: {words}");
-                        assert_eq!(pair.finish().stdout_text(), native.stdout_text(), "{name}, protected");
+        for round in rounds() {
+            // Killed and resumed.
+            for (i, part) in parts(kills.resumed).into_iter().enumerate() {
+                let what = kill_at(last, part, |target| {
+                    let log = area.join(&format!("killed-{round}-{i}"));
+                    let _ = fs::remove_dir_all(&log);
+                    let mut process = Process::start(area.record(&log, &job), &area.join(&format!("life-{round}-{i}")));
+                    if !reaches(&log, target, &mut process) {
                         return None;
                     }
-                }
-                let first = pair.kill_primary();
-                let at = Log::open(&log).expect("it has a position").position();
-                let what = format!("{name}, protected, killed at position {at} of {last}");
-                let survivor = pair.primary.log.clone();
-                let second = pair.finish();
-                assert_eq!(second.code(), native.code(), "{what}:\n{}", second.stderr_text());
-                assert_continues(&native.stdout, &first.stdout, &second.stdout, &what);
-                assert_eq!(left(&survivor), seen, "{what}: what it left");
-                (Log::open(&survivor).expect("a survivor's log").lives() == 1).then_some(what)
-            });
-            println!("{what}, and taken over");
+                    let first = process.destroy();
+                    let at = Log::open(&log).expect("it has a position").position();
+                    let what = format!("{name}, killed at position {at} of {last}");
+                    let mut resume = area.gapless(area.path(), ["resume"]);
+                    resume.arg(&log);
+                    let second = Process::start(resume, &area.join(&format!("resumed-{round}-{i}"))).finish();
+                    assert_eq!(second.code(), native.code(), "{what}, resumed:\n{}", second.stderr_text());
+                    assert_continues(&native.stdout, &first.stdout, &second.stdout, &what);
+                    let replay = area.replay(&log);
+                    assert_eq!(replay["exit_status"], native.code(), "{what}, resumed, replayed: {replay}");
+                    assert_eq!(left(&log), seen, "{what}, resumed: what it left");
+                    // If nobody had to go live, the kill came after the end.
+                    let lives = Log::open(&log).expect("it was just replayed").lives();
+                    fs::remove_dir_all(&log).expect("room for the next one");
+                    (lives == 1).then_some(what)
+                });
+                println!("{what}, and resumed");
+            }
+
+            // Protected and taken over.
+            for (i, part) in parts(kills.taken_over).into_iter().enumerate() {
+                let mut turn = 0;
+                let what = kill_at(last, part, |target| {
+                    turn += 1;
+                    let area = Area::new(&format!("{name}-pair-{round}-{i}-{turn}"));
+                    let mut pair = Pair::start(&area, &job);
+                    let log = pair.primary.log.clone();
+                    let in_time = pair.await_protected() && reaches(&log, target, &mut pair.primary.process);
+                    if !in_time {
+                        // On a machine that stalls, the backup may take a primary for dead that lives: then it is deposed, which is as good as killed.
+                        let first = pair.primary.process.destroy();
+                        let words = first.stderr_text();
+                        if !words.contains("owns term") {
+                            assert_eq!(first.code(), native.code(), "{name}, protected: {words}");
+                            assert_eq!(pair.finish().stdout_text(), native.stdout_text(), "{name}, protected");
+                            return None;
+                        }
+                    }
+                    let first = pair.kill_primary();
+                    let at = Log::open(&log).expect("it has a position").position();
+                    let what = format!("{name}, protected, killed at position {at} of {last}");
+                    let survivor = pair.primary.log.clone();
+                    let second = pair.finish();
+                    assert_eq!(second.code(), native.code(), "{what}:\n{}", second.stderr_text());
+                    assert_continues(&native.stdout, &first.stdout, &second.stdout, &what);
+                    assert_eq!(left(&survivor), seen, "{what}: what it left");
+                    (Log::open(&survivor).expect("a survivor's log").lives() == 1).then_some(what)
+                });
+                println!("{what}, and taken over");
+            }
         }
     }
 }

@@ -21,6 +21,7 @@ pub mod ping;
 mod port;
 pub mod process;
 pub mod proxy;
+pub mod rounds;
 pub mod serve;
 pub mod site;
 pub mod tasks;

@@ -1,8 +1,10 @@
 //! Everything that is asked of servers: recorded and replayed, killed under load and resumed, protected and taken over.
 
+use super::chance::Chance;
 use super::client::{await_get, get};
 use super::pair::Pair;
 use super::process::{self, Done, Process, sleep_ms};
+use super::rounds::rounds;
 use super::{Area, Job, free_port};
 use std::fs;
 use std::path::Path;
@@ -37,39 +39,44 @@ pub fn http_like(name: &str, argv: impl Fn(&Path, u16) -> Vec<String>) {
     let done = ends(name, server, libc::SIGTERM);
     replays(&area, name, &log, &done);
 
-    let port = free_port();
-    let log = area.join("log-killed");
-    let mut server = Process::start(area.record(&log, &job("killed", port)), &area.join("killed-run"));
-    ask(port, "before the kill");
-    server.destroy();
-    let mut resume = area.gapless(area.path(), ["resume"]);
-    resume.arg(&log);
-    let mut server = Process::start(resume, &area.join("resumed"));
-    ask(port, "resumed");
-    server.destroy();
+    let mut chance = Chance::new();
+    for round in rounds() {
+        let area = Area::new(&format!("{name}-{round}"));
+        let port = free_port();
+        let log = area.join("log");
+        let mut server =
+            Process::start(area.record(&log, &job(&format!("killed-{round}"), port)), &area.join("killed-run"));
+        ask(port, "before the kill");
+        server.destroy();
+        let mut resume = area.gapless(area.path(), ["resume"]);
+        resume.arg(&log);
+        let mut server = Process::start(resume, &area.join("resumed"));
+        ask(port, "resumed");
+        server.destroy();
 
-    let port = free_port();
-    let mut pair = Pair::start(&area, &job("protected", port));
-    for turn in 1..=2 {
-        assert!(pair.await_protected(), "{name}, turn {turn}: {}", pair.words());
-        ask(port, "protected");
-        // Under load: every answer that is whole is right.
-        std::thread::scope(|scope| {
-            let asking = scope.spawn(|| {
-                while let Ok(body) = get(port, "/large") {
-                    assert!(body == large, "{name}: an answer under load");
-                }
+        let port = free_port();
+        let mut pair = Pair::start(&area, &job(&format!("protected-{round}"), port));
+        for turn in 1..=2 {
+            assert!(pair.await_protected(), "{name}, turn {turn}: {}", pair.words());
+            ask(port, "protected");
+            // Under load: every answer that is whole is right.
+            std::thread::scope(|scope| {
+                let asking = scope.spawn(|| {
+                    while let Ok(body) = get(port, "/large") {
+                        assert!(body == large, "{name}: an answer under load");
+                    }
+                });
+                sleep_ms(chance.below(200) as u64);
+                pair.kill_primary();
+                asking.join().expect("what was answered is right");
             });
-            sleep_ms(100);
-            pair.kill_primary();
-            asking.join().expect("what was answered is right");
-        });
-        ask(port, "taken over");
-        pair.rejoin();
+            ask(port, "taken over");
+            pair.rejoin();
+        }
+        assert!(pair.await_protected(), "{name}: {}", pair.words());
+        process::kill(pair.primary.process.pid(), libc::SIGTERM);
+        assert_eq!(pair.finish().code(), done.code(), "{name} ended by a signal after two takeovers");
     }
-    assert!(pair.await_protected(), "{name}: {}", pair.words());
-    process::kill(pair.primary.process.pid(), libc::SIGTERM);
-    assert_eq!(pair.finish().code(), done.code(), "{name} ended by a signal after two takeovers");
 }
 
 /// What clients have told a server that keeps it, each with one request in flight.
@@ -115,44 +122,48 @@ pub fn keeps<K: Kept>(
     look(&area, &log, &job);
     replays(&area, name, &log, &done);
 
-    let port = free_port();
-    let log = area.join("log-killed");
-    let mut server = Process::start(area.record(&log, &start(&area, "killed", port)), &area.join("killed-run"));
-    let mut clients = begin(port);
-    let broken = all(&mut clients, u64::MAX, &mut || {
-        sleep_ms(300);
-        server.destroy();
-    });
-    assert_eq!(broken, CLIENTS, "{name}: the connections broke");
-    let mut resume = area.gapless(area.path(), ["resume"]);
-    resume.arg(&log);
-    let mut server = Process::start(resume, &area.join("resumed"));
-    clients.iter_mut().for_each(K::recheck);
-    assert_eq!(all(&mut clients, 10, &mut || {}), 0, "{name}: nothing is killed here");
-    drop(clients);
-    server.destroy();
-
-    let port = free_port();
-    let job = start(&area, "protected", port);
-    let mut pair = Pair::start(&area, &job);
-    let mut clients = begin(port);
-    for turn in 1..=2 {
-        assert!(pair.await_protected(), "{name}, turn {turn}: {}", pair.words());
+    let mut chance = Chance::new();
+    for round in rounds() {
+        let area = Area::new(&format!("{name}-{round}"));
+        let port = free_port();
+        let log = area.join("log");
+        let mut server = Process::start(area.record(&log, &start(&area, "killed", port)), &area.join("killed-run"));
+        let mut clients = begin(port);
         let broken = all(&mut clients, u64::MAX, &mut || {
-            sleep_ms(300);
-            pair.kill_primary();
+            sleep_ms(chance.below(600) as u64);
+            server.destroy();
         });
         assert_eq!(broken, CLIENTS, "{name}: the connections broke");
+        let mut resume = area.gapless(area.path(), ["resume"]);
+        resume.arg(&log);
+        let mut server = Process::start(resume, &area.join("resumed"));
         clients.iter_mut().for_each(K::recheck);
-        pair.rejoin();
+        assert_eq!(all(&mut clients, 10, &mut || {}), 0, "{name}: nothing is killed here");
+        drop(clients);
+        server.destroy();
+
+        let port = free_port();
+        let job = start(&area, "protected", port);
+        let mut pair = Pair::start(&area, &job);
+        let mut clients = begin(port);
+        for turn in 1..=2 {
+            assert!(pair.await_protected(), "{name}, turn {turn}: {}", pair.words());
+            let broken = all(&mut clients, u64::MAX, &mut || {
+                sleep_ms(chance.below(600) as u64);
+                pair.kill_primary();
+            });
+            assert_eq!(broken, CLIENTS, "{name}: the connections broke");
+            clients.iter_mut().for_each(K::recheck);
+            pair.rejoin();
+        }
+        assert!(pair.await_protected(), "{name}: {}", pair.words());
+        assert_eq!(all(&mut clients, 10, &mut || {}), 0, "{name}: nothing is killed here");
+        drop(clients);
+        process::kill(pair.primary.process.pid(), stop);
+        let log = pair.primary.log.clone();
+        assert_eq!(pair.finish().code(), done.code(), "{name} ended by a signal after two takeovers");
+        look(&area, &log, &job);
     }
-    assert!(pair.await_protected(), "{name}: {}", pair.words());
-    assert_eq!(all(&mut clients, 10, &mut || {}), 0, "{name}: nothing is killed here");
-    drop(clients);
-    process::kill(pair.primary.process.pid(), stop);
-    let log = pair.primary.log.clone();
-    assert_eq!(pair.finish().code(), done.code(), "{name} ended by a signal after two takeovers");
-    look(&area, &log, &job);
 }
 
 /// Ends a server by a signal.
