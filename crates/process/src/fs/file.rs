@@ -332,6 +332,14 @@ pub fn fd_for_map(
     Ok((id, open_content(k, cx, id, writable)?.into()))
 }
 
+/// Hash of a file's content, if it is as it was shipped.
+pub fn content(k: &Kernel, id: InodeId) -> Option<u128> {
+    match k.fs.inode(id).node {
+        Node::Regular(Body::Content { hash, .. }) => Some(hash),
+        _ => None,
+    }
+}
+
 /// A real descriptor of a regular file's content.
 pub fn open_content(k: &mut Kernel, cx: &mut Ctx<'_, '_>, id: InodeId, writable: bool) -> Result<File, Fail> {
     host::ship(k, cx, id, u64::MAX)?;

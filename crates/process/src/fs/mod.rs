@@ -32,7 +32,8 @@ pub use create::{bind_socket_name, lookup_socket, unbind_socket};
 pub use dev::{add_slave, remove_slave};
 pub use export::{Exported, LeftOut};
 pub use file::{
-    allocate, fd_for_map, inode_of, open_content, read, read_at, seek, size, truncate, write, write_at, write_file_at,
+    allocate, content, fd_for_map, inode_of, open_content, read, read_at, seek, size, truncate, write, write_at,
+    write_file_at,
 };
 pub use host::{content_in_words, look_in_words};
 pub use inode::{Body, Child, Dir, Inode, InodeId, Kind, Node, ROOT, Slot, Time};

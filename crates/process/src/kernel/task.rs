@@ -4,6 +4,7 @@ use super::{FdTable, MemId, Nanos, Pid, Tid, Wait};
 use crate::fs::InodeId;
 use crate::signal::{Actions, SigQueue, SigSet};
 use crate::tracee::CallSites;
+use crate::tracee::text::MappedText;
 use std::collections::BTreeMap;
 
 /// What a thread is doing.
@@ -164,6 +165,8 @@ pub struct Memory {
     pub gone: BTreeMap<u64, Vec<u8>>,
     /// Call sites, patched or counted until they are. Shapes nothing but speed.
     pub sites: CallSites,
+    /// Code of files as it was mapped, by its first address. Shapes nothing but speed.
+    pub texts: BTreeMap<u64, MappedText>,
     /// Memory that the program may write and execute.
     pub written: super::Written,
     /// How many processes use it.
@@ -186,6 +189,18 @@ impl Memory {
         self.written.remove(start, end);
         self.gone.extend(self.patched.extract_if(start..end, |_, _| true));
         self.sites.unmap(start, end);
+        self.forget_texts(start, end);
+    }
+
+    /// What lies in a range may not be any more what a file has there.
+    pub fn forget_texts(&mut self, start: u64, end: u64) {
+        self.texts.retain(|&first, mapped| first >= end || mapped.end <= start);
+    }
+
+    /// The code of a file that the instruction before this address is in.
+    pub fn text_before(&self, after: u64) -> Option<(u64, &MappedText)> {
+        let (&first, mapped) = self.texts.range(..after).next_back()?;
+        (after <= mapped.end).then_some((first, mapped))
     }
 
     /// Is anything in a range shared?

@@ -1,10 +1,11 @@
 //! exec: finding the program, replacing the image, building the stack. The kernel's own loader only ever loads our stub.
 
+use super::patch::{self, Source, executable};
 use crate::fs::{self, Last};
 use crate::kernel::{Ctx, Fail, Kernel, MemId, Memory, Pid, Tid, fail};
 use crate::signal::SigQueue;
 use crate::syscalls::process;
-use crate::tracee::loader::{Object, Plan, Start};
+use crate::tracee::loader::{Object, Piece, Plan, Start};
 use crate::tracee::{Elf, SITES_END, SITES_START};
 use std::os::fd::AsFd;
 
@@ -118,7 +119,7 @@ pub fn replace(k: &mut Kernel, cx: &mut Ctx<'_, '_>, program: Program, envp: Vec
     let process = k.process_mut(cx.pid);
     process.actions.reset_for_exec();
     process.posix_timers.clear();
-    process.exe = program.main.path;
+    process.exe.clone_from(&program.main.path);
     process.args = argv;
     process.env = envp;
     process.exit_signal = libc::SIGCHLD;
@@ -128,12 +129,22 @@ pub fn replace(k: &mut Kernel, cx: &mut Ctx<'_, '_>, program: Program, envp: Vec
     let base = program.execfn.rsplit(|&b| b == b'/').next().unwrap_or_default();
     thread.name = base[..base.len().min(15)].to_vec();
     (thread.clear_child_tid, thread.robust_list) = (0, 0);
-    super::patch::fresh_counter(k, cx, main_elf.exec_stack)?;
+    patch::fresh_counter(k, cx, main_elf.exec_stack)?;
     for piece in loaded.pieces.iter().filter(|p| p.prot & libc::PROT_EXEC != 0) {
         let writable = piece.prot & libc::PROT_WRITE != 0;
-        super::patch::executable(k, cx, piece.address, piece.address + piece.len, writable)?;
+        let file = if piece.of_interp { program.interpreter.as_ref() } else { Some(&program.main) };
+        let content =
+            file.filter(|_| !shares_a_page(piece, &loaded.pieces)).and_then(|file| fs::content(k, file.inode));
+        let source = content.zip(piece.offset).map(|(content, offset)| Source { content, offset });
+        executable(k, cx, piece.address, piece.address + piece.len, writable, source)?;
     }
     Ok(())
+}
+
+/// Does another piece lie over a part of this one?
+fn shares_a_page(piece: &Piece, pieces: &[Piece]) -> bool {
+    let meets = |other: &&Piece| other.address < piece.address + piece.len && piece.address < other.address + other.len;
+    pieces.iter().filter(meets).count() > 1
 }
 
 fn end_other_threads(k: &mut Kernel, cx: &mut Ctx<'_, '_>) -> Result<(), Fail> {

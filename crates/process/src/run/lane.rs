@@ -10,15 +10,16 @@
 //! the primary.
 
 use crate::fs::{self, InodeId};
-use crate::kernel::{Call, Ctx, Fail, FileId, Io, Kernel, Nanos, ObjectId, OpenFile, Process, Tid, input};
+use crate::kernel::{Call, Ctx, Fail, FileId, Io, Kernel, MemId, Nanos, ObjectId, OpenFile, Process, Tid, input};
 use crate::net;
 use crate::object::Object;
 use crate::run::schedule;
 use crate::syscalls::fd;
-use crate::tracee::call_site::CallSite;
+use crate::tracee::call_site::{CallSite, Shape};
 use crate::tracee::lane::{
     Clock, FDS_MAX, GRANT_BYTES_MAX, Grant, Granted, READINGS_MAX, ReadFile, Record, Stream, Terms,
 };
+use crate::tracee::text::{MappedText, Text};
 use crate::tracee::{SigInfo, Tracee};
 use gapless_log::{Digest, Error, Reader, Varint, chain};
 
@@ -357,33 +358,61 @@ pub fn stopped(k: &mut Kernel, cx: &mut Ctx<'_, '_>, nr: u64) -> Result<(), Fail
     patch(k, cx, memory, after)
 }
 
-fn patch(k: &mut Kernel, cx: &mut Ctx<'_, '_>, memory: crate::kernel::MemId, after: u64) -> Result<(), Fail> {
-    let sites = &mut k.memories.get_mut(&memory).expect("address space exists").sites;
+/// Patches the call site behind whose `syscall` this address lies, or remembers that it cannot be.
+fn patch(k: &mut Kernel, cx: &mut Ctx<'_, '_>, memory: MemId, after: u64) -> Result<(), Fail> {
     let tracee = cx.tracee();
-    let site = text_around(tracee, after)?
-        .and_then(|(code, start)| CallSite::recognise(&code, start, after, sites.next_index()))
-        .filter(|site| site.number().is_none_or(|nr| takes(nr.into())));
-    let Some(site) = site else {
-        sites.leave(after);
-        return Ok(());
+    let of_file = k.memories[&memory].text_before(after);
+    let shape = match of_file.map(|(start, mapped)| (start, mapped.clone())) {
+        Some((start, MappedText { end, text })) => text.shape((after - start) as usize, || peek(tracee, start, end)),
+        None => text_around(tracee, after)?.and_then(|(code, start)| {
+            let text = Text::known(gapless_log::hash(&code), || code.clone());
+            text.shape((after - start) as usize, || Some(code))
+        }),
     };
-    for (at, bytes) in site.writes() {
-        tracee
-            .poke_force(at, &bytes)
-            .map_err(|_| Error::Level(format!("call site at {after:#x} cannot be patched")))?;
+    match shape.filter(|shape| shape.number().is_none_or(|nr| takes(nr.into()))) {
+        Some(shape) => put(k, cx, memory, shape, after),
+        None => {
+            k.memories.get_mut(&memory).expect("address space exists").sites.leave(after);
+            Ok(())
+        }
     }
-    sites.add(site);
+}
+
+/// A file's code has just been mapped: the call sites in it that are known are patched before anything can stop there.
+pub fn mapped(k: &mut Kernel, cx: &mut Ctx<'_, '_>, start: u64, mapped: MappedText) -> Result<(), Fail> {
+    let id = k.process(cx.pid).memory;
+    let shapes = mapped.text.shapes();
+    k.memories.get_mut(&id).expect("address space exists").texts.insert(start, mapped);
+    if k.patch_at_stop > 0 {
+        for (behind, shape) in shapes {
+            put(k, cx, id, shape, start + behind as u64)?;
+        }
+    }
+    Ok(())
+}
+
+/// Puts a jump in the place of a call site, unless there is none to be.
+fn put(k: &mut Kernel, cx: &mut Ctx<'_, '_>, memory: MemId, shape: Shape, after: u64) -> Result<(), Fail> {
+    let sites = &mut k.memories.get_mut(&memory).expect("address space exists").sites;
+    let Some(site) = sites.add(shape, after) else { return Ok(()) };
+    for (at, bytes) in site.writes() {
+        let written = cx.tracee().poke_force(at, &bytes);
+        written.map_err(|_| Error::Level(format!("call site at {after:#x} cannot be patched")))?;
+    }
     Ok(())
 }
 
 /// The code that a call lies in, and its address: only a file's text, which nobody writes to, here or in the file.
-fn text_around(tracee: &crate::tracee::Tracee, after: u64) -> Result<Option<(Vec<u8>, u64)>, Fail> {
+fn text_around(tracee: &Tracee, after: u64) -> Result<Option<(Vec<u8>, u64)>, Fail> {
     let maps = tracee.maps()?;
     let around = maps.iter().find(|m| m.start < after && after <= m.end);
-    let text = around.filter(|m| m.exec && !m.write && !m.shared && m.inode != 0 && !crate::fs::is_written(&m.name));
-    let Some(text) = text else { return Ok(None) };
-    let mut code = vec![0; (text.end - text.start) as usize];
-    Ok(tracee.peek_force(text.start, &mut code).is_ok().then_some((code, text.start)))
+    let text = around.filter(|m| m.exec && !m.write && !m.shared && m.inode != 0 && !fs::is_written(&m.name));
+    Ok(text.and_then(|text| Some((peek(tracee, text.start, text.end)?, text.start))))
+}
+
+fn peek(tracee: &Tracee, start: u64, end: u64) -> Option<Vec<u8>> {
+    let mut code = vec![0; (end - start) as usize];
+    tracee.peek_force(start, &mut code).is_ok().then_some(code)
 }
 
 /// The thread in hand is to run on from where the program believes it to stand: the stub's end, if that is behind a patched call.

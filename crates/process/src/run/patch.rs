@@ -1,66 +1,74 @@
 //! Instructions that read the machine: patched in code as it is mapped, answered when they trap.
 
+use super::lane;
 use crate::fs;
 use crate::kernel::{Ctx, Fail, Kernel, input};
 use crate::tracee::cpuid;
 use crate::tracee::insn::{Answer, Kind as InsnKind, Trapped};
 use crate::tracee::maps::Mapping;
-use crate::tracee::sites::{PATCH, Site, find_counter_reads, find_sites};
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use crate::tracee::sites::{PATCH, find_sites};
+use crate::tracee::text::{MappedText, Replaced, Text, replaced};
+use gapless_log::chain;
 
 /// Cycles of the program's time stamp counter per nanosecond of its clock.
 const TSC_PER_NANO: u64 = 2;
-/// Regions of code whose sites are remembered; a program has some dozens.
-const CACHE_MAX: usize = 1024;
-
-/// What code holds, by its hash: scanning a library takes milliseconds, and every exec maps the same ones.
-static FOUND: Mutex<BTreeMap<u128, Arc<Found>>> = Mutex::new(BTreeMap::new());
-
-/// Instructions that read the machine, in one piece of code: offset and length.
-#[derive(Debug)]
-struct Found {
-    /// Those that do not trap by themselves.
-    silent: Vec<(usize, u8)>,
-    /// Those that read the time stamp counter; `None` if that is in doubt.
-    counter: Option<Vec<(usize, u8)>>,
+/// What a private mapping shows as long as nobody writes to it.
+#[derive(Debug, Clone, Copy)]
+pub struct Source {
+    /// Hash of the file's content.
+    pub content: u128,
+    /// Offset in it.
+    pub offset: u64,
 }
 
-fn find(code: &[u8]) -> Arc<Found> {
-    let hash = gapless_log::hash(code);
-    let mut cache = FOUND.lock().expect("nobody panics while holding it");
-    if let Some(found) = cache.get(&hash) {
-        return found.clone();
+impl Source {
+    /// What stands for so many bytes of it.
+    fn key(self, len: u64) -> u128 {
+        chain(self.content, &[&self.offset.to_le_bytes(), &len.to_le_bytes()])
     }
-    let found = Arc::new(Found { silent: places(find_sites(code)), counter: find_counter_reads(code).map(places) });
-    if cache.len() < CACHE_MAX {
-        cache.insert(hash, found.clone());
+}
+
+/// Patches code that has just become executable. `writable`: the program may still change it, here or through another mapping. `source`: it has just been
+/// mapped, and is what a file has there.
+pub fn executable(
+    k: &mut Kernel,
+    cx: &mut Ctx<'_, '_>,
+    start: u64,
+    end: u64,
+    writable: bool,
+    source: Option<Source>,
+) -> Result<(), Fail> {
+    let source = source.filter(|_| !writable);
+    let text = match source {
+        Some(source) => Text::known(source.key(end - start), || code_at(cx, start, end)),
+        None => {
+            let code = code_at(cx, start, end);
+            Text::known(gapless_log::hash(&code), || code)
+        }
+    };
+    put_back(k, cx, start, end);
+    patch(k, cx, start, &text.silent);
+    if !cx.tracee().counter_traps() {
+        let certain = source.is_some() || !writable && !changes_with_a_file(cx, start, end);
+        let certain = text.counter.as_ref().filter(|_| certain);
+        if certain.is_none_or(|sites| !patch(k, cx, start, sites)) {
+            trap_counter(k, cx)?;
+        }
     }
-    found
+    if source.is_some() {
+        lane::mapped(k, cx, start, MappedText { end, text })?;
+    }
+    Ok(())
 }
 
-fn places(sites: Vec<Site>) -> Vec<(usize, u8)> {
-    sites.iter().map(|site| (site.offset, site.trapped.len)).collect()
-}
-
-/// Patches code that has just become executable. `writable`: the program may still change it, here or through another mapping.
-pub fn executable(k: &mut Kernel, cx: &mut Ctx<'_, '_>, start: u64, end: u64, writable: bool) -> Result<(), Fail> {
+/// The code in a range.
+fn code_at(cx: &mut Ctx<'_, '_>, start: u64, end: u64) -> Vec<u8> {
     let mut code = vec![0; (end - start) as usize];
     if cx.tracee().peek_force(start, &mut code).is_err() {
         // Beyond the end of a file: nothing there can be executed either. What is before it is found piece by piece.
         code = by_pages(cx, start, end);
     }
-    put_back(k, cx, start, end);
-    let found = find(&code);
-    patch(k, cx, start, &code, &found.silent);
-    if cx.tracee().counter_traps() {
-        return Ok(());
-    }
-    let certain = found.counter.as_ref().filter(|_| !writable && !changes_with_a_file(cx, start, end));
-    if certain.is_none_or(|sites| !patch(k, cx, start, &code, sites)) {
-        trap_counter(k, cx)?;
-    }
-    Ok(())
+    code
 }
 
 /// Patches a page that the program has written and is about to execute. Instructions may begin before it and end behind it; those that begin in it count.
@@ -88,10 +96,10 @@ pub fn page(k: &mut Kernel, cx: &mut Ctx<'_, '_>, page: u64) -> Result<(), Fail>
         }
     }
     let from = (page - start) as usize;
-    let mut places = places(find_sites(&code));
-    places.retain(|(offset, _)| (from..from + PAGE).contains(offset));
+    let mut found = replaced(&code, find_sites(&code));
+    found.retain(|site| (from..from + PAGE).contains(&site.offset));
     // The memory is private, so it can be written; the time stamp counter, which is another matter, traps wherever a program writes code.
-    patch(k, cx, start, &code, &places);
+    patch(k, cx, start, &found);
     Ok(())
 }
 
@@ -140,19 +148,18 @@ fn by_pages(cx: &mut Ctx<'_, '_>, start: u64, end: u64) -> Vec<u8> {
 }
 
 /// Patches these places; false if one could not be.
-fn patch(k: &mut Kernel, cx: &mut Ctx<'_, '_>, start: u64, code: &[u8], places: &[(usize, u8)]) -> bool {
+fn patch(k: &mut Kernel, cx: &mut Ctx<'_, '_>, start: u64, places: &[Replaced]) -> bool {
     let id = k.process(cx.pid).memory;
     let mut all = true;
-    for &(offset, len) in places {
-        let addr = start + offset as u64;
-        let original = code[offset..offset + len as usize].to_vec();
+    for Replaced { offset, original } in places {
+        let addr = start + *offset as u64;
         // Not even the supervisor can write to a shared mapping that is read-only. The time stamp counter traps then; rdrand and cpuid,
         // which would not, are hardly ever in a file mapped so.
         if cx.tracee().poke_force(addr, &PATCH).is_err() {
             all = false;
             continue;
         }
-        k.memories.get_mut(&id).expect("address space exists").patched.insert(addr, original);
+        k.memories.get_mut(&id).expect("address space exists").patched.insert(addr, original.clone());
     }
     all
 }

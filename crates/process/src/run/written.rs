@@ -71,7 +71,7 @@ pub fn release(k: &mut Kernel, cx: &mut Ctx<'_, '_>, start: u64, end: u64) -> Re
     for (s, e) in k.memories[&memory].written.within(start, end) {
         let (s, e) = (s.max(start), e.min(end));
         protect(cx, s, e - s, PROT_READ | PROT_WRITE | PROT_EXEC)?;
-        patch::executable(k, cx, s, e, true)?;
+        patch::executable(k, cx, s, e, true, None)?;
     }
     k.memories.get_mut(&memory).expect("address space exists").written.remove(start, end);
     Ok(())

@@ -2,8 +2,10 @@
 //! the backup asks for exactly that address.
 
 use super::SysResult;
+use crate::fs::{self, InodeId};
 use crate::kernel::{Ctx, Errno, Fail, Kernel, done, fail, input};
 use crate::object::Object;
+use crate::run::patch::{self, Source, executable};
 use crate::run::written;
 use crate::tracee::{SCRATCH_END, SCRATCH_START, SITES_END, SITES_START};
 use libc::{
@@ -88,7 +90,7 @@ pub fn mmap(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
         if !matches!(k.file(file).object, Object::Inode(_)) {
             return fail(libc::ENODEV);
         }
-        let (inode, real) = crate::fs::fd_for_map(k, cx, file, shared, writable)?;
+        let (inode, real) = fs::fd_for_map(k, cx, file, shared, writable)?;
         backing = Some(real);
         key = Some(inode.0);
     }
@@ -132,9 +134,13 @@ pub fn mmap(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
     }
     crate::ipc::shm::settle(k, cx)?;
     if own_code {
-        crate::run::patch::doubt(k, cx)?;
+        patch::doubt(k, cx)?;
     } else if prot as i32 & PROT_EXEC != 0 {
-        crate::run::patch::executable(k, cx, start, end, shared || prot as i32 & PROT_WRITE != 0)?;
+        let source = match key {
+            Some(inode) if !shared => fs::content(k, InodeId(inode)).map(|content| Source { content, offset }),
+            _ => None,
+        };
+        executable(k, cx, start, end, shared || prot as i32 & PROT_WRITE != 0, source)?;
     }
     done(ret)
 }
@@ -182,7 +188,7 @@ pub fn mremap(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
         let moved = memory.shared_at(old);
         memory.unmap(old, old + page_up(old_len));
         memory.unmap(ret as u64, ret as u64 + page_up(new_len));
-        crate::run::patch::put_back(k, cx, ret as u64, ret as u64 + page_up(new_len));
+        patch::put_back(k, cx, ret as u64, ret as u64 + page_up(new_len));
         let memory = k.process(cx.pid).memory;
         let memory = k.memories.get_mut(&memory).expect("address space exists");
         if let Some((key, offset)) = moved {
@@ -204,22 +210,26 @@ pub fn mprotect(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult
     if written::is(a[2]) && !shares {
         let prot = written::first_prot(native_prot(a[2]));
         if cx.tracee().native(libc::SYS_mprotect, [start, a[1], prot, 0, 0, 0])? == 0 {
-            k.memories.get_mut(&id).expect("address space exists").written.insert(start, end);
-            crate::run::patch::doubt(k, cx)?;
+            let memory = k.memories.get_mut(&id).expect("address space exists");
+            memory.written.insert(start, end);
+            memory.forget_texts(start, end);
+            patch::doubt(k, cx)?;
             return done(0);
         }
         // It fails, and so it does in what follows, which leaves the range as Linux does.
     }
     let ret = cx.tracee().native(libc::SYS_mprotect, [start, a[1], native_prot(a[2]), 0, 0, 0])?;
+    let memory = k.memories.get_mut(&id).expect("address space exists");
+    memory.forget_texts(start, end);
     if ret == 0 {
-        k.memories.get_mut(&id).expect("address space exists").written.remove(start, end);
+        memory.written.remove(start, end);
     }
     if ret == 0 && a[2] as i32 & PROT_EXEC != 0 {
         let writable = shares || a[2] as i32 & PROT_WRITE != 0;
-        crate::run::patch::executable(k, cx, start, end, writable)?;
+        executable(k, cx, start, end, writable, None)?;
     } else if ret < 0 && a[2] as i32 & PROT_EXEC != 0 {
         // What lies before the hole has changed all the same.
-        crate::run::patch::doubt(k, cx)?;
+        patch::doubt(k, cx)?;
     }
     result(ret)
 }
@@ -262,7 +272,7 @@ pub fn madvise(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult 
     };
     let ret = cx.tracee().native(libc::SYS_madvise, [a[0], a[1], advice as u64, 0, 0, 0])?;
     // Also where the call failed: it did what lies before the hole.
-    crate::run::patch::renew(k, cx, a[0], a[0].saturating_add(page_up(a[1])))?;
+    patch::renew(k, cx, a[0], a[0].saturating_add(page_up(a[1])))?;
     result(ret)
 }
 

@@ -89,7 +89,7 @@ pub fn shmat(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
     memory.shared.insert(start, (end, inode.0, 0));
     shm::settle(k, cx)?;
     if has(SHM_EXEC) {
-        crate::run::patch::executable(k, cx, start, end, true)?;
+        crate::run::patch::executable(k, cx, start, end, true, None)?;
     }
     done(ret)
 }

@@ -13,7 +13,6 @@
 //! [`CallSite::resumed`]).
 
 use std::collections::BTreeMap;
-use std::sync::Mutex;
 
 use super::Regs;
 use super::blob;
@@ -31,7 +30,7 @@ const NUMBERED_AFTER: u64 = COMPARED_AFTER + 5;
 
 /// What is replaced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Shape {
+pub enum Shape {
     /// `mov $nr,%eax; syscall`
     Numbered(u32),
     /// `syscall; cmp $imm32,%rax`
@@ -48,35 +47,35 @@ pub struct CallSite {
     index: usize,
 }
 
-impl CallSite {
-    /// The site of a call that has just stopped, `after` being `rip`. `code` is all the text around it, `start` the address of its first byte: what
-    /// jumps to the site may be far away, where compilers put what is seldom executed.
-    pub fn recognise(code: &[u8], start: u64, after: u64, index: usize) -> Option<CallSite> {
-        let middle = usize::try_from(after.checked_sub(start)?).ok()?;
-        if index >= SITES_MAX || code.get(middle.checked_sub(2)?..middle)? != SYSCALL {
+impl Shape {
+    /// What the site is whose `syscall` ends at the offset `behind`. `code` is all the text around it: what jumps to the site may be far away, where
+    /// compilers put what is seldom executed. `jumped_to` says whether anything looks like a direct jump to `behind`.
+    pub fn recognise(code: &[u8], behind: usize, jumped_to: impl FnOnce() -> bool) -> Option<Shape> {
+        if code.get(behind.checked_sub(2)?..behind)? != SYSCALL {
             return None;
         }
-        let before = middle.checked_sub(7).map(|at| &code[at..middle - 2]);
+        let before = behind.checked_sub(7).map(|at| &code[at..behind - 2]);
         // With a byte before it the same is another instruction: `41 b8` loads r8.
         if let Some(&[MOV_EAX, a, b, c, d]) = before
-            && sites::is_instruction(code, middle - 7, 5)
+            && sites::is_instruction(code, behind - 7, 5)
         {
-            return Some(CallSite { shape: Shape::Numbered(u32::from_le_bytes([a, b, c, d])), after, index });
+            return Some(Shape::Numbered(u32::from_le_bytes([a, b, c, d])));
         }
-        let behind = code.get(middle..middle + 6)?;
-        let imm = behind.strip_prefix(&CMP_RAX_IMM32)?;
+        let imm = code.get(behind..behind + 6)?.strip_prefix(&CMP_RAX_IMM32)?;
         let imm = i32::from_le_bytes([imm[0], imm[1], imm[2], imm[3]]);
-        (!known_to_be_jumped_to(code, middle)).then_some(CallSite { shape: Shape::Compared(imm), after, index })
+        (!jumped_to()).then_some(Shape::Compared(imm))
     }
 
     /// The number that the site always calls, if it is written there.
-    pub fn number(&self) -> Option<u32> {
-        match self.shape {
+    pub fn number(self) -> Option<u32> {
+        match self {
             Shape::Numbered(nr) => Some(nr),
             Shape::Compared(_) => None,
         }
     }
+}
 
+impl CallSite {
     /// May nobody stand behind the `syscall` when the site is patched?
     pub fn is_exclusive(&self) -> bool {
         matches!(self.shape, Shape::Compared(_))
@@ -268,17 +267,18 @@ impl CallSites {
         }
     }
 
-    /// Number of the next site.
-    pub fn next_index(&self) -> usize {
-        self.list.len()
-    }
-
-    /// It has been patched.
-    pub fn add(&mut self, site: CallSite) {
-        assert_eq!(site.index, self.list.len());
-        self.gone.remove(&site.after);
-        self.behind.insert(site.after, site.index);
+    /// A site of this shape behind whose `syscall` this address lies; what [`CallSite::writes`] says is to be written next. `None` if it must not be.
+    pub fn add(&mut self, shape: Shape, after: u64) -> Option<CallSite> {
+        let index = self.list.len();
+        if self.off || index == SITES_MAX || self.behind.contains_key(&after) || self.stops.get(&after) == Some(&NEVER)
+        {
+            return None;
+        }
+        let site = CallSite { shape, after, index };
+        self.gone.remove(&after);
+        self.behind.insert(after, index);
         self.list.push(site);
+        Some(site)
     }
 
     /// The site with this number.
@@ -305,7 +305,8 @@ impl CallSites {
     pub fn unmap(&mut self, start: u64, end: u64) {
         let gone = |after: u64| after > start && after <= end;
         self.gone.extend(self.behind.extract_if(.., |&after, _| gone(after)));
-        self.stops.retain(|&after, _| !gone(after));
+        // A signal frame may lead back to where one must not be, whatever is mapped there then.
+        self.stops.retain(|&after, count| !gone(after) || *count == NEVER);
     }
 }
 
@@ -315,55 +316,39 @@ fn index_of(rip: u64) -> Option<usize> {
     (offset < SITES_MAX * STUB_LEN).then_some(offset / STUB_LEN)
 }
 
-/// What was found of code with this hash, at this offset: every exec of a program asks the same again, and a library takes milliseconds.
-static KNOWN: Mutex<BTreeMap<(u128, usize), bool>> = Mutex::new(BTreeMap::new());
-/// Answers that are remembered.
-const KNOWN_MAX: usize = 4096;
-
-fn known_to_be_jumped_to(code: &[u8], to: usize) -> bool {
-    let key = (gapless_log::hash(code), to);
-    let mut known = KNOWN.lock().expect("nobody panics while holding it");
-    if let Some(&jumped_to) = known.get(&key) {
-        return jumped_to;
-    }
-    let jumped_to = is_jumped_to(code, to);
-    if known.len() < KNOWN_MAX {
-        known.insert(key, jumped_to);
-    }
-    jumped_to
-}
-
-/// Does anything in `code` look like a direct jump to its byte `to`? Every byte is taken for the beginning of an instruction, so no real jump is missed.
-fn is_jumped_to(code: &[u8], to: usize) -> bool {
-    let short = |at: usize| matches!(code[at], 0x70..=0x7f | 0xe0..=0xe3 | 0xeb);
-    let near = |at: usize| matches!(code[at], 0xe8 | 0xe9) || at > 0 && code[at - 1] == 0x0f && code[at] & 0xf0 == 0x80;
-    let from = |at: usize, len: usize, by: i64| (at + len) as i64 + by == to as i64;
-    (0..code.len()).any(|at| {
-        let by_byte = || code.get(at + 1).is_some_and(|&by| from(at, 2, i64::from(by as i8)));
-        let by_word = || {
-            let raw = code.get(at + 1..at + 5).map(|raw| i32::from_le_bytes([raw[0], raw[1], raw[2], raw[3]]));
-            raw.is_some_and(|by| from(at, 5, i64::from(by)))
-        };
-        short(at) && by_byte() || near(at) && by_word()
-    })
+/// Where the bytes at this offset lead if they are a direct jump: with an 8-bit displacement, and with one of 32 bits. Only what it looks like: it may
+/// be no instruction at all.
+pub fn is_direct_jump(code: &[u8], at: usize) -> [Option<i64>; 2] {
+    let short = matches!(code[at], 0x70..=0x7f | 0xe0..=0xe3 | 0xeb);
+    let near = matches!(code[at], 0xe8 | 0xe9) || at > 0 && code[at - 1] == 0x0f && code[at] & 0xf0 == 0x80;
+    let from = |len: usize, by: i64| (at + len) as i64 + by;
+    let by_byte = || code.get(at + 1).map(|&by| from(2, i64::from(by as i8)));
+    let by_word = || {
+        let raw = code.get(at + 1..at + 5)?;
+        Some(from(5, i64::from(i32::from_le_bytes([raw[0], raw[1], raw[2], raw[3]]))))
+    };
+    [short.then(by_byte).flatten(), near.then(by_word).flatten()]
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::text::Text;
     use super::*;
 
     const READ: &[u8] = &[0x31, 0xc0, 0x0f, 0x05, 0x48, 0x3d, 0x00, 0xf0, 0xff, 0xff, 0x77, 0x5b];
     const GETPPID: &[u8] = &[0xb8, 0x6e, 0, 0, 0, 0x0f, 0x05, 0xc3];
 
     fn site(code: &[u8], after: u64) -> Option<CallSite> {
-        CallSite::recognise(code, 0x7000_0000, 0x7000_0000 + after, 3)
+        let text = Text::known(gapless_log::hash(code), || code.to_vec());
+        let shape = text.shape(after as usize, || Some(code.to_vec()))?;
+        Some(CallSite { shape, after: 0x7000_0000 + after, index: 3 })
     }
 
     #[test]
     fn both_shapes_are_known() {
-        assert_eq!(site(GETPPID, 7).and_then(|s| s.number()), Some(110));
+        assert_eq!(site(GETPPID, 7).and_then(|s| s.shape.number()), Some(110));
         let compared = site(READ, 4).expect("a known shape");
-        assert!(compared.is_exclusive() && compared.number().is_none());
+        assert!(compared.is_exclusive() && compared.shape.number().is_none());
         assert_eq!(site(&READ[..8], 4), None);
         assert_eq!(site(GETPPID, 6), None);
     }
@@ -381,7 +366,7 @@ mod tests {
             }
         }
         let code = [&[0x90; 150][..], GETPPID].concat();
-        assert_eq!(site(&code, 157).and_then(|s| s.number()), Some(110));
+        assert_eq!(site(&code, 157).and_then(|s| s.shape.number()), Some(110));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The program's memory, and how a descriptor is put into its hands.
 
 use std::collections::BTreeMap;
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::os::fd::BorrowedFd;
 use std::os::unix::fs::FileExt;
 
@@ -116,22 +116,25 @@ impl Tracee {
 
     /// Reads whatever the protection says (as a debugger does).
     pub fn peek_force(&self, addr: u64, buffer: &mut [u8]) -> Result<(), Fault> {
-        if addr >= ADDRESS_END {
-            return Err(Fault);
-        }
-        let path = format!("/proc/{}/mem", self.tid());
-        let file = OpenOptions::new().read(true).open(path).map_err(|_| Fault)?;
-        file.read_exact_at(buffer, addr).map_err(|_| Fault)
+        self.memory_file(addr)?.read_exact_at(buffer, addr).map_err(|_| Fault)
     }
 
     /// Writes whatever the protection says; a private page of a file becomes the process's own.
     pub fn poke_force(&mut self, addr: u64, bytes: &[u8]) -> Result<(), Fault> {
+        self.memory_file(addr)?.write_all_at(bytes, addr).map_err(|_| Fault)
+    }
+
+    /// `/proc/PID/mem`, opened once for an image.
+    fn memory_file(&self, addr: u64) -> Result<&File, Fault> {
         if addr >= ADDRESS_END {
             return Err(Fault);
         }
+        if let Some(file) = self.memory.get() {
+            return Ok(file);
+        }
         let path = format!("/proc/{}/mem", self.tid());
-        let file = OpenOptions::new().write(true).open(path).map_err(|_| Fault)?;
-        file.write_all_at(bytes, addr).map_err(|_| Fault)
+        let file = OpenOptions::new().read(true).write(true).open(path).map_err(|_| Fault)?;
+        Ok(self.memory.get_or_init(|| file))
     }
 
     /// Finds the instructions to be patched in executable memory ([`sites`](super::sites)). The

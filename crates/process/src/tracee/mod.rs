@@ -31,6 +31,7 @@ mod spawn;
 mod stack;
 mod stub;
 pub mod sys;
+pub mod text;
 mod thread;
 mod tsc;
 

@@ -3,6 +3,8 @@
 //! [`Tracee::regs`] are the *program's* registers. What the thread's real registers hold while
 //! native calls run is nobody's business: they are written back when the program goes on.
 
+use std::cell::OnceCell;
+use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Instant;
@@ -97,6 +99,8 @@ pub struct Tracee {
     counter_traps: bool,
     /// Stops that arrived during a native call, to be reported before the thread runs on.
     deferred: Vec<Stop>,
+    /// `/proc/PID/mem` of its image, if it was needed.
+    pub(super) memory: OnceCell<File>,
 }
 
 /// Stops that may come before a thread gets where the supervisor sends it. Some do come (a signal from elsewhere, an interrupt of ours that was
@@ -167,7 +171,17 @@ impl Tracee {
             tsc::hold();
         }
         let regs = sys::regs_from_words(&[0; sys::REGS_WORDS]);
-        Tracee { tid, pid, link, at: At::Running, regs, dirty: false, counter_traps, deferred: Vec::new() }
+        Tracee {
+            tid,
+            pid,
+            link,
+            at: At::Running,
+            regs,
+            dirty: false,
+            counter_traps,
+            deferred: Vec::new(),
+            memory: OnceCell::new(),
+        }
     }
 
     /// The thread's id on this host (the program sees another one).
@@ -352,6 +366,8 @@ impl Tracee {
             (Landed::Result(ret), _) => return Ok(Err(-ret as i32)),
             (Landed::Execed, _) => {}
         }
+        // It shows the image that is gone.
+        self.memory.take();
         sys::cont(self.tid, 0)?;
         let mut stray = Stray::while_("waiting for the stub");
         loop {
