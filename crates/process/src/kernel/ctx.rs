@@ -105,22 +105,21 @@ impl Ctx<'_, '_> {
 
     /// Reads a NUL-terminated string of at most `max` bytes (without the NUL).
     pub fn read_string(&mut self, addr: u64, max: usize) -> Result<Vec<u8>, Fail> {
+        self.read_string_by(&mut Piece::of(256), addr, max)
+    }
+
+    /// The same, from memory that is looked at by whole pieces.
+    fn read_string_by(&mut self, piece: &mut Piece, addr: u64, max: usize) -> Result<Vec<u8>, Fail> {
         let mut out = Vec::new();
         let mut at = addr;
         loop {
-            // Up to the end of the page, so that a string at the end of a mapping is read whole.
-            let step = 4096 - (at as usize & 4095);
-            let mut buf = [0u8; 4096];
-            let n = self.tracee().read(at, &mut buf[..step]).unwrap_or(0);
-            if let Some(end) = buf[..n].iter().position(|&b| b == 0) {
-                out.extend_from_slice(&buf[..end]);
+            let bytes = piece.read(self, at)?;
+            if let Some(end) = bytes.iter().position(|&b| b == 0) {
+                out.extend_from_slice(&bytes[..end]);
                 break;
             }
-            if n < step {
-                return Err(Fail::Errno(Errno(libc::EFAULT)));
-            }
-            out.extend_from_slice(&buf[..step]);
-            at += step as u64;
+            out.extend_from_slice(bytes);
+            at += bytes.len() as u64;
             if out.len() > max {
                 break;
             }
@@ -141,6 +140,8 @@ impl Ctx<'_, '_> {
     pub fn read_strings(&mut self, addr: u64) -> Result<Vec<Vec<u8>>, Fail> {
         let mut out = Vec::new();
         let mut total = 0;
+        // They lie side by side, most of them.
+        let mut piece = Piece::of(4096);
         for i in 0.. {
             if addr == 0 {
                 break;
@@ -149,7 +150,7 @@ impl Ctx<'_, '_> {
             if p == 0 {
                 break;
             }
-            let s = self.read_string(p, STRING_MAX).map_err(|f| match f {
+            let s = self.read_string_by(&mut piece, p, STRING_MAX).map_err(|f| match f {
                 Fail::Errno(Errno(libc::ENAMETOOLONG)) => Fail::Errno(Errno(libc::E2BIG)),
                 f => f,
             })?;
@@ -244,5 +245,35 @@ impl Ctx<'_, '_> {
         })?);
         k.now = k.now.max(now);
         Ok(k.now)
+    }
+}
+
+/// A piece of the program's memory, read once for all that is looked for in it. Pieces lie side by side and none goes over the end of a page, so that a
+/// string at the end of a mapping is read whole.
+struct Piece {
+    len: u64,
+    start: u64,
+    bytes: Vec<u8>,
+}
+
+impl Piece {
+    /// Of so many bytes, a power of two up to the size of a page.
+    fn of(len: u64) -> Self {
+        Self { len, start: 0, bytes: Vec::new() }
+    }
+
+    /// What there is from an address to the end of its piece, which is one byte at least.
+    fn read(&mut self, cx: &mut Ctx<'_, '_>, at: u64) -> Result<&[u8], Fail> {
+        let end = self.start + self.bytes.len() as u64;
+        if !(self.start..end).contains(&at) {
+            self.bytes.resize((self.len - at % self.len) as usize, 0);
+            self.start = at;
+            let read = cx.tracee().read(at, &mut self.bytes).unwrap_or(0);
+            self.bytes.truncate(read);
+        }
+        match &self.bytes[(at - self.start) as usize..] {
+            [] => Err(Fail::Errno(Errno(libc::EFAULT))),
+            rest => Ok(rest),
+        }
     }
 }

@@ -2,6 +2,8 @@
 //! hosts or cannot be trapped.
 
 use std::arch::x86_64::__cpuid_count;
+use std::collections::BTreeMap;
+use std::sync::Mutex;
 
 /// Bits taken from one register of one leaf.
 struct Mask {
@@ -74,8 +76,7 @@ pub fn answer(leaf: u32, subleaf: u32) -> [u32; 4] {
         // The topology leaves repeat the level that was asked for.
         return [0, 0, if matches!(leaf, 0xb | 0x1f) { subleaf & 0xff } else { 0 }, 0];
     }
-    let host = __cpuid_count(leaf, subleaf);
-    let mut answer = [host.eax, host.ebx, host.ecx, host.edx];
+    let mut answer = host(leaf, subleaf);
     for mask in MASKS.iter().filter(|mask| mask.leaf == leaf && mask.subleaf.is_none_or(|s| s == subleaf)) {
         for (register, clear) in answer.iter_mut().zip(mask.clear) {
             *register &= !clear;
@@ -83,6 +84,22 @@ pub fn answer(leaf: u32, subleaf: u32) -> [u32; 4] {
     }
     if leaf == 1 {
         answer[1] |= 1 << 16;
+    }
+    answer
+}
+
+/// What the processor itself says. In a virtual machine every question leaves it, and a program asks some fifty of them at its start.
+fn host(leaf: u32, subleaf: u32) -> [u32; 4] {
+    const ASKED_MAX: usize = 256;
+    static ASKED: Mutex<BTreeMap<(u32, u32), [u32; 4]>> = Mutex::new(BTreeMap::new());
+    let mut asked = ASKED.lock().expect("nobody panics while holding it");
+    if let Some(answer) = asked.get(&(leaf, subleaf)) {
+        return *answer;
+    }
+    let host = __cpuid_count(leaf, subleaf);
+    let answer = [host.eax, host.ebx, host.ecx, host.edx];
+    if asked.len() < ASKED_MAX {
+        asked.insert((leaf, subleaf), answer);
     }
     answer
 }

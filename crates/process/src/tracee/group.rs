@@ -113,7 +113,11 @@ impl Tracee {
     fn wait_for_end(&mut self) -> Result<Died> {
         let mut stray = Stray::while_("ending");
         loop {
-            let waited = if self.is_leader() { self.poll_leader()? } else { self.wait_status()? };
+            // It may have been a zombie until its last thread was reaped.
+            if self.at == At::Zombie {
+                self.at = At::Running;
+            }
+            let waited = if self.leads_others() { self.poll_leader()? } else { self.wait_status()? };
             if self.at == At::Zombie {
                 return Ok(Died::Zombie);
             }
@@ -130,21 +134,17 @@ impl Tracee {
         }
     }
 
-    fn is_leader(&self) -> bool {
-        self.tid() == self.pid()
+    /// Has its process other threads that it is the leader of? It may then end and not be reported until they are reaped.
+    fn leads_others(&self) -> bool {
+        let threads = || std::fs::read_dir(format!("/proc/{}/task", self.pid())).map_or(0, Iterator::count);
+        self.tid() == self.pid() && threads() != 1
     }
 
     /// As `wait_status`, but notices at once when a leader has become a zombie.
     fn poll_leader(&mut self) -> Result<c_int> {
         loop {
             match sys::wait_poll(self.tid())? {
-                sys::Waited::Status(status) => {
-                    // It may have been a zombie until its last thread was reaped.
-                    if self.at == At::Zombie {
-                        self.at = At::Running;
-                    }
-                    return Ok(status);
-                }
+                sys::Waited::Status(status) => return Ok(status),
                 _ => {
                     if let Some(status) = self.zombie_status() {
                         // Not reported although it is a zombie: other threads are left.

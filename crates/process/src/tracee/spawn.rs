@@ -3,7 +3,7 @@
 //! The child half runs between `fork` and `exec` of a supervisor with several threads, so it makes
 //! plain system calls only: no allocation, no locks, no panics.
 
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, Mutex};
 
 use libc::c_int;
@@ -22,9 +22,6 @@ const OPTIONS: c_int = libc::PTRACE_O_TRACESECCOMP
     | libc::PTRACE_O_EXITKILL
     | libc::PTRACE_O_TRACESYSGOOD;
 
-/// Descriptors that the child keeps must not collide with the reserved numbers before they are
-/// moved there.
-const ABOVE_RESERVED: c_int = 1100;
 /// Soft limit of open descriptors that this needs.
 const FD_LIMIT: u64 = 4096;
 
@@ -60,11 +57,9 @@ impl Tracee {
     pub fn spawn() -> Result<Tracee> {
         sys::raise_fd_limit(FD_LIMIT)?;
         let (ours, theirs) = sys::socket_pair()?;
-        let theirs = sys::dup_above(theirs.as_fd(), ABOVE_RESERVED)?;
-        let stub = sys::dup_above(stub::memfd()?.as_fd(), ABOVE_RESERVED)?;
+        let stub = stub::memfd()?;
         let lane = Lane::new()?;
-        let theirs_of_lane = sys::dup_above(lane.file(), ABOVE_RESERVED)?;
-        let pid = fork_child(&ours, [&theirs, &stub, &theirs_of_lane])?;
+        let pid = fork_child(&ours, [theirs.as_fd(), stub.as_fd(), lane.file()])?;
         let link = Link { socket: Arc::new(ours), lane: Arc::new(Mutex::new(lane)) };
         let mut tracee = Tracee::new(pid, pid, link, true);
         drop(theirs);
@@ -118,9 +113,9 @@ impl Tracee {
 }
 
 /// `theirs` are the descriptors that the child keeps: socket, stub and lane.
-fn fork_child(ours: &OwnedFd, theirs: [&OwnedFd; 3]) -> Result<libc::pid_t> {
+fn fork_child(ours: &OwnedFd, theirs: [BorrowedFd<'_>; 3]) -> Result<libc::pid_t> {
     let ours = ours.as_raw_fd();
-    let theirs = theirs.map(AsRawFd::as_raw_fd);
+    let theirs = theirs.map(|fd| fd.as_raw_fd());
     let filter = filter::program();
     // SAFETY: no pointers.
     let supervisor = unsafe { libc::getpid() };
@@ -138,7 +133,7 @@ fn fork_child(ours: &OwnedFd, theirs: [&OwnedFd; 3]) -> Result<libc::pid_t> {
 /// # Safety
 /// Only in a freshly forked child; the descriptors are open.
 unsafe fn child(supervisor: libc::pid_t, ours: c_int, theirs: [c_int; 3], filter: &[libc::sock_filter]) -> ! {
-    let [socket, stub, lane] = theirs;
+    let [socket, ..] = theirs;
     // SAFETY: async-signal-safe calls on live stack memory only.
     unsafe {
         let check = |step: u32, ok: bool| {
@@ -163,9 +158,11 @@ unsafe fn child(supervisor: libc::pid_t, ours: c_int, theirs: [c_int; 3], filter
         check(3, libc::personality(libc::ADDR_NO_RANDOMIZE as libc::c_ulong) >= 0);
         check(4, set_limit(libc::RLIMIT_STACK, STACK_SIZE));
         check(4, set_limit(libc::RLIMIT_CORE, 0));
-        check(5, libc::dup2(socket, SOCKET_FD) == SOCKET_FD);
-        check(5, libc::dup2(stub, STUB_FD) == STUB_FD);
-        check(5, libc::dup2(lane, LANE_FD) == LANE_FD);
+        // One may have a number that another is to get. (Numbers as high as these cost a supervisor of several threads 20 ms, so they are made here.)
+        let moved = theirs.map(|fd| libc::fcntl(fd, libc::F_DUPFD, LANE_FD + 1));
+        for (fd, number) in moved.into_iter().zip([SOCKET_FD, STUB_FD, LANE_FD]) {
+            check(5, libc::dup2(fd, number) == number);
+        }
         let (first, last) = (SOCKET_FD, LANE_FD);
         const { assert!(SOCKET_FD + 1 == STUB_FD && STUB_FD + 1 == LANE_FD) };
         let socket = SOCKET_FD;

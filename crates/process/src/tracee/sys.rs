@@ -325,17 +325,6 @@ pub fn socket_pair() -> Result<(OwnedFd, OwnedFd)> {
     Ok(unsafe { (OwnedFd::from_raw_fd(fds[0]), OwnedFd::from_raw_fd(fds[1])) })
 }
 
-/// Duplicates to a descriptor number of at least `at_least`, closed on exec.
-pub fn dup_above(fd: BorrowedFd<'_>, at_least: c_int) -> Result<OwnedFd> {
-    // SAFETY: no pointers.
-    let new = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_DUPFD_CLOEXEC, at_least) };
-    if new < 0 {
-        return Err(last("F_DUPFD_CLOEXEC"));
-    }
-    // SAFETY: just returned to us, owned by nobody else.
-    Ok(unsafe { OwnedFd::from_raw_fd(new) })
-}
-
 /// Raises the soft limit of open descriptors to at least `wanted`.
 pub fn raise_fd_limit(wanted: u64) -> Result<()> {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
