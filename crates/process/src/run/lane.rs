@@ -19,7 +19,7 @@ use crate::tracee::call_site::{CallSite, Shape};
 use crate::tracee::lane::{
     Clock, FDS_MAX, GRANT_BYTES_MAX, Grant, Granted, READINGS_MAX, ReadFile, Record, Stream, Terms,
 };
-use crate::tracee::text::{MappedText, Text};
+use crate::tracee::text::{self, MappedText};
 use crate::tracee::{SigInfo, Tracee};
 use gapless_log::{Digest, Error, Reader, Varint, chain};
 
@@ -350,11 +350,6 @@ pub fn stopped(k: &mut Kernel, cx: &mut Ctx<'_, '_>, nr: u64) -> Result<(), Fail
     if !takes(nr) || !sites.is_due(after, k.patch_at_stop) {
         return Ok(());
     }
-    let others = k.threads.values().filter(|t| t.tid != cx.tid && k.process(t.pid).memory == memory);
-    let crowded = others.filter_map(|t| cx.tracees.get(&t.tid)).any(|t| t.regs().rip == after);
-    if crowded {
-        return Ok(());
-    }
     patch(k, cx, memory, after)
 }
 
@@ -364,10 +359,7 @@ fn patch(k: &mut Kernel, cx: &mut Ctx<'_, '_>, memory: MemId, after: u64) -> Res
     let of_file = k.memories[&memory].text_before(after);
     let shape = match of_file.map(|(start, mapped)| (start, mapped.clone())) {
         Some((start, MappedText { end, text })) => text.shape((after - start) as usize, || peek(tracee, start, end)),
-        None => text_around(tracee, after)?.and_then(|(code, start)| {
-            let text = Text::known(gapless_log::hash(&code), || code.clone());
-            text.shape((after - start) as usize, || Some(code))
-        }),
+        None => text_around(tracee, after)?.and_then(|(code, start)| text::shape(&code, (after - start) as usize)),
     };
     match shape.filter(|shape| shape.number().is_none_or(|nr| takes(nr.into()))) {
         Some(shape) => put(k, cx, memory, shape, after),
@@ -391,8 +383,12 @@ pub fn mapped(k: &mut Kernel, cx: &mut Ctx<'_, '_>, start: u64, mapped: MappedTe
     Ok(())
 }
 
-/// Puts a jump in the place of a call site, unless there is none to be.
+/// Puts a jump in the place of a call site, unless there is none to be or another thread stands in it.
 fn put(k: &mut Kernel, cx: &mut Ctx<'_, '_>, memory: MemId, shape: Shape, after: u64) -> Result<(), Fail> {
+    let others = k.threads.values().filter(|t| t.tid != cx.tid && k.process(t.pid).memory == memory);
+    if others.filter_map(|t| cx.tracees.get(&t.tid)).any(|t| t.regs().rip == after) {
+        return Ok(());
+    }
     let sites = &mut k.memories.get_mut(&memory).expect("address space exists").sites;
     let Some(site) = sites.add(shape, after) else { return Ok(()) };
     for (at, bytes) in site.writes() {

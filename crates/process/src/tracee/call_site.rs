@@ -332,15 +332,14 @@ pub fn is_direct_jump(code: &[u8], at: usize) -> [Option<i64>; 2] {
 
 #[cfg(test)]
 mod tests {
-    use super::super::text::Text;
+    use super::super::text;
     use super::*;
 
     const READ: &[u8] = &[0x31, 0xc0, 0x0f, 0x05, 0x48, 0x3d, 0x00, 0xf0, 0xff, 0xff, 0x77, 0x5b];
     const GETPPID: &[u8] = &[0xb8, 0x6e, 0, 0, 0, 0x0f, 0x05, 0xc3];
 
     fn site(code: &[u8], after: u64) -> Option<CallSite> {
-        let text = Text::known(gapless_log::hash(code), || code.to_vec());
-        let shape = text.shape(after as usize, || Some(code.to_vec()))?;
+        let shape = text::shape(code, after as usize)?;
         Some(CallSite { shape, after: 0x7000_0000 + after, index: 3 })
     }
 

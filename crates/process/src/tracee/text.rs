@@ -59,8 +59,7 @@ impl Text {
             return *shape;
         }
         let code = code()?;
-        let jumped_to = || self.targets.get_or_init(|| Targets::of(&code)).contains(behind);
-        let shape = Shape::recognise(&code, behind, jumped_to);
+        let shape = shape_among(&code, behind, &self.targets);
         shapes.insert(behind, shape);
         shape
     }
@@ -70,6 +69,15 @@ impl Text {
         let shapes = self.shapes.lock().expect("nobody panics while holding it");
         shapes.iter().filter_map(|(&behind, &shape)| Some((behind, shape?))).collect()
     }
+}
+
+/// [`Text::shape`] of code that is not worth being remembered.
+pub fn shape(code: &[u8], behind: usize) -> Option<Shape> {
+    shape_among(code, behind, &OnceLock::new())
+}
+
+fn shape_among(code: &[u8], behind: usize, targets: &OnceLock<Targets>) -> Option<Shape> {
+    Shape::recognise(code, behind, || targets.get_or_init(|| Targets::of(code)).contains(behind))
 }
 
 /// The same sites with the bytes that stand there.
