@@ -256,6 +256,17 @@ fn no_guest_is_forgotten() {
     assert_eq!(found, NAMES);
 }
 
+/// An exec does not pay again for what an earlier one has found out.
+#[test]
+fn call_sites_of_files_that_are_known_are_patched_as_they_are_mapped() {
+    let guest = guests::find("small_files");
+    let first = replay::record(&guest, Calls::InProcess).expect("recorded");
+    let again = replay::record(&guest, Calls::AsKnown).expect("recorded");
+    assert!(first.patched > 2 && again.patched >= first.patched, "{} sites, and then {}", first.patched, again.patched);
+    let dir = tempfile::tempdir().expect("a directory");
+    replay::replay(&again, dir.path(), Calls::Stopping).expect("the same run with every call stopping");
+}
+
 /// A thread that is stopped while it computes has had its turn: 64 more of them would each cost the patience and all memory.
 #[test]
 fn who_is_stopped_while_it_computes_gives_the_baton_away() {

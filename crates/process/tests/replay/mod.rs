@@ -75,6 +75,8 @@ pub struct Recording {
     stdio: BTreeMap<u64, i32>,
     /// The log, with a digest after every step.
     pub log: tempfile::TempDir,
+    /// The most call sites that were patched at once.
+    pub patched: usize,
 }
 
 type Parts = Vec<(String, Digest)>;
@@ -270,13 +272,19 @@ pub fn run_live(
 pub enum Calls {
     /// What can be is answered in the process, from the first stop at its call site on.
     InProcess,
+    /// The same at the call sites that are known from earlier runs of the same files, and at no others.
+    AsKnown,
     /// Every one stops.
     Stopping,
 }
 
 impl Calls {
     fn of(self, group: ProcessGroup) -> ProcessGroup {
-        group.patching_at_stop(if self == Calls::InProcess { 1 } else { 0 })
+        group.patching_at_stop(match self {
+            Calls::InProcess => 1,
+            Calls::AsKnown => u32::MAX - 1,
+            Calls::Stopping => 0,
+        })
     }
 }
 
@@ -290,12 +298,14 @@ pub fn record(guest: &Guest, calls: Calls) -> Result<Recording> {
     let mut host = Host::new(calls.of(replica), options());
     host.go_live(Term(1), Seq(0), 0)?;
     let (mut frames, mut outputs) = (Vec::new(), Vec::new());
-    let (mut parts, mut memory) = (BTreeMap::new(), BTreeMap::new());
+    let (mut parts, mut memory, mut patched) = (BTreeMap::new(), BTreeMap::new(), 0);
     let status = run_live(&mut host, true, |host, sealed| {
         for frame in sealed {
             store.append(&frame)?;
             frames.push(frame);
         }
+        let memories = host.replica().kernel().memories.values();
+        patched = patched.max(memories.map(|memory| memory.sites.count().0).sum());
         parts.insert(host.replica().position(), host.replica_mut().digest_parts()?);
         memory.insert(host.replica().position(), pages(host)?);
         // All that waits is released next.
@@ -305,7 +315,7 @@ pub fn record(guest: &Guest, calls: Calls) -> Result<Recording> {
     let (stdout, stderr) = (streams.text(1), streams.text(2));
     let status = status.map_err(|e| Error::Refused(format!("{e}\nit wrote:\n{stdout}{stderr}")))?;
     let stdio = host.replica().kernel().objects.stdio.iter().map(|(id, s)| (id.0, s.number)).collect();
-    Ok(Recording { frames, status, stdout, stderr, parts, memory, outputs, stdio, log })
+    Ok(Recording { frames, status, stdout, stderr, parts, memory, outputs, stdio, log, patched })
 }
 
 /// What a replay came to.
