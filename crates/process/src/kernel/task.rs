@@ -3,9 +3,10 @@
 use super::{FdTable, MemId, Nanos, Pid, Tid, Wait};
 use crate::fs::InodeId;
 use crate::signal::{Actions, SigQueue, SigSet};
-use crate::tracee::CallSites;
 use crate::tracee::text::MappedText;
+use crate::tracee::{CallSites, Tracker};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// What a thread is doing.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -169,11 +170,20 @@ pub struct Memory {
     pub texts: BTreeMap<u64, MappedText>,
     /// Memory that the program may write and execute.
     pub written: super::Written,
+    /// Live, once a thread of it has been stopped while it computed: which pages were written since. Shapes nothing but speed.
+    pub tracker: Option<Arc<Tracker>>,
     /// How many processes use it.
     pub users: u32,
 }
 
 impl Memory {
+    /// Something has been mapped there natively.
+    pub fn mapped(&self, start: u64, end: u64) {
+        if let Some(tracker) = &self.tracker {
+            tracker.mapped(start, end);
+        }
+    }
+
     /// Forgets shared mappings in a range that is unmapped or mapped over, keeping what lies outside it.
     pub fn unmap(&mut self, start: u64, end: u64) {
         let hit: Vec<_> = self.shared.range(..end).filter(|(_, m)| m.0 > start).map(|(&s, &m)| (s, m)).collect();

@@ -126,6 +126,7 @@ pub fn mmap(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
     let memory = k.process(cx.pid).memory;
     let memory = k.memories.get_mut(&memory).expect("address space exists");
     memory.unmap(start, end);
+    memory.mapped(start, end);
     if own_code {
         memory.written.insert(start, end);
     }
@@ -168,6 +169,9 @@ pub fn mremap(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
         return fail(libc::EINVAL);
     }
     written::release(k, cx, old, old.saturating_add(page_up(old_len)))?;
+    if let Some(tracker) = &k.memories[&k.process(cx.pid).memory].tracker {
+        tracker.moves(old, old.saturating_add(page_up(old_len)));
+    }
     let ret = if flags as i32 & libc::MREMAP_FIXED != 0 {
         cx.tracee().native(libc::SYS_mremap, *a)?
     } else {
@@ -188,6 +192,7 @@ pub fn mremap(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
         let moved = memory.shared_at(old);
         memory.unmap(old, old + page_up(old_len));
         memory.unmap(ret as u64, ret as u64 + page_up(new_len));
+        memory.mapped(ret as u64, ret as u64 + page_up(new_len));
         patch::put_back(k, cx, ret as u64, ret as u64 + page_up(new_len));
         let memory = k.process(cx.pid).memory;
         let memory = k.memories.get_mut(&memory).expect("address space exists");
@@ -307,7 +312,11 @@ pub fn brk(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
     if ret < 0 {
         return done(old);
     }
-    k.memories.get_mut(&id).expect("address space exists").brk = wanted;
+    let memory = k.memories.get_mut(&id).expect("address space exists");
+    memory.brk = wanted;
+    if to > from {
+        memory.mapped(from, to);
+    }
     done(wanted)
 }
 

@@ -98,7 +98,7 @@ fn fork_process(k: &mut Kernel, cx: &Ctx<'_, '_>, pid: Pid, share_memory: bool, 
     } else {
         let copy = k.memories[&k.process(cx.pid).memory].clone();
         let id = MemId(k.fresh_id());
-        k.memories.insert(id, Memory { users: 0, ..copy });
+        k.memories.insert(id, Memory { users: 0, tracker: None, ..copy });
         id
     };
     k.memories.get_mut(&memory).expect("address space exists").users += 1;

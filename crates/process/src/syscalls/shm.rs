@@ -86,6 +86,7 @@ pub fn shmat(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
     let memory = k.process(cx.pid).memory;
     let memory = k.memories.get_mut(&memory).expect("address space exists");
     memory.unmap(start, end);
+    memory.mapped(start, end);
     memory.shared.insert(start, (end, inode.0, 0));
     shm::settle(k, cx)?;
     if has(SHM_EXEC) {

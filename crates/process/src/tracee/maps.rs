@@ -54,7 +54,7 @@ impl Mapping {
         })
     }
 
-    fn is_ours(&self) -> bool {
+    pub(super) fn is_ours(&self) -> bool {
         self.start >= SCRATCH_START && self.end <= SCRATCH_END
     }
 }
@@ -74,6 +74,8 @@ fn parse(text: &str) -> Vec<Mapping> {
 const PRESENT: u64 = 1 << 63;
 const SWAPPED: u64 = 1 << 62;
 const OF_FILE: u64 = 1 << 61;
+/// By [`track`](super::track).
+const MARKED: u64 = 1 << 57;
 
 /// Pages looked up in one go.
 const PAGEMAP_BATCH: usize = 8 << 10;
@@ -92,22 +94,16 @@ impl Tracee {
     /// the kernel did around it, so it must not count.) Where a private file shows through unless
     /// written to, written zeros are visited like anything else.
     pub fn for_each_writable_page(&self, mut visit: impl FnMut(u64, &[u8])) -> Result<()> {
-        let path = format!("/proc/{}/pagemap", self.tid());
-        let pagemap = File::open(path).map_err(|e| sys::os_error("open /proc/PID/pagemap", e))?;
+        let pagemap = self.pagemap()?;
         let mut pages = Pages::new(self.tid(), &mut visit);
         for mapping in self.maps()? {
             if mapping.write && mapping.read && !mapping.is_ours() {
-                if mapping.shared {
-                    pages.add_run(mapping.start, mapping.end)?;
-                } else if mapping.inode == 0 {
-                    pages.add_used(&pagemap, &mapping)?;
-                } else {
+                let with_zeros = !mapping.shared && mapping.inode != 0;
+                if with_zeros != pages.with_zeros {
                     pages.flush()?;
-                    pages.with_zeros = true;
-                    pages.add_used(&pagemap, &mapping)?;
-                    pages.flush()?;
-                    pages.with_zeros = false;
+                    pages.with_zeros = with_zeros;
                 }
+                pages.add_mapping(&pagemap, &mapping)?;
             }
         }
         pages.flush()
@@ -115,25 +111,38 @@ impl Tracee {
 }
 
 /// Collects runs of pages and copies many at a time.
-struct Pages<'a, F> {
+pub(super) struct Pages<'a, F> {
     tid: i32,
     visit: &'a mut F,
     runs: Vec<(u64, usize)>,
     /// Pages of zeros are visited too.
-    with_zeros: bool,
+    pub with_zeros: bool,
     pending: usize,
     buffer: Vec<u8>,
     entries: Vec<u8>,
 }
 
 impl<'a, F: FnMut(u64, &[u8])> Pages<'a, F> {
-    fn new(tid: i32, visit: &'a mut F) -> Self {
+    pub fn new(tid: i32, visit: &'a mut F) -> Self {
         let buffer = vec![0; COPY_BATCH];
         let entries = vec![0; PAGEMAP_BATCH * 8];
         Pages { tid, visit, runs: Vec::new(), with_zeros: false, pending: 0, buffer, entries }
     }
 
-    /// Adds the pages of a private mapping that the process has written to.
+    /// What the page map says of a page after it was read: a mark alone looks like a page that is swapped out.
+    fn looked_at(&self, pagemap: &File, page: u64) -> Result<u64> {
+        // A page behind the end of its file stays a mark, and reading it later fails as well.
+        let _ = sys::vm_read(self.tid, page, &mut [0]);
+        let mut entry = [0; 8];
+        pagemap.read_exact_at(&mut entry, page / PAGE * 8).map_err(|e| sys::os_error("read /proc/PID/pagemap", e))?;
+        Ok(u64::from_le_bytes(entry))
+    }
+
+    /// Adds the pages that there are of a shared mapping, or those of a private one that the process has written to.
+    pub fn add_mapping(&mut self, pagemap: &File, mapping: &Mapping) -> Result<()> {
+        if mapping.shared { self.add_run(mapping.start, mapping.end) } else { self.add_used(pagemap, mapping) }
+    }
+
     fn add_used(&mut self, pagemap: &File, mapping: &Mapping) -> Result<()> {
         let mut at = mapping.start;
         while at < mapping.end {
@@ -143,8 +152,11 @@ impl<'a, F: FnMut(u64, &[u8])> Pages<'a, F> {
                 .read_exact_at(&mut entries[..count * 8], at / PAGE * 8)
                 .map_err(|e| sys::os_error("read /proc/PID/pagemap", e))?;
             for (index, entry) in entries[..count * 8].chunks_exact(8).enumerate() {
-                let entry = u64::from_le_bytes(entry.try_into().unwrap_or_default());
+                let mut entry = u64::from_le_bytes(entry.try_into().unwrap_or_default());
                 let page = at + index as u64 * PAGE;
+                if mapping.inode != 0 && entry & (PRESENT | SWAPPED | MARKED) == SWAPPED | MARKED {
+                    entry = self.looked_at(pagemap, page)?;
+                }
                 let used = entry & (PRESENT | SWAPPED) != 0;
                 if used && (mapping.inode == 0 || entry & OF_FILE == 0) {
                     self.add_run(page, page + PAGE)?;
@@ -156,7 +168,7 @@ impl<'a, F: FnMut(u64, &[u8])> Pages<'a, F> {
         Ok(())
     }
 
-    fn add_run(&mut self, mut start: u64, end: u64) -> Result<()> {
+    pub fn add_run(&mut self, mut start: u64, end: u64) -> Result<()> {
         while start < end {
             let room = COPY_BATCH - self.pending;
             let len = ((end - start) as usize).min(room);
@@ -173,7 +185,7 @@ impl<'a, F: FnMut(u64, &[u8])> Pages<'a, F> {
         Ok(())
     }
 
-    fn flush(&mut self) -> Result<()> {
+    pub fn flush(&mut self) -> Result<()> {
         let mut runs = std::mem::take(&mut self.runs);
         let mut done = 0;
         while done < self.pending {
@@ -229,7 +241,8 @@ fn visit_pages(addr: u64, bytes: &[u8], with_zeros: bool, visit: &mut impl FnMut
     }
 }
 
-fn is_zero(page: &[u8]) -> bool {
+/// Is it all zeros?
+pub fn is_zero(page: &[u8]) -> bool {
     let (words, rest) = page.as_chunks::<64>();
     words.iter().all(|word| *word == [0; 64]) && rest.iter().all(|byte| *byte == 0)
 }

@@ -33,7 +33,9 @@ mod stub;
 pub mod sys;
 pub mod text;
 mod thread;
+mod track;
 mod tsc;
+mod uffd;
 
 pub use call_site::CallSites;
 pub use clock::{TICK, pause_ticks};
@@ -46,4 +48,5 @@ pub use spawn::pin_current_thread;
 pub use stub::{LANE_START, RESERVED_FDS, SCRATCH_END, SCRATCH_START, SITES_END, SITES_START, STACK_SIZE, STACK_TOP};
 pub use sys::Regs;
 pub use thread::{Stop, Tracee, xsave_values};
+pub use track::Tracker;
 pub use tsc::{counter_faults, read_counter, restore_counter};

@@ -1,5 +1,5 @@
 //! Thin safe wrappers over the calls that hold a tracee. The tracee layer's `unsafe` lives here, in
-//! `spawn` (the child side of `fork`), `clock` (the timer) and `tsc` (the clock's replacement).
+//! `spawn` (the child side of `fork`), `clock` (the timer), `tsc` (the clock's replacement) and `uffd` (the record of writes).
 
 use std::io;
 use std::mem::{MaybeUninit, size_of};

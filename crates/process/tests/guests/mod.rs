@@ -118,6 +118,8 @@ macro_rules! each_guest {
             inotify
             iovec
             itimer
+            jump_heap
+            jump_memory
             late_alarm
             links
             lock_deadlock
