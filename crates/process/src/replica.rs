@@ -2,8 +2,9 @@
 
 use crate::fs::Exported;
 use crate::kernel::{Ctx, Errno, Fail, Io, Kernel, Tid, Tracees, input};
-use crate::run::event::{self, PATIENCE};
+use crate::run::event;
 use crate::run::launch::{self, Command};
+use crate::run::pace::Pace;
 use crate::run::place::Place;
 use crate::run::schedule;
 use crate::tracee::{Tracee, xsave_values};
@@ -32,8 +33,6 @@ pub const EXIT_CHANNEL: Channel = Channel(0);
 const DIGEST_REGION_BYTES: u64 = 1 << 20;
 /// Longest idle time; orders and clocks are looked at again after it.
 const IDLE_MAX: Duration = Duration::from_secs(1);
-/// A state jump must not cost more than this fraction of the time.
-const JUMP_COST_FACTOR: u32 = 10;
 
 /// A group of Linux processes, replicated.
 pub struct ProcessGroup {
@@ -47,7 +46,7 @@ pub struct ProcessGroup {
     prepared: Option<World>,
     launched: bool,
     unpolled: u32,
-    patience: Duration,
+    pace: Pace,
     streams: Streams,
     /// Taken at launch; the spawned share it.
     place: Option<Place>,
@@ -99,7 +98,7 @@ impl ProcessGroup {
             prepared: None,
             launched: false,
             unpolled: 0,
-            patience: PATIENCE,
+            pace: Pace::default(),
             place: None,
             counts: Arc::default(),
             streams: Streams::Own,
@@ -194,20 +193,13 @@ impl ProcessGroup {
             bytes_in: 0,
             code: Default::default(),
         };
-        let mut jump_began = None;
-        event::turn(&mut self.kernel, &mut cx, self.patience, &mut |k, io| {
-            jump_began = must_give_way(k, io).then(crate::world::cpu_time);
-            jump_began.is_some()
-        })
-        .map_err(|fail| match fail {
+        let jumps = self.pace.jumps;
+        event::turn(&mut self.kernel, &mut cx, &mut self.pace, must_give_way).map_err(|fail| match fail {
             Fail::Fatal(Error::Refused(why)) => Error::Refused(format!("{}: {why}", name_of(&self.kernel, pid))),
             Fail::Fatal(e) => e,
             Fail::Errno(Errno(n)) => Error::Level(format!("unexpected errno {n} outside a call")),
         })?;
-        if let Some(began) = jump_began {
-            // Our own work alone: neither what the thread computed before, nor what others did to the processor meanwhile.
-            let cost = crate::world::cpu_time().saturating_sub(began);
-            self.patience = PATIENCE.max(cost * JUMP_COST_FACTOR);
+        if self.pace.jumps > jumps {
             // What the thread gave way to is taken now, not after as many more jumps as there may be calls between two looks.
             self.unpolled = POLL_EVERY_EVENTS;
         }

@@ -1,5 +1,6 @@
 //! One event: a thread gets the baton, runs until it stops, and what it asks for is carried out.
 
+use super::pace::Pace;
 use super::{deliver, jump, lane, patch, written};
 use crate::kernel::{Call, Ctx, Errno, Fail, Io, Kernel, Outcome, State, input};
 use crate::syscalls::{Handler, process, table};
@@ -7,14 +8,14 @@ use crate::tracee::{Stop, TICK, sys::regs_words};
 use gapless_log::{Error, chain};
 use std::time::{Duration, Instant};
 
-/// A thread that makes no call for this long may be stopped anywhere, if others wait.
-pub const PATIENCE: Duration = Duration::from_millis(50);
+/// A thread that computes is asked again after this time whether something waits.
+const ASKED_EVERY: Duration = Duration::from_millis(10);
 
 /// Whether something waits that a computing thread must give way to.
-pub type GiveWay<'a> = &'a mut dyn FnMut(&Kernel, &mut Io<'_, '_>) -> bool;
+pub type GiveWay = fn(&Kernel, &mut Io<'_, '_>) -> bool;
 
-/// Lets the thread in hand have one event. `patience` bounds how long it may compute before `give_way` is asked.
-pub fn turn(k: &mut Kernel, cx: &mut Ctx<'_, '_>, patience: Duration, give_way: GiveWay<'_>) -> Result<(), Fail> {
+/// Lets the thread in hand have one event. `pace` says how long it may compute although `give_way` says that something waits.
+pub fn turn(k: &mut Kernel, cx: &mut Ctx<'_, '_>, pace: &mut Pace, give_way: GiveWay) -> Result<(), Fail> {
     if let Some(call) = k.thread(cx.tid).call {
         if crate::signal::deliverable(k, cx.tid).0 != 0 {
             deliver::interrupt(k, cx, call)?;
@@ -34,7 +35,7 @@ pub fn turn(k: &mut Kernel, cx: &mut Ctx<'_, '_>, patience: Duration, give_way: 
         give_way_after_jump(k);
         return Ok(());
     }
-    match run(k, cx, patience, give_way)? {
+    match run(k, cx, pace, give_way)? {
         Stop::Syscall { nr, args, arch_ok } => {
             lane::stopped(k, cx, nr as u64)?;
             if !lane::takes(nr as u64) {
@@ -58,7 +59,7 @@ pub fn turn(k: &mut Kernel, cx: &mut Ctx<'_, '_>, patience: Duration, give_way: 
         }
         Stop::Interrupted => {
             remember(k, cx);
-            jump::record(k, cx)?;
+            pace.jump(is_tracked(k, cx), || jump::record(k, cx))?;
             give_way_after_jump(k);
             Ok(())
         }
@@ -82,15 +83,23 @@ fn next_is_jump(k: &Kernel, cx: &Ctx<'_, '_>) -> bool {
     }
 }
 
+/// Is it known which pages of the address space in hand are written?
+fn is_tracked(k: &Kernel, cx: &Ctx<'_, '_>) -> bool {
+    k.memories[&k.process(cx.pid).memory].tracker.is_some()
+}
+
 /// Runs user code until it stops for a reason that counts. The events that were carried out on the way without a stop have happened then.
-fn run(k: &mut Kernel, cx: &mut Ctx<'_, '_>, patience: Duration, give_way: GiveWay<'_>) -> Result<Stop, Fail> {
+fn run(k: &mut Kernel, cx: &mut Ctx<'_, '_>, pace: &Pace, give_way: GiveWay) -> Result<Stop, Fail> {
     lane::resume(k, cx);
     lane::open(k, cx)?;
     let began = cx.io.is_live().then(Instant::now);
+    let tracked = is_tracked(k, cx);
+    let patience = pace.patience(tracked);
+    let mut may_spin = tracked;
     // What was sent without a stop leaves at the next one: that must not be far.
-    let mut patient = TICK.min(patience);
+    let mut asked = TICK;
     let stop = loop {
-        match cx.tracee().run(began.map(|began| began + patient))? {
+        match cx.tracee().run(began.map(|began| began + asked))? {
             // Only signals of the model reach the program.
             Stop::Signal { .. } => {}
             Stop::Fault { signo: libc::SIGTRAP, mut info } if lane::is_inside(k, cx) => {
@@ -105,7 +114,12 @@ fn run(k: &mut Kernel, cx: &mut Ctx<'_, '_>, patience: Duration, give_way: GiveW
             Stop::Interrupted => {
                 let ran = began.map_or(Duration::ZERO, |began| began.elapsed());
                 let sent = cx.tracee().lane().has_sent();
-                if ran >= patience && (sent || give_way(k, &mut cx.io)) {
+                let waited_for = give_way(k, &mut cx.io);
+                if ran >= patience && (sent || waited_for) {
+                    break Stop::Interrupted;
+                }
+                // Whoever waits for somebody else's turn has had its own.
+                if waited_for && std::mem::take(&mut may_spin) && cx.tracee().spins()? {
                     break Stop::Interrupted;
                 }
                 let mut lane = cx.tracee().lane();
@@ -114,7 +128,10 @@ fn run(k: &mut Kernel, cx: &mut Ctx<'_, '_>, patience: Duration, give_way: GiveW
                     // It sends and then computes: what it sends next is not to wait for that.
                     lane.hold_sends();
                 }
-                patient = if ran < patience { patience } else { ran + patience };
+                asked = ran + ASKED_EVERY;
+                if ran < patience {
+                    asked = asked.min(patience);
+                }
             }
             stop => break stop,
         }

@@ -7,6 +7,7 @@ pub mod fit;
 pub mod jump;
 pub mod lane;
 pub mod launch;
+pub mod pace;
 pub mod patch;
 pub mod place;
 pub mod schedule;

@@ -13,7 +13,7 @@ use std::time::Duration;
 use super::{Error, Result, sys};
 
 /// Time between two ticks: the precision of deadlines.
-pub const TICK: Duration = Duration::from_millis(10);
+pub const TICK: Duration = Duration::from_millis(2);
 
 thread_local! {
     static TICKER: Cell<Option<Ticker>> = const { Cell::new(None) };

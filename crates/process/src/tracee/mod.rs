@@ -28,6 +28,7 @@ mod memory;
 mod signal;
 pub mod sites;
 mod spawn;
+mod spin;
 mod stack;
 mod stub;
 pub mod sys;

@@ -160,6 +160,9 @@ const EVENT_VFORK: c_int = event(libc::PTRACE_EVENT_VFORK);
 const EVENT_STOP: c_int = event(libc::PTRACE_EVENT_STOP);
 const SYSCALL_STOP: c_int = libc::SIGTRAP | 0x80;
 
+/// Ticks of waiting between two looks whether a thread has become a zombie.
+const ZOMBIE_TICKS: u32 = 5;
+
 /// The trap flag: a native call must not single-step.
 const EFLAGS_TF: u64 = 0x100;
 const X32_BIT: u32 = 0x4000_0000;
@@ -328,6 +331,25 @@ impl Tracee {
     pub fn run(&mut self, deadline: Option<Instant>) -> Result<Stop> {
         self.resume()?;
         self.wait(deadline)
+    }
+
+    /// Lets the thread execute one instruction, which must make no call; false if something else stopped it first, which the next wait tells.
+    pub(super) fn step(&mut self) -> Result<bool> {
+        if !self.deferred.is_empty() {
+            return Ok(false);
+        }
+        match self.flush().and_then(|()| sys::single_step(self.tid, 0)) {
+            // Killed from outside: the wait tells how.
+            Ok(()) | Err(Error::Gone { .. }) => self.at = At::Running,
+            Err(error) => return Err(error),
+        }
+        match self.wait_fresh(Some(Instant::now() + clock::TICK))? {
+            Stop::Fault { signo: libc::SIGTRAP, info } if info.code() == libc::TRAP_TRACE => Ok(true),
+            other => {
+                self.deferred.push(other);
+                Ok(false)
+            }
+        }
     }
 
     /// Runs one system call natively in the thread, from any stop, and returns what the kernel
@@ -574,11 +596,15 @@ impl Tracee {
     fn wait_until(&mut self, deadline: Option<Instant>) -> Result<c_int> {
         clock::ensure_ticks()?;
         tsc::give_up();
+        let mut ticks = 0;
         loop {
             match sys::wait_once(self.tid)? {
                 Waited::Status(status) => return Ok(status),
                 Waited::Nothing => {}
-                Waited::Interrupted => self.on_tick(deadline),
+                Waited::Interrupted => {
+                    ticks += 1;
+                    self.on_tick(deadline, ticks % ZOMBIE_TICKS == 0);
+                }
             }
             if self.at == At::Zombie {
                 return Ok(self.zombie_status().unwrap_or(libc::SIGKILL));
@@ -586,12 +612,12 @@ impl Tracee {
         }
     }
 
-    fn on_tick(&mut self, deadline: Option<Instant>) {
+    fn on_tick(&mut self, deadline: Option<Instant>, may_be_zombie: bool) {
         if deadline.is_some_and(|at| Instant::now() >= at) {
             // That it is gone is told by the wait.
             let _ = sys::interrupt(self.tid);
         }
-        if self.zombie_status().is_some() {
+        if may_be_zombie && self.zombie_status().is_some() {
             self.at = At::Zombie;
         }
     }

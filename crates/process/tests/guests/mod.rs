@@ -120,6 +120,7 @@ macro_rules! each_guest {
             itimer
             jump_heap
             jump_memory
+            jump_signal
             late_alarm
             links
             lock_deadlock
@@ -182,6 +183,7 @@ macro_rules! each_guest {
             single_step
             small_files
             spin_flag
+            spin_locks
             static_libc
             static_pie
             stdio
