@@ -4,7 +4,7 @@ use crate::fs::Exported;
 use crate::kernel::{Ctx, Errno, Fail, Io, Kernel, Tid, Tracees, input};
 use crate::run::event;
 use crate::run::launch::{self, Command};
-use crate::run::pace::Pace;
+use crate::run::pace::{Pace, Waits};
 use crate::run::place::Place;
 use crate::run::schedule;
 use crate::tracee::{Tracee, xsave_values};
@@ -194,7 +194,7 @@ impl ProcessGroup {
             code: Default::default(),
         };
         let jumps = self.pace.jumps;
-        event::turn(&mut self.kernel, &mut cx, &mut self.pace, must_give_way).map_err(|fail| match fail {
+        event::turn(&mut self.kernel, &mut cx, &mut self.pace, who_waits).map_err(|fail| match fail {
             Fail::Fatal(Error::Refused(why)) => Error::Refused(format!("{}: {why}", name_of(&self.kernel, pid))),
             Fail::Fatal(e) => e,
             Fail::Errno(Errno(n)) => Error::Level(format!("unexpected errno {n} outside a call")),
@@ -253,11 +253,18 @@ fn take_clock(k: &mut Kernel, world: &World, log: &mut Recorder<'_>) -> Result<b
     Ok(true)
 }
 
-/// A computing thread gives way if another can run, a signal is due, or the world has something for a waiting one.
-fn must_give_way(k: &Kernel, io: &mut Io<'_, '_>) -> bool {
-    let Io::Live { world, .. } = io else { return false };
-    let timer = schedule::next_due(k).is_some_and(|due| due <= world.clock());
-    !k.run_queue.is_empty() || timer || world.has_signal() || (k.threads.len() > 1 && world.has_input())
+/// What a computing thread keeps waiting: another that can run, a signal that is due, or what the world has for a waiting one.
+fn who_waits(k: &Kernel, io: &mut Io<'_, '_>) -> Waits {
+    let Io::Live { world, .. } = io else { return Waits::Nobody { due_in: Duration::MAX } };
+    let due_in = schedule::next_due(k).map_or(u64::MAX, |due| due.saturating_sub(world.clock()));
+    let woken = || k.run_queue.iter().any(|tid| k.threads.get(tid).is_some_and(|thread| thread.call.is_some()));
+    if due_in == 0 || woken() || world.has_signal() || (k.threads.len() > 1 && world.has_input()) {
+        Waits::Woken
+    } else if !k.run_queue.is_empty() {
+        Waits::Turn
+    } else {
+        Waits::Nobody { due_in: Duration::from_nanos(due_in) }
+    }
 }
 
 /// Applies an asynchronous input to the model.

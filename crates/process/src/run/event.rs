@@ -1,6 +1,6 @@
 //! One event: a thread gets the baton, runs until it stops, and what it asks for is carried out.
 
-use super::pace::Pace;
+use super::pace::{Pace, Waits};
 use super::{deliver, jump, lane, patch, written};
 use crate::kernel::{Call, Ctx, Errno, Fail, Io, Kernel, Outcome, State, input};
 use crate::syscalls::{Handler, process, table};
@@ -8,14 +8,14 @@ use crate::tracee::{Stop, TICK, sys::regs_words};
 use gapless_log::{Error, chain};
 use std::time::{Duration, Instant};
 
-/// A thread that computes is asked again after this time whether something waits.
-const ASKED_EVERY: Duration = Duration::from_millis(10);
+/// A thread that computes is looked at again after this time at the latest.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
 
-/// Whether something waits that a computing thread must give way to.
-pub type GiveWay = fn(&Kernel, &mut Io<'_, '_>) -> bool;
+/// What a computing thread keeps waiting.
+pub type WhoWaits = fn(&Kernel, &mut Io<'_, '_>) -> Waits;
 
-/// Lets the thread in hand have one event. `pace` says how long it may compute although `give_way` says that something waits.
-pub fn turn(k: &mut Kernel, cx: &mut Ctx<'_, '_>, pace: &mut Pace, give_way: GiveWay) -> Result<(), Fail> {
+/// Lets the thread in hand have one event. `pace` says how long it may compute although `who_waits` names somebody.
+pub fn turn(k: &mut Kernel, cx: &mut Ctx<'_, '_>, pace: &mut Pace, who_waits: WhoWaits) -> Result<(), Fail> {
     if let Some(call) = k.thread(cx.tid).call {
         if crate::signal::deliverable(k, cx.tid).0 != 0 {
             deliver::interrupt(k, cx, call)?;
@@ -35,7 +35,7 @@ pub fn turn(k: &mut Kernel, cx: &mut Ctx<'_, '_>, pace: &mut Pace, give_way: Giv
         give_way_after_jump(k);
         return Ok(());
     }
-    match run(k, cx, pace, give_way)? {
+    match run(k, cx, pace, who_waits)? {
         Stop::Syscall { nr, args, arch_ok } => {
             lane::stopped(k, cx, nr as u64)?;
             if !lane::takes(nr as u64) {
@@ -89,17 +89,16 @@ fn is_tracked(k: &Kernel, cx: &Ctx<'_, '_>) -> bool {
 }
 
 /// Runs user code until it stops for a reason that counts. The events that were carried out on the way without a stop have happened then.
-fn run(k: &mut Kernel, cx: &mut Ctx<'_, '_>, pace: &Pace, give_way: GiveWay) -> Result<Stop, Fail> {
+fn run(k: &mut Kernel, cx: &mut Ctx<'_, '_>, pace: &Pace, who_waits: WhoWaits) -> Result<Stop, Fail> {
     lane::resume(k, cx);
     lane::open(k, cx)?;
     let began = cx.io.is_live().then(Instant::now);
     let tracked = is_tracked(k, cx);
-    let patience = pace.patience(tracked);
     let mut may_spin = tracked;
     // What was sent without a stop leaves at the next one: that must not be far.
-    let mut asked = TICK;
+    let mut look_after = TICK;
     let stop = loop {
-        match cx.tracee().run(began.map(|began| began + asked))? {
+        match cx.tracee().run(began.map(|began| began + look_after))? {
             // Only signals of the model reach the program.
             Stop::Signal { .. } => {}
             Stop::Fault { signo: libc::SIGTRAP, mut info } if lane::is_inside(k, cx) => {
@@ -114,23 +113,23 @@ fn run(k: &mut Kernel, cx: &mut Ctx<'_, '_>, pace: &Pace, give_way: GiveWay) -> 
             Stop::Interrupted => {
                 let ran = began.map_or(Duration::ZERO, |began| began.elapsed());
                 let sent = cx.tracee().lane().has_sent();
-                let waited_for = give_way(k, &mut cx.io);
-                if ran >= patience && (sent || waited_for) {
-                    break Stop::Interrupted;
-                }
-                // Whoever waits for somebody else's turn has had its own.
-                if waited_for && std::mem::take(&mut may_spin) && cx.tracee().spins()? {
-                    break Stop::Interrupted;
-                }
+                let left = match who_waits(k, &mut cx.io) {
+                    Waits::Nobody { due_in } if !sent => due_in.max(TICK),
+                    waits => {
+                        let left = pace.left(tracked, waits == Waits::Woken, ran);
+                        // Whoever waits for somebody else's turn has had its own.
+                        if left.is_zero() || std::mem::take(&mut may_spin) && cx.tracee().spins()? {
+                            break Stop::Interrupted;
+                        }
+                        left
+                    }
+                };
+                look_after = ran + left.min(LOOK_EVERY);
                 let mut lane = cx.tracee().lane();
                 lane.close();
                 if sent {
                     // It sends and then computes: what it sends next is not to wait for that.
                     lane.hold_sends();
-                }
-                asked = ran + ASKED_EVERY;
-                if ran < patience {
-                    asked = asked.min(patience);
                 }
             }
             stop => break stop,

@@ -4,12 +4,29 @@ use crate::kernel::Fail;
 use crate::world::cpu_time;
 use std::time::{Duration, Instant};
 
-/// A thread that makes no call for this long may be stopped anywhere, if something waits; all memory of its process is logged then.
+/// A thread that makes no call may compute for so long while something waits, if a jump has to log all memory of its process.
 const PATIENCE: Duration = Duration::from_millis(50);
-/// The same if only what was written since the jump before is.
+/// The same if only what was written since the jump before has to be logged, and what waits is the turn of another computing thread.
 const PATIENCE_TRACKED: Duration = Duration::from_millis(10);
+/// The same if what waits has been woken: programs count on that to be soon. (The lock of Python's interpreter goes to the next thread after 5 ms;
+/// stopped less often than that, two threads hand it to each other, and a third one waits for seconds.)
+const PATIENCE_WOKEN: Duration = Duration::from_millis(2);
 /// A state jump must not cost more than this fraction of the time.
 const JUMP_COST_FACTOR: u32 = 10;
+
+/// What a computing thread keeps waiting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Waits {
+    /// Nothing yet.
+    Nobody {
+        /// A timer is due after this time.
+        due_in: Duration,
+    },
+    /// Another thread that computes has its turn next.
+    Turn,
+    /// A thread that was woken, a signal, a timer that is due, an input.
+    Woken,
+}
 
 /// When jumps may come again: those of address spaces that are not tracked yet, and those of tracked ones, which are another matter by far.
 #[derive(Debug, Default)]
@@ -20,11 +37,16 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// For how long a thread may compute from now on before it must give way.
-    pub fn patience(&self, tracked: bool) -> Duration {
-        let least = if tracked { PATIENCE_TRACKED } else { PATIENCE };
-        self.rest[usize::from(tracked)]
-            .map_or(least, |until| least.max(until.saturating_duration_since(Instant::now())))
+    /// For how long a thread that has computed for `ran` may go on before it must give way.
+    pub fn left(&self, tracked: bool, woken: bool, ran: Duration) -> Duration {
+        let patience = match (tracked, woken) {
+            (false, _) => PATIENCE,
+            (true, false) => PATIENCE_TRACKED,
+            (true, true) => PATIENCE_WOKEN,
+        };
+        let rest = self.rest[usize::from(tracked)]
+            .map_or(Duration::ZERO, |rest| rest.saturating_duration_since(Instant::now()));
+        patience.saturating_sub(ran).max(rest)
     }
 
     /// A jump is carried out. What it costs is our own work alone: neither what the thread computed before, nor what others did to the processor.

@@ -338,16 +338,23 @@ impl Tracee {
         if !self.deferred.is_empty() {
             return Ok(false);
         }
-        match self.flush().and_then(|()| sys::single_step(self.tid, 0)) {
-            // Killed from outside: the wait tells how.
-            Ok(()) | Err(Error::Gone { .. }) => self.at = At::Running,
-            Err(error) => return Err(error),
-        }
-        match self.wait_fresh(Some(Instant::now() + clock::TICK))? {
-            Stop::Fault { signo: libc::SIGTRAP, info } if info.code() == libc::TRAP_TRACE => Ok(true),
-            other => {
-                self.deferred.push(other);
-                Ok(false)
+        self.flush()?;
+        let mut stray = Stray::while_("stepping");
+        loop {
+            match sys::single_step(self.tid, 0) {
+                // Killed from outside: the wait tells how.
+                Ok(()) | Err(Error::Gone { .. }) => self.at = At::Running,
+                Err(error) => return Err(error),
+            }
+            let status = self.wait_status()?;
+            match self.classify(status)? {
+                Some(Stop::Fault { signo: libc::SIGTRAP, info }) if info.code() == libc::TRAP_TRACE => return Ok(true),
+                // An interrupt that was late. If the instruction is done, its trap is still to come, and comes before another one.
+                None | Some(Stop::Interrupted) => stray.another(self.tid, status)?,
+                Some(other) => {
+                    self.deferred.push(other);
+                    return Ok(false);
+                }
             }
         }
     }

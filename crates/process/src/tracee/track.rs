@@ -10,20 +10,21 @@ use std::fs::File;
 use std::os::fd::OwnedFd;
 
 use super::maps::{Mapping, Pages};
-use super::uffd::{self, OF_FILE, PRESENT, Region, SWAPPED, Sought, WRITTEN, ZERO_PAGE};
+use super::stub::STACK_TOP;
+use super::uffd::{self, OF_FILE, PRESENT, REGISTERED, SWAPPED, Sought, WRITTEN, ZERO_PAGE};
 use super::{Result, Tracee, sys};
 
-/// Pages of anonymous memory that were written. The shared page of zeros is where nobody has.
-const OF_ANONYMOUS: &[Sought] = &[Sought { all: WRITTEN, none: ZERO_PAGE, any: PRESENT | SWAPPED }];
-/// Pages of a private mapping that are no longer the file's.
-const OF_PRIVATE_FILE: &[Sought] = &[Sought { all: WRITTEN, none: OF_FILE, any: PRESENT | SWAPPED }];
-/// Pages of a shared mapping: the kernel may drop one that was written and find it again in the file, so that where there is neither page nor mark,
+/// Pages that lost their mark or never had one.
+const UNMARKED: Sought = Sought { all: REGISTERED | WRITTEN, none: 0, any: PRESENT | SWAPPED };
+/// Of anonymous memory: the shared page of zeros is where nobody wrote.
+const OF_ANONYMOUS: &[Sought] = &[Sought { none: ZERO_PAGE, ..UNMARKED }];
+/// Of a private mapping: the others are still the file's.
+const OF_PRIVATE_FILE: &[Sought] = &[Sought { none: OF_FILE, ..UNMARKED }];
+/// Of a shared mapping: the kernel may drop a page that was written and find it again in the file, so that where there is neither page nor mark,
 /// there may have been a write.
-const OF_SHARED: &[Sought] =
-    &[Sought { all: WRITTEN, none: 0, any: PRESENT | SWAPPED }, Sought { all: 0, none: PRESENT | SWAPPED, any: 0 }];
-
-/// Regions asked for in one go.
-const REGIONS_MAX: usize = 1024;
+const OF_SHARED: &[Sought] = &[UNMARKED, Sought { all: REGISTERED, none: PRESENT | SWAPPED, any: 0 }];
+/// Pages where no write would be noticed.
+const UNTRACKED: Sought = Sought { all: 0, none: REGISTERED, any: PRESENT | SWAPPED };
 
 /// Holding one, the process's pages can be marked; dropped, all marks are gone.
 #[derive(Debug)]
@@ -55,7 +56,12 @@ impl Tracee {
         }
         let taken = uffd::take_fd(self.pid(), fd as i32);
         self.close_fd(fd as i32)?;
-        Ok(taken.ok().filter(|uffd| uffd::begin(uffd).is_ok()).map(|uffd| Tracker { uffd }))
+        let Some(uffd) = taken.ok().filter(|uffd| uffd::begin(uffd).is_ok()) else { return Ok(None) };
+        let tracker = Tracker { uffd };
+        for mapping in self.maps()?.iter().filter(|m| !m.is_ours()) {
+            tracker.mapped(mapping.start, mapping.end);
+        }
+        Ok(Some(tracker))
     }
 
     /// Calls `visit(address, page)` for every page of the process's writable memory that may have been written since it was last visited so, in
@@ -64,25 +70,23 @@ impl Tracee {
         let pagemap = self.pagemap()?;
         let mut pages = Pages::new(self.tid(), &mut visit);
         pages.with_zeros = true;
-        let mut regions = [Region::default(); REGIONS_MAX];
-        for mapping in self.maps()?.into_iter().filter(|m| !m.is_ours()) {
-            let is_tracked = tracker.is_some_and(|t| uffd::register(&t.uffd, mapping.start, mapping.end).is_ok());
-            if !(mapping.write && mapping.read) {
+        let mut untracked = Vec::new();
+        if tracker.is_some() {
+            uffd::scan(&pagemap, (0, STACK_TOP), UNTRACKED, false, |region| {
+                untracked.push(region);
+                Ok(())
+            })?;
+        }
+        for mapping in self.maps()?.iter().filter(|m| m.write && m.read && !m.is_ours()) {
+            let in_doubt = mapping.shared || untracked.iter().any(|r| r.start < mapping.end && r.end > mapping.start);
+            let may_be_marked = |t: &Tracker| !in_doubt || uffd::register(&t.uffd, mapping.start, mapping.end).is_ok();
+            if !tracker.is_some_and(may_be_marked) {
+                pages.add_mapping(&pagemap, mapping)?;
                 continue;
             }
-            if !is_tracked {
-                pages.add_mapping(&pagemap, &mapping)?;
-                continue;
-            }
-            for &sought in sought_in(&mapping) {
-                let mut at = mapping.start;
-                while at < mapping.end {
-                    let (found, end) = uffd::scan_and_mark(&pagemap, (at, mapping.end), sought, &mut regions)?;
-                    for region in &regions[..found] {
-                        pages.add_run(region.start, region.end)?;
-                    }
-                    at = end;
-                }
+            for &sought in sought_in(mapping) {
+                let range = (mapping.start, mapping.end);
+                uffd::scan(&pagemap, range, sought, true, |region| pages.add_run(region.start, region.end))?;
             }
         }
         pages.flush()

@@ -1,6 +1,7 @@
 //! The kernel's record of writes: userfaultfd's write protection in asynchronous mode, and the ioctl that asks which pages were written
 //! (`PAGEMAP_SCAN`, Linux 6.7; `Documentation/admin-guide/mm/pagemap.rst`). Thin safe wrappers, as in [`sys`](super::sys).
 
+use std::fs::File;
 use std::mem::size_of;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
@@ -11,6 +12,8 @@ use super::{Result, sys};
 /// `userfaultfd(2)`: it serves no faults of the kernel's own, so anybody may have it. (In asynchronous mode nobody serves any.)
 pub const USER_MODE_ONLY: c_int = 1;
 
+/// A page of a mapping that is registered.
+pub const REGISTERED: u64 = 1 << 0;
 /// A page was written since it was last marked, or never marked.
 pub const WRITTEN: u64 = 1 << 1;
 /// A page of the mapping's file, also of a private mapping.
@@ -22,10 +25,13 @@ pub const SWAPPED: u64 = 1 << 4;
 /// The page of zeros that everybody shares.
 pub const ZERO_PAGE: u64 = 1 << 5;
 
+/// Regions asked for in one go.
+const REGIONS_MAX: usize = 1024;
+
 const API: u64 = 0xaa;
 const FEATURE_WP_ASYNC: u64 = 1 << 15;
 const MODE_WP: u64 = 1 << 1;
-const SCAN_AND_MARK: u64 = 1 << 0;
+const MARK_MATCHING: u64 = 1 << 0;
 
 /// `_IOWR` of `<asm-generic/ioctl.h>`.
 const fn iowr(group: u8, number: u64, len: usize) -> u64 {
@@ -142,16 +148,36 @@ pub fn unmark(uffd: &OwnedFd, start: u64, end: u64) -> Result<()> {
     ioctl("UFFDIO_WRITEPROTECT", uffd.as_raw_fd(), iowr(0xaa, 6, size_of::<WriteProtect>()), &mut range).map(drop)
 }
 
-/// Finds pages of a range that is registered, and marks them; how many regions, and the address up to which was looked. `pagemap` is the process's.
-pub fn scan_and_mark(
-    pagemap: &std::fs::File,
+/// Calls `each` for regions of pages in a range; marks them if `mark` (then only pages that are [`REGISTERED`] may be sought). `pagemap` is the
+/// process's.
+pub fn scan(
+    pagemap: &File,
+    (mut start, end): (u64, u64),
+    sought: Sought,
+    mark: bool,
+    mut each: impl FnMut(Region) -> Result<()>,
+) -> Result<()> {
+    assert!(!mark || sought.all & REGISTERED != 0, "only what is registered can be marked");
+    let mut regions = [Region::default(); REGIONS_MAX];
+    while start < end {
+        let (found, until) = scan_some(pagemap, (start, end), sought, mark, &mut regions)?;
+        regions[..found].iter().try_for_each(|&region| each(region))?;
+        start = until;
+    }
+    Ok(())
+}
+
+/// How many regions were found, and the address up to which was looked.
+fn scan_some(
+    pagemap: &File,
     range: (u64, u64),
     sought: Sought,
+    mark: bool,
     regions: &mut [Region],
 ) -> Result<(usize, u64)> {
     let mut arg = ScanArg {
         size: size_of::<ScanArg>() as u64,
-        flags: SCAN_AND_MARK,
+        flags: if mark { MARK_MATCHING } else { 0 },
         start: range.0,
         end: range.1,
         walk_end: 0,
