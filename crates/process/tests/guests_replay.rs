@@ -296,3 +296,39 @@ fn a_long_computation_does_not_put_off_the_signals_behind_it() {
     // Some 50 ms each on a quiet machine; nearly 10 s each if the second before the first one counted.
     assert!(clocks.len() >= 3 && last - first < 8_000_000_000, "{clocks:?}");
 }
+
+/// What state jumps a recording holds: bytes of each.
+fn jumps(recording: &Recording) -> Vec<usize> {
+    let mut jumps: Vec<usize> = Vec::new();
+    let mut last = None;
+    let entries = recording.frames.iter().flat_map(gapless_log::Frame::entries);
+    for entry in entries.filter(|e| e.kind == gapless_process::kernel::input::STATE_JUMP) {
+        match jumps.last_mut().filter(|_| last == Some(entry.at)) {
+            Some(bytes) => *bytes += entry.body.len(),
+            None => jumps.push(entry.body.len()),
+        }
+        last = Some(entry.at);
+    }
+    jumps
+}
+
+/// However large the heap is, a jump logs all of it only once.
+#[test]
+fn later_jumps_log_only_what_was_written() {
+    for (name, args, written) in [("jump_late", &["256"][..], 1 << 20), ("jump_heap", &["256", "20"], 4 << 20)] {
+        let mut guest = guests::find(name);
+        guest.args = args.iter().map(|&arg| arg.to_owned()).collect();
+        let recording = replay::record(&guest, Calls::InProcess).expect("recorded");
+        let jumps = jumps(&recording);
+        println!("{}{name}: {} jumps of {jumps:?} bytes", recording.stdout, jumps.len());
+        let (first, later) = jumps.split_first().expect("it jumps");
+        assert!(*first > 256 << 20, "{name}: the first one has all");
+        assert!(later.len() >= 4, "{name}: {} later ones", later.len());
+        // Its pages, and a few more of stack and library.
+        let most = later.iter().max().expect("there are some");
+        assert!(*most < written + (256 << 10), "{name}: {most} bytes in one of the later ones");
+        let dir = tempfile::tempdir().expect("a directory");
+        let done = replay::replay(&recording, dir.path(), Calls::Stopping).unwrap_or_else(|e| panic!("{name}: {e}"));
+        assert_eq!(done.status, Some(0), "{name}");
+    }
+}

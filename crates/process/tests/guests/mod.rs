@@ -119,6 +119,7 @@ macro_rules! each_guest {
             iovec
             itimer
             jump_heap
+            jump_late
             jump_memory
             jump_signal
             late_alarm
