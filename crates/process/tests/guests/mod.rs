@@ -121,6 +121,7 @@ macro_rules! each_guest {
             jump_heap
             jump_late
             jump_memory
+            jump_merge
             jump_signal
             late_alarm
             links
