@@ -71,11 +71,11 @@ static void verify(void) {
     }
 }
 
-// Stores without a call, zeros among them.
-static void store(void) {
+// Stores without a call, zeros among them, to one page in so many.
+static void store(size_t step) {
     struct area *a = &areas[draw(AREAS)];
     if (!a->at || a->closed) return;
-    size_t page = draw(a->pages);
+    size_t page = draw(a->pages) / step * step;
     uint64_t value = draw(4) ? state : 0;
     *word(a, page) = value;
     a->copy[page] = value;
@@ -151,8 +151,9 @@ static uint64_t compute(void) {
     struct itimerval timer = {{0, 2000}, {0, 2000}}, off = {0};
     uint64_t stores = 0;
     int before = alarms;
+    size_t step = 1 << draw(5);
     SYS(setitimer(ITIMER_REAL, &timer, NULL));
-    for (; alarms == before; stores++) store();
+    for (; alarms == before; stores++) store(step);
     SYS(setitimer(ITIMER_REAL, &off, NULL));
     return stores;
 }
