@@ -1,5 +1,5 @@
 // cc: -pthread
-// args: 16 20
+// args: 4 8
 // Threads that compute on a large heap share the processor, and each finds there what it wrote.
 #include "guest.h"
 

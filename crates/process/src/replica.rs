@@ -113,6 +113,13 @@ impl ProcessGroup {
         self
     }
 
+    /// Whether a state jump logs only what was written since the one before, where the host can tell.
+    #[must_use]
+    pub fn tracking_writes(mut self, track: bool) -> Self {
+        self.kernel.track_writes = track;
+        self
+    }
+
     /// Gives the program other standard streams than the supervisor's own: 0, 1 and 2 in this order.
     #[must_use]
     pub fn with_stdio(mut self, streams: [OwnedFd; 3]) -> Self {

@@ -332,3 +332,19 @@ fn later_jumps_log_only_what_was_written() {
         assert_eq!(done.status, Some(0), "{name}");
     }
 }
+
+/// What happens to memory between two jumps, at random: recorded with other seeds than the guest's own, and replayed.
+#[test]
+fn memory_is_the_same_after_jumps_whatever_happened_to_it() {
+    for seed in 1..=8 {
+        let mut guest = guests::find("jump_memory");
+        guest.args = vec![seed.to_string(), "16".into()];
+        let recording = replay::record(&guest, Calls::InProcess).unwrap_or_else(|e| panic!("seed {seed}: {e}"));
+        let jumps = jumps(&recording).len();
+        assert!(jumps >= 12, "seed {seed}: {jumps} jumps");
+        let dir = tempfile::tempdir().expect("a directory");
+        let done =
+            replay::replay(&recording, dir.path(), Calls::Stopping).unwrap_or_else(|e| panic!("seed {seed}: {e}"));
+        assert_eq!(done.status, Some(0), "seed {seed}");
+    }
+}

@@ -184,6 +184,14 @@ impl Memory {
         }
     }
 
+    /// What is mapped there is about to be moved natively. An empty range stands for a mapping that is to be doubled, of unknown length.
+    pub fn moves(&mut self, start: u64, end: u64) {
+        match &self.tracker {
+            Some(tracker) if start < end => tracker.moves(start, end),
+            _ => self.tracker = None,
+        }
+    }
+
     /// Forgets shared mappings in a range that is unmapped or mapped over, keeping what lies outside it.
     pub fn unmap(&mut self, start: u64, end: u64) {
         let hit: Vec<_> = self.shared.range(..end).filter(|(_, m)| m.0 > start).map(|(&s, &m)| (s, m)).collect();

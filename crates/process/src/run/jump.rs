@@ -32,7 +32,7 @@ struct Head {
 pub fn record(k: &mut Kernel, cx: &mut Ctx<'_, '_>) -> Result<(), Fail> {
     let id = k.process(cx.pid).memory;
     let memory = k.memories.get_mut(&id).expect("address space exists");
-    if memory.tracker.is_none() {
+    if memory.tracker.is_none() && k.track_writes {
         memory.tracker = cx.tracee().track()?.map(Arc::new);
     }
     let mut parts: Vec<Vec<u8>> = Vec::new();

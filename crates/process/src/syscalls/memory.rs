@@ -169,9 +169,9 @@ pub fn mremap(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
         return fail(libc::EINVAL);
     }
     written::release(k, cx, old, old.saturating_add(page_up(old_len)))?;
-    if let Some(tracker) = &k.memories[&k.process(cx.pid).memory].tracker {
-        tracker.moves(old, old.saturating_add(page_up(old_len)));
-    }
+    let old_end = old.saturating_add(page_up(old_len));
+    let memory = k.process(cx.pid).memory;
+    k.memories.get_mut(&memory).expect("address space exists").moves(old, old_end);
     let ret = if flags as i32 & libc::MREMAP_FIXED != 0 {
         cx.tracee().native(libc::SYS_mremap, *a)?
     } else {
@@ -186,9 +186,9 @@ pub fn mremap(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
             Ok(cx.tracee().native(libc::SYS_mremap, args)?)
         })?
     };
+    let memory = k.memories.get_mut(&memory).expect("address space exists");
+    memory.mapped(old, old_end);
     if ret >= 0 {
-        let memory = k.process(cx.pid).memory;
-        let memory = k.memories.get_mut(&memory).expect("address space exists");
         let moved = memory.shared_at(old);
         memory.unmap(old, old + page_up(old_len));
         memory.unmap(ret as u64, ret as u64 + page_up(new_len));

@@ -39,10 +39,11 @@ impl Tracker {
         let _ = uffd::register(&self.uffd, start, end);
     }
 
-    /// The mapping there is about to move: its marks must not (Linux before 6.13 leaves them on its pages, where they would mean nothing).
+    /// What is mapped there is about to move: it is tracked again where it comes to ([`mapped`](Self::mapped)). The kernel tracks no mapping that it
+    /// moves; and where that merges with a neighbour, it would forget the neighbour too, and leave the marks on its pages.
     pub fn moves(&self, start: u64, end: u64) {
-        // Not possible only where nothing is marked.
-        let _ = uffd::unmark(&self.uffd, start, end);
+        // Not possible only where nothing is tracked.
+        let _ = uffd::unregister(&self.uffd, start, end);
     }
 }
 
@@ -54,7 +55,7 @@ impl Tracee {
         if fd < 0 {
             return Ok(None);
         }
-        let taken = uffd::take_fd(self.pid(), fd as i32);
+        let taken = uffd::take_fd(self.pid(), self.tid(), fd as i32);
         self.close_fd(fd as i32)?;
         let Some(uffd) = taken.ok().filter(|uffd| uffd::begin(uffd).is_ok()) else { return Ok(None) };
         let tracker = Tracker { uffd };

@@ -33,9 +33,14 @@ const FEATURE_WP_ASYNC: u64 = 1 << 15;
 const MODE_WP: u64 = 1 << 1;
 const MARK_MATCHING: u64 = 1 << 0;
 
-/// `_IOWR` of `<asm-generic/ioctl.h>`.
+/// `_IOR` of `<asm-generic/ioctl.h>`.
+const fn ior(group: u8, number: u64, len: usize) -> u64 {
+    2 << 30 | (len as u64) << 16 | (group as u64) << 8 | number
+}
+
+/// `_IOWR`.
 const fn iowr(group: u8, number: u64, len: usize) -> u64 {
-    3 << 30 | (len as u64) << 16 | (group as u64) << 8 | number
+    1 << 30 | ior(group, number, len)
 }
 
 /// `struct uffdio_api`.
@@ -55,12 +60,11 @@ struct Register {
     ioctls: u64,
 }
 
-/// `struct uffdio_writeprotect`.
+/// `struct uffdio_range`.
 #[repr(C)]
-struct WriteProtect {
+struct Range {
     start: u64,
     len: u64,
-    mode: u64,
 }
 
 /// `struct pm_scan_arg`.
@@ -111,23 +115,23 @@ fn ioctl<T>(call: &'static str, fd: RawFd, request: u64, arg: &mut T) -> Result<
     u64::try_from(ret).map_err(|_| sys::os_error(call, std::io::Error::last_os_error()))
 }
 
-/// A copy of another process's descriptor.
-pub fn take_fd(pid: pid_t, fd: c_int) -> Result<OwnedFd> {
-    let failed = |call| sys::os_error(call, std::io::Error::last_os_error());
+/// A copy of a descriptor of the process `pid`, asked of its living thread `tid`.
+pub fn take_fd(pid: pid_t, tid: pid_t, fd: c_int) -> Result<OwnedFd> {
+    // Before Linux 6.9 only the leader can be asked, which may have ended.
+    let pidfd = owned("pidfd_open", libc::SYS_pidfd_open, [tid, libc::O_EXCL, 0])
+        .or_else(|_| owned("pidfd_open", libc::SYS_pidfd_open, [pid, 0, 0]))?;
+    owned("pidfd_getfd", libc::SYS_pidfd_getfd, [pidfd.as_raw_fd(), fd, 0])
+}
+
+/// A call without pointers whose result is a new descriptor.
+fn owned(call: &'static str, nr: i64, [a, b, c]: [c_int; 3]) -> Result<OwnedFd> {
     // SAFETY: no pointers.
-    let pidfd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
-    if pidfd < 0 {
-        return Err(failed("pidfd_open"));
+    let fd = unsafe { libc::syscall(nr, a, b, c) };
+    if fd < 0 {
+        return Err(sys::os_error(call, std::io::Error::last_os_error()));
     }
     // SAFETY: just returned to us, owned by nobody else.
-    let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd as c_int) };
-    // SAFETY: no pointers.
-    let taken = unsafe { libc::syscall(libc::SYS_pidfd_getfd, pidfd.as_raw_fd(), fd, 0) };
-    if taken < 0 {
-        return Err(failed("pidfd_getfd"));
-    }
-    // SAFETY: just returned to us, owned by nobody else.
-    Ok(unsafe { OwnedFd::from_raw_fd(taken as c_int) })
+    Ok(unsafe { OwnedFd::from_raw_fd(fd as c_int) })
 }
 
 /// Asks a new userfaultfd for asynchronous write protection.
@@ -142,10 +146,10 @@ pub fn register(uffd: &OwnedFd, start: u64, end: u64) -> Result<()> {
     ioctl("UFFDIO_REGISTER", uffd.as_raw_fd(), iowr(0xaa, 0, size_of::<Register>()), &mut range).map(drop)
 }
 
-/// Takes the marks off a range that is registered: its pages count as written.
-pub fn unmark(uffd: &OwnedFd, start: u64, end: u64) -> Result<()> {
-    let mut range = WriteProtect { start, len: end - start, mode: 0 };
-    ioctl("UFFDIO_WRITEPROTECT", uffd.as_raw_fd(), iowr(0xaa, 6, size_of::<WriteProtect>()), &mut range).map(drop)
+/// What is mapped in this range can be marked no more, and no page of it is.
+pub fn unregister(uffd: &OwnedFd, start: u64, end: u64) -> Result<()> {
+    let mut range = Range { start, len: end - start };
+    ioctl("UFFDIO_UNREGISTER", uffd.as_raw_fd(), ior(0xaa, 1, size_of::<Range>()), &mut range).map(drop)
 }
 
 /// Calls `each` for regions of pages in a range; marks them if `mark` (then only pages that are [`REGISTERED`] may be sought). `pagemap` is the

@@ -274,17 +274,19 @@ pub enum Calls {
     InProcess,
     /// The same at the call sites that are known from earlier runs of the same files, and at no others.
     AsKnown,
-    /// Every one stops.
+    /// Every one stops. State jumps log all memory, as on a host that cannot tell what was written.
     Stopping,
 }
 
 impl Calls {
     fn of(self, group: ProcessGroup) -> ProcessGroup {
-        group.patching_at_stop(match self {
-            Calls::InProcess => 1,
-            Calls::AsKnown => u32::MAX - 1,
-            Calls::Stopping => 0,
-        })
+        group
+            .patching_at_stop(match self {
+                Calls::InProcess => 1,
+                Calls::AsKnown => u32::MAX - 1,
+                Calls::Stopping => 0,
+            })
+            .tracking_writes(self != Calls::Stopping)
     }
 }
 
