@@ -6,13 +6,15 @@ enum { PAGE = 4096, HALF = 4 };
 static volatile sig_atomic_t alarms;
 static void note(int signal) { (void)signal; alarms++; }
 
-// Writes to the pages until an alarm has come.
-static void compute(unsigned char *at) {
+// Writes a value to the pages until an alarm has come.
+static void fill(unsigned char *at, unsigned char value) {
     struct itimerval timer = {{0, 0}, {0, 1000}};
     int before = alarms;
     SYS(setitimer(ITIMER_REAL, &timer, NULL));
-    for (unsigned n = 0; alarms == before; n++) at[n % HALF * PAGE] = 1;
+    for (unsigned n = 0; alarms == before; n++) at[n % HALF * PAGE] = value;
 }
+
+static void compute(unsigned char *at) { fill(at, 1); }
 
 static void move(const char *what, unsigned char *at) {
     memset(at + HALF * PAGE, 2, HALF * PAGE);
@@ -22,6 +24,20 @@ static void move(const char *what, unsigned char *at) {
     compute(to + 2 * HALF * PAGE);
     for (int page = 0; page < 3 * HALF; page++) EQ(to[page * PAGE], page / HALF == 1 ? 2 : 1);
     ok("%s", what);
+}
+
+// The middle of a mapping moves away and back to between its neighbours, which are as they were.
+static void there_and_back(void) {
+    unsigned char *at = mmap(NULL, 3 * HALF * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    unsigned char *to = mmap(NULL, HALF * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    CHECK(at != MAP_FAILED && to != MAP_FAILED);
+    unsigned char *middle = at + HALF * PAGE;
+    for (int part = 0; part < 3; part++) fill(at + part * HALF * PAGE, 5);
+    CHECK(mremap(middle, HALF * PAGE, HALF * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, to) == to);
+    CHECK(mremap(to, HALF * PAGE, HALF * PAGE, MREMAP_MAYMOVE | MREMAP_FIXED, middle) == middle);
+    fill(at, 6);
+    for (int page = 0; page < 3 * HALF; page++) EQ(at[page * PAGE], page < HALF ? 6 : 5);
+    ok("there and back");
 }
 
 int main(void) {
@@ -46,5 +62,6 @@ int main(void) {
     SYS(mprotect(at + HALF * PAGE, HALF * PAGE, PROT_READ | PROT_WRITE));
     move("made writable beside it", at);
     move("the heap", heap);
+    there_and_back();
     return 0;
 }
