@@ -182,7 +182,7 @@ pub fn find(
         Look::Missing => None,
         Look::Found(seen) => Some(adopt(k, dir, name, at, seen, reserved)),
     };
-    k.fs.dir_mut(dir).put(name, found.map_or(Child::Absent, Child::Present));
+    k.fs.dir_to_learn(dir).put(name, found.map_or(Child::Absent, Child::Present));
     Ok(found)
 }
 
@@ -288,10 +288,10 @@ pub fn list(k: &mut Kernel, cx: &mut Ctx<'_, '_>, dir: InodeId) -> Result<(), Fa
     for (name, d_type) in names {
         if k.fs.dir(dir).get(&name).is_none() {
             let id = InodeId(k.fresh_id());
-            k.fs.dir_mut(dir).put(&name, Child::Listed(id, d_type));
+            k.fs.dir_to_learn(dir).put(&name, Child::Listed(id, d_type));
         }
     }
-    k.fs.dir_mut(dir).complete();
+    k.fs.dir_to_learn(dir).complete();
     Ok(())
 }
 

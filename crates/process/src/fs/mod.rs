@@ -42,7 +42,7 @@ pub use lock::{drop_process_locks, fcntl, flock};
 pub use open::{
     Executable, Opened, add_seals, close, content_for_exec, get_seals, memfd, nameless, open, open_or_wait,
 };
-pub use path::{Found, Last, link_text, path_of, resolve};
+pub use path::{Found, Last, Walked, link_text, path_of, resolve, resolve_known};
 pub use proc_text::is_written;
 pub use stat::{stat, stat_file, statx, statx_file};
 pub use state::load_state;
@@ -79,13 +79,28 @@ pub struct Fs {
     /// Host files whose exec would give capabilities.
     capable: BTreeSet<InodeId>,
     fifo_openers: BTreeMap<InodeId, Vec<open::FifoOpener>>,
+    /// What has changed since it was last asked for. Shapes nothing but speed.
+    touched: BTreeSet<InodeId>,
 }
 
 impl Fs {
+    /// Inodes that have changed, or been locked, since this was last asked for: what was known of them before may not hold.
+    pub fn take_touched(&mut self) -> BTreeSet<InodeId> {
+        std::mem::take(&mut self.touched)
+    }
+
     /// All of a regular file's content, if it was shipped and is in memory.
     pub fn small_content(&self, id: InodeId) -> Option<&[u8]> {
         match self.inodes.get(&id)?.node {
             Node::Regular(Body::Content { hash, .. }) => self.store.in_memory(hash),
+            _ => None,
+        }
+    }
+
+    /// Size of a regular file whose content was shipped and has not been changed here.
+    pub fn shipped_size(&self, id: InodeId) -> Option<u64> {
+        match self.inodes.get(&id)?.node {
+            Node::Regular(Body::Content { size, .. }) => Some(size),
             _ => None,
         }
     }
@@ -111,6 +126,7 @@ impl Fs {
             fixed: BTreeSet::new(),
             capable: BTreeSet::new(),
             fifo_openers: BTreeMap::new(),
+            touched: BTreeSet::new(),
         };
         let root = Inode { nlink: 2, ..Inode::new(Node::Directory(Dir::new(Some(b"/".to_vec()))), 0o755) };
         fs.inodes.insert(ROOT, root);
@@ -140,7 +156,9 @@ impl Fs {
         &self.inodes[&id]
     }
 
+    /// The same, to change it.
     fn inode_mut(&mut self, id: InodeId) -> &mut Inode {
+        self.touched.insert(id);
         self.inodes.get_mut(&id).expect("an inode exists while anything refers to it")
     }
 
@@ -149,9 +167,16 @@ impl Fs {
         self.inode(id).dir().expect("a directory of the model")
     }
 
+    /// The same, to change them.
     fn dir_mut(&mut self, id: InodeId) -> &mut Dir {
-        match &mut self.inode_mut(id).node {
-            Node::Directory(dir) => dir,
+        self.touched.insert(id);
+        self.dir_to_learn(id)
+    }
+
+    /// The same, to add what has only not been known of them: whatever was known stays true.
+    fn dir_to_learn(&mut self, id: InodeId) -> &mut Dir {
+        match self.inodes.get_mut(&id).map(|inode| &mut inode.node) {
+            Some(Node::Directory(dir)) => dir,
             _ => panic!("a directory of the model"),
         }
     }

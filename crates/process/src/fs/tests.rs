@@ -59,6 +59,7 @@ impl Scripted {
             zombies: &mut zombies,
             io,
             bytes_in: 0,
+            path: Vec::new(),
             code: Default::default(),
         };
         let answer = step(&mut self.k, &mut cx);

@@ -64,6 +64,8 @@ pub struct Kernel {
     pub realtime_offset: i64,
     /// A call site is patched at its stop with this number (1 is the first); 0: never. Shapes nothing but speed.
     pub patch_at_stop: u32,
+    /// Calls on paths that the lane answers. Shapes nothing but speed.
+    pub names: crate::run::Names,
     /// Backup: clock readings taken from the log and not yet used, by position.
     pub readings: VecDeque<(u64, Nanos)>,
     /// Random numbers for the program, from a logged seed.

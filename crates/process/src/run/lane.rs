@@ -13,7 +13,7 @@ use crate::fs::{self, InodeId};
 use crate::kernel::{Call, Ctx, Fail, FileId, Io, Kernel, MemId, Nanos, ObjectId, OpenFile, Process, Tid, input};
 use crate::net;
 use crate::object::Object;
-use crate::run::schedule;
+use crate::run::{names, schedule};
 use crate::syscalls::fd;
 use crate::tracee::call_site::{CallSite, Shape};
 use crate::tracee::lane::{
@@ -31,7 +31,7 @@ const PATCH_AT_STOP: u32 = 4;
 const PATCHING: &str = "GAPLESS_PATCHING";
 /// Files laid out at once, and bytes of each.
 const FILES_MAX: usize = 2;
-const FILE_BYTES_MAX: usize = 32 << 10;
+const FILE_BYTES_MAX: u64 = 32 << 10;
 /// Descriptors that a process is likely to use next; more are not remembered.
 const LIKELY_MAX: usize = 256;
 
@@ -43,6 +43,7 @@ pub fn patch_at_stop() -> u32 {
 /// Is a call with this number one that the lane can answer?
 pub fn takes(nr: u64) -> bool {
     constant(nr).is_some()
+        || names::takes(nr)
         || matches!(
             nr as i64,
             libc::SYS_read
@@ -53,7 +54,6 @@ pub fn takes(nr: u64) -> bool {
                 | libc::SYS_pread64
                 | libc::SYS_lseek
                 | libc::SYS_fstat
-                | libc::SYS_newfstatat
                 | libc::SYS_close
                 | libc::SYS_clock_gettime
                 | libc::SYS_gettimeofday
@@ -92,24 +92,32 @@ pub fn account(k: &mut Kernel, tid: Tid, nr: u64, arg: u64, ret: i64, bytes_in: 
 /// Lays out what the thread in hand, which is about to run, may be answered.
 pub fn open(k: &mut Kernel, cx: &mut Ctx<'_, '_>) -> Result<(), Fail> {
     take_readings(k, cx)?;
+    let owner = names::lay_out(k, cx);
     let budget = budget(k, &cx.io);
     let process = k.process(cx.pid);
+    let fds_limit = process.limit(libc::RLIMIT_NOFILE as usize).soft.min(FDS_MAX as u64) as u32;
+    let free = if owner == 0 { [0; FDS_MAX / 64] } else { process.fds.low_free(fds_limit) };
     let values = CONSTANTS.map(|(nr, answer)| (nr as u32, answer(process, cx.tid)));
     let grants = grants(k, process);
     let readings: Vec<(u32, Nanos)> =
         k.readings.iter().take(READINGS_MAX).map(|&(at, t)| (at.saturating_sub(k.position.0) as u32, t)).collect();
-    let free = !cx.tracee().counter_traps();
+    let reads_counter = !cx.tracee().counter_traps();
     let terms = Terms {
         budget,
         now: k.now,
         due: schedule::next_due(k).unwrap_or(u64::MAX),
         clock: match &mut cx.io {
-            Io::Live { world, .. } => Clock::Live(world.clock_offset(), free.then(|| world.counter()).flatten()),
+            Io::Live { world, .. } => {
+                Clock::Live(world.clock_offset(), reads_counter.then(|| world.counter()).flatten())
+            }
             Io::Replay { .. } => Clock::Log(&readings),
         },
         realtime_offset: k.realtime_offset,
         values: &values,
         grants: &grants,
+        owner,
+        free,
+        fds_limit,
     };
     cx.tracee().lane().open(&terms);
     Ok(())
@@ -164,16 +172,25 @@ fn stream<'a>(k: &'a Kernel, id: ObjectId, file: &OpenFile) -> Option<Stream<'a>
     })
 }
 
-/// Content and offset of a small file that is read. While no lock is on it, closing it wakes nobody.
-fn readable_file(k: &Kernel, id: InodeId, file: FileId) -> Option<(&[u8], u32)> {
+/// Is this a file whose content may be laid out? While no lock is on it, closing it wakes nobody.
+fn is_small(k: &Kernel, id: InodeId) -> bool {
+    k.fs.shipped_size(id).is_some_and(|size| size <= FILE_BYTES_MAX) && !k.fs.has_locks(id)
+}
+
+/// The content of one, if it is at hand.
+pub fn small_file(k: &Kernel, id: InodeId) -> Option<&[u8]> {
+    k.fs.small_content(id).filter(|_| is_small(k, id))
+}
+
+/// Offset of a small file that is read.
+fn offset_in_small(k: &Kernel, id: InodeId, file: FileId) -> Option<u32> {
     let open = k.file(file);
-    let content = k.fs.small_content(id).filter(|content| content.len() <= FILE_BYTES_MAX)?;
     let offset = u32::try_from(open.offset).ok().filter(|&offset| offset <= i32::MAX as u32)?;
-    (open.readable() && !k.fs.has_locks(id)).then_some((content, offset))
+    (open.readable() && is_small(k, id)).then_some(offset)
 }
 
 fn read_file(k: &Kernel, id: InodeId, file: FileId) -> Option<ReadFile<'_>> {
-    let (content, offset) = readable_file(k, id, file)?;
+    let (content, offset) = (small_file(k, id)?, offset_in_small(k, id, file)?);
     Some(ReadFile { content, offset, stat: fs::stat_file(k, file) })
 }
 
@@ -269,6 +286,13 @@ fn carry_over(k: &mut Kernel, cx: &mut Ctx<'_, '_>, record: &Record<'_>) -> Resu
             Ok((bytes.len() as i64, hash_gathered(iovecs, bytes).ok_or_else(|| spoilt(k))?))
         }
         libc::SYS_pread64 | libc::SYS_fstat => read_from(k, cx, record).map(|_| (value, 0)),
+        nr if names::takes(nr as u64) && record.value != 0 => {
+            let done = names::carry_over(k, cx, record)?.ok_or_else(|| spoilt(k))?;
+            if done.0 >= 0 && names::opens(record.nr) {
+                next(k.process_mut(cx.pid), done.0 as i32);
+            }
+            Ok(done)
+        }
         // The path is empty.
         libc::SYS_newfstatat => read_from(k, cx, record).map(|_| (value, chain(0, &[&[]]))),
         libc::SYS_lseek => {
@@ -324,7 +348,7 @@ fn hash_gathered(iovecs: &[u8], mut bytes: &[u8]) -> Option<Digest> {
 fn read_from(k: &Kernel, cx: &Ctx<'_, '_>, record: &Record<'_>) -> Result<FileId, Fail> {
     let file = k.file_of(cx.pid, record.arg as i32).map_err(|_| spoilt(k))?;
     match k.file(file).object {
-        Object::Inode(id) if readable_file(k, id, file).is_some() => Ok(file),
+        Object::Inode(id) if offset_in_small(k, id, file).is_some() => Ok(file),
         _ => Err(spoilt(k)),
     }
 }
@@ -469,10 +493,15 @@ pub fn used(process: &mut Process, call: &Call, ret: i64) {
         _ => return,
     };
     if fd >= 0 {
-        process.likely.retain(|&other| other != fd);
-        if process.likely.len() == LIKELY_MAX {
-            process.likely.clear();
-        }
-        process.likely.push(fd);
+        next(process, fd);
     }
+}
+
+/// This descriptor is likely to be used next.
+fn next(process: &mut Process, fd: i32) {
+    process.likely.retain(|&other| other != fd);
+    if process.likely.len() == LIKELY_MAX {
+        process.likely.clear();
+    }
+    process.likely.push(fd);
 }

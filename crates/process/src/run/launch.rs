@@ -62,6 +62,7 @@ pub fn empty(log_dir: &Path) -> gapless_log::Result<Kernel> {
         now: 0,
         realtime_offset: 0,
         patch_at_stop: super::lane::patch_at_stop(),
+        names: Default::default(),
         readings: VecDeque::new(),
         random: Random::new([0; 32]),
         threads: BTreeMap::new(),

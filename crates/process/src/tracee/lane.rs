@@ -15,6 +15,7 @@
 //!            + STACK   the blob's own stack (a program's may be anywhere, and has a red zone)
 //!            + JOURNAL records: number (4 bytes), first argument (4), value (8), bytes sent (up to a multiple of 8)
 //!            + ARENA   bytes that wait on sockets; contents of small files, each behind its struct stat
+//!            + NAMES   answers to calls on paths (see `names`)
 //! ```
 //! The program can write here as anywhere else in its memory. What the journal says is therefore checked against the model, and a difference is an
 //! error that says so.
@@ -23,6 +24,7 @@ use std::borrow::Cow;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::ptr::{self, NonNull};
 
+use super::names::OWNER_SHIFT;
 use super::stub::{LANE_LEN, LANE_START};
 use super::{Result, sys};
 
@@ -56,6 +58,9 @@ pub(super) mod at {
     pub const COUNTER_BASE: usize = 0x58;
     pub const COUNTER_NANOS: usize = 0x60;
     pub const COUNTER_RATE: usize = 0x68;
+    pub const OWNER: usize = 0x70;
+    pub const FDS_LIMIT: usize = 0x74;
+    pub const FREE: usize = 0x80;
     pub const VALUES: usize = 0x800;
     pub const GRANTS: usize = 0x1000;
     pub const RING: usize = 0x5000;
@@ -63,9 +68,11 @@ pub(super) mod at {
     pub const STACK_END: usize = 0xa000;
     pub const JOURNAL: usize = 0xa000;
     pub const ARENA: usize = 0x8a000;
-    pub const END: usize = 0x10a000;
+    pub const NAMES: usize = 0x10a000;
+    pub const END: usize = 0x18a000;
 }
 
+const _: () = assert!(at::FREE + FDS_MAX / 8 <= at::VALUES);
 const _: () = assert!(at::VALUES + VALUES_MAX * 8 <= at::GRANTS);
 const _: () = assert!(at::GRANTS + FDS_MAX * GRANT_LEN <= at::RING);
 const _: () = assert!(at::RING + READINGS_MAX * 16 <= at::STACK);
@@ -75,7 +82,7 @@ const _: () = assert!(LANE_START + LANE_LEN < 1 << 31);
 
 /// Bytes of records that fit into the journal.
 pub(super) const JOURNAL_LEN: usize = at::ARENA - at::JOURNAL;
-const ARENA_LEN: usize = at::END - at::ARENA;
+pub(super) const ARENA_LEN: usize = at::NAMES - at::ARENA;
 pub(super) const RECORD_LEN: usize = 16;
 const GRANT_LEN: usize = 16;
 
@@ -172,10 +179,16 @@ pub struct Terms<'a> {
     pub values: &'a [(u32, u64)],
     /// Descriptors.
     pub grants: &'a [Grant<'a>],
+    /// Whose calls on paths are answered; 0: nobody's.
+    pub owner: u32,
+    /// Descriptors that an open takes, lowest first: a bit each.
+    pub free: [u64; FDS_MAX / 64],
+    /// No descriptor from here on is taken, though it may be closed.
+    pub fds_limit: u32,
 }
 
 /// A call that was answered. Of `writev` the value is the number of iovecs and, in its low half, of bytes; its bytes are those of the iovecs and then
-/// what they name.
+/// what they name. Of a call on a path it is the number of the entry that answered and, in its high half, the result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Record<'a> {
     /// Its number.
@@ -234,6 +247,10 @@ pub struct Lane {
     base: NonNull<u8>,
     /// Descriptors with a grant, to be taken back.
     granted: Vec<usize>,
+    /// Descriptors that were free when the terms were laid out: those that are not any more have a grant, too.
+    free: [u64; FDS_MAX / 64],
+    /// Where the next answer to a call on a path goes.
+    pub(super) names_end: usize,
     /// So many times more nothing may be sent.
     sends_held: u32,
 }
@@ -249,7 +266,9 @@ impl Lane {
     pub(super) fn new() -> Result<Lane> {
         let file = sys::memfd_create(c"gapless", libc::MFD_CLOEXEC)?;
         let base = sys::map_shared(file.as_fd(), LANE_LEN)?;
-        let mut lane = Lane { file, base, granted: Vec::new(), sends_held: 0 };
+        let (granted, free) = (Vec::new(), [0; FDS_MAX / 64]);
+        let mut lane = Lane { file, base, granted, free, names_end: 0, sends_held: 0 };
+        lane.clear_names();
         for nr in 0..VALUES_MAX {
             lane.put(at::VALUES + nr * 8, NO_VALUE);
         }
@@ -261,22 +280,27 @@ impl Lane {
         self.file.as_fd()
     }
 
-    fn put<T: Copy>(&mut self, offset: usize, value: T) {
+    pub(super) fn put<T: Copy>(&mut self, offset: usize, value: T) {
         assert!(offset + size_of::<T>() <= at::END);
         // SAFETY: within the mapping. Volatile, because another process writes there too, though not now.
         unsafe { ptr::write_volatile(self.base.as_ptr().add(offset).cast::<T>(), value) };
     }
 
-    fn word(&self, offset: usize) -> u32 {
+    pub(super) fn word(&self, offset: usize) -> u32 {
         assert!(offset + 4 <= at::END);
         // SAFETY: as in `put`; every bit pattern is a u32.
         unsafe { ptr::read_volatile(self.base.as_ptr().add(offset).cast::<u32>()) }
     }
 
-    fn copy_in(&mut self, offset: usize, bytes: &[u8]) {
+    pub(super) fn copy_in(&mut self, offset: usize, bytes: &[u8]) {
         assert!(offset + bytes.len() <= at::END);
         // SAFETY: within the mapping, which overlaps no Rust value.
         unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), self.base.as_ptr().add(offset), bytes.len()) };
+    }
+
+    /// Where the program has this.
+    pub(super) fn address(&self, offset: usize) -> u32 {
+        (LANE_START as usize + offset) as u32
     }
 
     fn copy_out(&self, offset: usize, len: usize) -> Vec<u8> {
@@ -321,14 +345,32 @@ impl Lane {
         for &(nr, value) in terms.values {
             self.put(at::VALUES + nr as usize * 8, value);
         }
+        self.take_back();
         self.grant(terms.grants);
+        self.put(at::OWNER, terms.owner << OWNER_SHIFT);
+        self.put(at::FDS_LIMIT, terms.fds_limit);
+        self.put(at::FREE, terms.free);
+        self.free = terms.free;
+    }
+
+    /// Takes back the grants of the terms before.
+    fn take_back(&mut self) {
+        for fd in std::mem::take(&mut self.granted) {
+            self.put(at::GRANTS + fd * GRANT_LEN, [0u32; 4]);
+        }
+        for (i, before) in self.free.into_iter().enumerate() {
+            let now = u64::from(self.word(at::FREE + i * 8 + 4)) << 32 | u64::from(self.word(at::FREE + i * 8));
+            let mut opened = before & !now;
+            while opened != 0 {
+                let fd = i * 64 + opened.trailing_zeros() as usize;
+                self.put(at::GRANTS + fd * GRANT_LEN, [0u32; 4]);
+                opened &= opened - 1;
+            }
+        }
     }
 
     fn grant(&mut self, grants: &[Grant<'_>]) {
         self.sends_held = self.sends_held.saturating_sub(1);
-        for fd in std::mem::take(&mut self.granted) {
-            self.put(at::GRANTS + fd * GRANT_LEN, [0u32; 4]);
-        }
         let mut used = 0;
         for grant in grants.iter().filter(|grant| grant.fd < FDS_MAX) {
             let words = match &grant.of {

@@ -143,6 +143,7 @@ macro_rules! each_guest {
             outside_udp
             own_code
             own_pages
+            paths
             pgroups
             pipe_full
             pipes
