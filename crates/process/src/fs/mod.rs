@@ -32,7 +32,8 @@ pub use create::{bind_socket_name, lookup_socket, unbind_socket};
 pub use dev::{add_slave, remove_slave};
 pub use export::{Exported, LeftOut};
 pub use file::{
-    allocate, content, fd_for_map, inode_of, open_content, read, read_at, seek, size, truncate, write, write_at,
+    Room, allocate, content, fd_for_map, inode_of, open_content, read, read_at, room, seek, size, truncate, write,
+    write_at, write_file_at,
     write_file_at,
 };
 pub use host::{content_in_words, look_in_words};
@@ -79,6 +80,8 @@ pub struct Fs {
     /// Host files whose exec would give capabilities.
     capable: BTreeSet<InodeId>,
     fifo_openers: BTreeMap<InodeId, Vec<open::FifoOpener>>,
+    /// Files whose content a program's memory has had a part in: what is written to them may be seen at once.
+    mapped: BTreeSet<InodeId>,
     /// What has changed since it was last asked for. Shapes nothing but speed.
     touched: BTreeSet<InodeId>,
 }
@@ -126,6 +129,7 @@ impl Fs {
             fixed: BTreeSet::new(),
             capable: BTreeSet::new(),
             fifo_openers: BTreeMap::new(),
+            mapped: BTreeSet::new(),
             touched: BTreeSet::new(),
         };
         let root = Inode { nlink: 2, ..Inode::new(Node::Directory(Dir::new(Some(b"/".to_vec()))), 0o755) };

@@ -17,7 +17,7 @@ use crate::run::{names, schedule};
 use crate::syscalls::fd;
 use crate::tracee::call_site::{CallSite, Shape};
 use crate::tracee::lane::{
-    Clock, FDS_MAX, GRANT_BYTES_MAX, Grant, Granted, READINGS_MAX, ReadFile, Record, Stream, Terms,
+    Clock, FDS_MAX, GRANT_BYTES_MAX, Grant, Granted, OwnFile, READINGS_MAX, ReadFile, Record, Stream, Terms,
 };
 use crate::tracee::text::{self, MappedText};
 use crate::tracee::{SigInfo, Tracee};
@@ -52,6 +52,7 @@ pub fn takes(nr: u64) -> bool {
                 | libc::SYS_recvfrom
                 | libc::SYS_sendto
                 | libc::SYS_pread64
+                | libc::SYS_pwrite64
                 | libc::SYS_lseek
                 | libc::SYS_fstat
                 | libc::SYS_close
@@ -92,13 +93,16 @@ pub fn account(k: &mut Kernel, tid: Tid, nr: u64, arg: u64, ret: i64, bytes_in: 
 /// Lays out what the thread in hand, which is about to run, may be answered.
 pub fn open(k: &mut Kernel, cx: &mut Ctx<'_, '_>) -> Result<(), Fail> {
     take_readings(k, cx)?;
-    let owner = names::lay_out(k, cx);
     let budget = budget(k, &cx.io);
+    let mut touched = k.fs.take_touched();
+    let mut names = std::mem::take(&mut k.names);
     let process = k.process(cx.pid);
+    let (grants, written) = grants(k, process);
+    touched.extend(&written);
+    let owner = names.lay_out(k, &mut cx.tracee().lane(), process, &touched);
     let fds_limit = process.limit(libc::RLIMIT_NOFILE as usize).soft.min(FDS_MAX as u64) as u32;
     let free = if owner == 0 { [0; FDS_MAX / 64] } else { process.fds.low_free(fds_limit) };
     let values = CONSTANTS.map(|(nr, answer)| (nr as u32, answer(process, cx.tid)));
-    let grants = grants(k, process);
     let readings: Vec<(u32, Nanos)> =
         k.readings.iter().take(READINGS_MAX).map(|&(at, t)| (at.saturating_sub(k.position.0) as u32, t)).collect();
     let reads_counter = !cx.tracee().counter_traps();
@@ -120,6 +124,7 @@ pub fn open(k: &mut Kernel, cx: &mut Ctx<'_, '_>) -> Result<(), Fail> {
         fds_limit,
     };
     cx.tracee().lane().open(&terms);
+    k.names = names;
     Ok(())
 }
 
@@ -137,30 +142,39 @@ fn budget(k: &Kernel, io: &Io<'_, '_>) -> u32 {
     events.min(BUDGET_MAX) as u32
 }
 
-/// What waits on the descriptors that the process is likely to use next, and the room that they have.
-fn grants<'a>(k: &'a Kernel, process: &Process) -> Vec<Grant<'a>> {
+/// What waits on the descriptors that the process is likely to use next, and the room that they have; and which files may be written by that.
+fn grants<'a>(k: &'a Kernel, process: &Process) -> (Vec<Grant<'a>>, Vec<InodeId>) {
     let mut seen = Vec::new();
-    let mut grants = Vec::new();
+    let (mut grants, mut written) = (Vec::new(), Vec::new());
     let mut files = 0;
     // The last ones first: of files only those that are in use now.
     for &fd in process.likely.iter().rev().filter(|&&fd| (fd as usize) < FDS_MAX) {
         let Ok(descriptor) = process.fds.get(fd) else { continue };
         let file = k.file(descriptor.file);
-        // Two descriptors of one socket, or of one opened file, would both give away the same bytes.
-        let same = if let Object::Socket(id) = file.object { id.0 } else { descriptor.file.0 };
+        let own = fs::room(k, process.pid, descriptor.file);
+        // Two descriptors of one socket, of one opened file, or of one written, would both give away the same bytes or the same room.
+        let same = match file.object {
+            Object::Socket(id) => id.0,
+            Object::Inode(id) if own.is_some() => id.0,
+            _ => descriptor.file.0,
+        };
         if seen.contains(&same) {
             continue;
         }
         seen.push(same);
         let of = match file.object {
             Object::Socket(id) => stream(k, id, file).map(Granted::Stream),
+            Object::Inode(id) if own.is_some() => {
+                written.push(id);
+                own.map(|fs::Room { here, whole }| Granted::Own(OwnFile { here, whole }))
+            }
             Object::Inode(id) if files < FILES_MAX => read_file(k, id, descriptor.file).map(Granted::File),
             _ => None,
         };
         files += usize::from(matches!(of, Some(Granted::File(_))));
         grants.extend(of.map(|of| Grant { fd: fd as usize, of }));
     }
-    grants
+    (grants, written)
 }
 
 fn stream<'a>(k: &'a Kernel, id: ObjectId, file: &OpenFile) -> Option<Stream<'a>> {
@@ -277,13 +291,19 @@ fn carry_over(k: &mut Kernel, cx: &mut Ctx<'_, '_>, record: &Record<'_>) -> Resu
             if taken { Ok((value, 0)) } else { Err(spoilt(k)) }
         }
         libc::SYS_write | libc::SYS_sendto => {
-            send(k, cx, record, record.bytes)?;
+            write(k, cx, record, record.bytes)?;
             Ok((value, chain(0, &[record.bytes])))
         }
         libc::SYS_writev => {
             let (iovecs, bytes) = record.bytes.split_at((record.value >> 32) as usize * 16);
-            send(k, cx, record, bytes)?;
+            write(k, cx, record, bytes)?;
             Ok((bytes.len() as i64, hash_gathered(iovecs, bytes).ok_or_else(|| spoilt(k))?))
+        }
+        libc::SYS_pwrite64 => {
+            let file = own_file(k, cx, record)?;
+            let written = fs::write_file_at(k, cx, file, record.value, record.bytes);
+            all_of(k, record.bytes, written)?;
+            Ok((record.bytes.len() as i64, chain(0, &[record.bytes])))
         }
         libc::SYS_pread64 | libc::SYS_fstat => read_from(k, cx, record).map(|_| (value, 0)),
         nr if names::takes(nr as u64) && record.value != 0 => {
@@ -320,10 +340,26 @@ fn socket(k: &Kernel, cx: &Ctx<'_, '_>, record: &Record<'_>) -> Option<ObjectId>
     }
 }
 
-/// Sends what a record says.
-fn send(k: &mut Kernel, cx: &mut Ctx<'_, '_>, record: &Record<'_>, bytes: &[u8]) -> Result<(), Fail> {
-    let id = socket(k, cx, record).ok_or_else(|| spoilt(k))?;
-    match net::send(k, cx, id, bytes, None, &[], true) {
+/// Sends or writes what a record says.
+fn write(k: &mut Kernel, cx: &mut Ctx<'_, '_>, record: &Record<'_>, bytes: &[u8]) -> Result<(), Fail> {
+    let written = match socket(k, cx, record) {
+        Some(id) => net::send(k, cx, id, bytes, None, &[], true),
+        None => {
+            let file = own_file(k, cx, record)?;
+            fs::write(k, cx, file, bytes)
+        }
+    };
+    all_of(k, bytes, written)
+}
+
+/// The file that a record is of, which must be one that can be written.
+fn own_file(k: &Kernel, cx: &Ctx<'_, '_>, record: &Record<'_>) -> Result<FileId, Fail> {
+    let file = k.file_of(cx.pid, record.arg as i32).ok();
+    file.filter(|&file| fs::room(k, cx.pid, file).is_some()).ok_or_else(|| spoilt(k))
+}
+
+fn all_of(k: &Kernel, bytes: &[u8], written: Result<usize, Fail>) -> Result<(), Fail> {
+    match written {
         Ok(sent) if sent == bytes.len() => Ok(()),
         Err(fatal @ Fail::Fatal(_)) => Err(fatal),
         _ => Err(spoilt(k)),
@@ -487,9 +523,12 @@ pub fn likely(process: &mut Process, fds: impl Iterator<Item = i32>) {
 pub fn used(process: &mut Process, call: &Call, ret: i64) {
     let fd = match call.nr as i64 {
         libc::SYS_open | libc::SYS_openat | libc::SYS_accept | libc::SYS_accept4 => ret as i32,
-        libc::SYS_read | libc::SYS_write | libc::SYS_writev | libc::SYS_recvfrom | libc::SYS_sendto => {
-            call.args[0] as i32
-        }
+        libc::SYS_read
+        | libc::SYS_write
+        | libc::SYS_writev
+        | libc::SYS_pwrite64
+        | libc::SYS_recvfrom
+        | libc::SYS_sendto => call.args[0] as i32,
         _ => return,
     };
     if fd >= 0 {

@@ -126,37 +126,31 @@ pub fn stopped(k: &mut Kernel, cx: &Ctx<'_, '_>, call: &Call) {
     }
 }
 
-/// Lays out for the process in hand what is due; whose answers hold for it (0: none do).
-pub fn lay_out(k: &mut Kernel, cx: &mut Ctx<'_, '_>) -> u32 {
-    let touched = k.fs.take_touched();
-    if k.names.entries.is_empty() && k.names.due.is_empty() {
-        return 0;
-    }
-    let mut names = std::mem::take(&mut k.names);
-    let pid = cx.pid;
-    let mut lane = cx.tracee().lane();
-    let full = names.entries.len() >= ENTRIES_MAX || !lane.has_room_for_names() || names.last_owner >= OWNERS_MAX;
-    if full || touched.iter().any(|id| names.through.contains(id)) {
-        names.clear(&mut lane);
-    }
-    if full {
-        (names.owners, names.last_owner) = (BTreeMap::new(), 0);
-    }
-    for entry in touched.iter().filter_map(|id| names.of.remove(id)).flatten() {
-        lane.remove_name(names.entries[entry as usize].place);
-    }
-    let process = k.process(pid);
-    let owner = names.owner(process);
-    let due: Vec<_> = names.due.extract_if(.., |(of, _)| *of == pid).collect();
-    for (_, call) in due {
-        names.add(k, &mut lane, pid, call);
-    }
-    drop(lane);
-    k.names = names;
-    owner
-}
-
 impl Names {
+    /// Forgets what does not hold any more, lays out what is due for a process that is about to run, and answers whose entries hold for it (0: none do).
+    /// What has been `touched`, or may be by what is laid out else, is told of by no entry.
+    pub fn lay_out(&mut self, k: &Kernel, lane: &mut Lane, process: &Process, touched: &BTreeSet<InodeId>) -> u32 {
+        if self.entries.is_empty() && self.due.is_empty() {
+            return 0;
+        }
+        let full = self.entries.len() >= ENTRIES_MAX || !lane.has_room_for_names() || self.last_owner >= OWNERS_MAX;
+        if full || touched.iter().any(|id| self.through.contains(id)) {
+            self.clear(lane);
+        }
+        if full {
+            (self.owners, self.last_owner) = (BTreeMap::new(), 0);
+        }
+        for entry in touched.iter().filter_map(|id| self.of.remove(id)).flatten() {
+            lane.remove_name(self.entries[entry as usize].place);
+        }
+        let owner = self.owner(process);
+        let due: Vec<_> = self.due.extract_if(.., |(of, _)| *of == process.pid).collect();
+        for (_, call) in due {
+            self.add(k, lane, process.pid, call, touched);
+        }
+        owner
+    }
+
     /// Forgets all entries.
     fn clear(&mut self, lane: &mut Lane) {
         lane.clear_names();
@@ -179,8 +173,9 @@ impl Names {
     }
 
     /// Lays out a call of a process that owns entries, if what it comes to is known.
-    fn add(&mut self, k: &Kernel, lane: &mut Lane, pid: Pid, call: PathCall) {
-        let Some(known) = answer(k, pid, &call) else { return };
+    fn add(&mut self, k: &Kernel, lane: &mut Lane, pid: Pid, call: PathCall, not_of: &BTreeSet<InodeId>) {
+        let known = answer(k, pid, &call).filter(|known| known.of.is_none_or(|id| !not_of.contains(&id)));
+        let Some(known) = known else { return };
         let owner = self.owners.get_mut(&pid).expect("every process that is laid out for is one");
         owner.dirs.extend(known.dir);
         let (owner, results) = (owner.number, results(&known.answer));

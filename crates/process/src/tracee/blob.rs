@@ -9,7 +9,7 @@
 //! the lane and what the program's pointers name. A bad pointer faults *before* anything is journalled; the supervisor then sends the
 //! thread to [`bail`], and the call stops like any other.
 
-use super::lane::{self, COUNTER_TICKS_MAX, FILE, IOVECS_MAX, JOURNAL_LEN, READ, READ_EMPTY, STAT_LEN, WRITE, at};
+use super::lane::{self, COUNTER_TICKS_MAX, FILE, IOVECS_MAX, JOURNAL_LEN, OWN, READ, READ_EMPTY, STAT_LEN, WRITE, at};
 use super::names::{self, entry};
 use super::stub::{BLOB_START, LANE_START};
 
@@ -82,6 +82,8 @@ std::arch::global_asm!(
     "je 54f",
     "cmp eax, {nr_lseek}",
     "je 55f",
+    "cmp eax, {nr_pwrite64}",
+    "je 36f",
     "cmp eax, {nr_openat}",
     "je 201f",
     "cmp eax, {nr_open}",
@@ -167,6 +169,9 @@ std::arch::global_asm!(
     "jnz 90f",
     "test r8, r8",
     "jnz 90f",
+    "call 60f",
+    "test dword ptr [r8 + 12], {file}",
+    "jnz 90f",
     // read(edi, rsi, rdx)
     "20:",
     "call 60f",
@@ -204,6 +209,9 @@ std::arch::global_asm!(
     "jnz 90f",
     "test r10d, {not_nosignal}",
     "jnz 90f",
+    "call 60f",
+    "test dword ptr [r8 + 12], {own}",
+    "jnz 90f",
     // write(edi, rsi, rdx)
     "30:",
     "call 60f",
@@ -222,13 +230,13 @@ std::arch::global_asm!(
     "mov rcx, rdx",
     "rep movsb",
     "sub dword ptr [r8 + 8], edx",
-    "inc dword ptr [{said}]",
+    "call 63f",
     "lea r9, [rdx + 7]",
     "and r9, -8",
     "mov r8, rdx",
     "mov rax, rdx",
     "jmp 80f",
-    // writev(edi, rsi, edx) of a stream. In r11 the iovecs, in r9 the bytes that they name, in rdx their number.
+    // writev(edi, rsi, edx). In r11 the iovecs, in r9 the bytes that they name, in rdx their number.
     "32:",
     "call 60f",
     "test dword ptr [r8 + 12], {write}",
@@ -277,7 +285,7 @@ std::arch::global_asm!(
     "cmp eax, ecx",
     "jb 34b",
     "sub dword ptr [r8 + 8], r9d",
-    "inc dword ptr [{said}]",
+    "call 63f",
     "mov rax, r9",
     "mov r8d, edx",
     "shl r8, 32",
@@ -285,6 +293,36 @@ std::arch::global_asm!(
     "shl edx, 4",
     "lea r9, [r9 + rdx + 7]",
     "and r9, -8",
+    "jmp 80f",
+    // pwrite64(edi, rsi, rdx, r10) of a file: its length goes before its bytes.
+    "36:",
+    "mov r11, r10",
+    "call 60f",
+    "test dword ptr [r8 + 12], {own}",
+    "jz 90f",
+    "test rdx, rdx",
+    "jz 90f",
+    "cmp r11, 0x7fffffff",
+    "ja 90f",
+    "cmp rdx, {used_max}",
+    "ja 90f",
+    "mov ecx, dword ptr [r8 + 4]",
+    "lea rax, [r11 + rdx]",
+    "cmp rax, rcx",
+    "ja 90f",
+    "mov ecx, dword ptr [{used}]",
+    "lea rax, [rcx + rdx + 8]",
+    "cmp rax, {used_max}",
+    "ja 90f",
+    "lea rdi, [rcx + {journal} + {record_len}]",
+    "mov qword ptr [rdi], rdx",
+    "add rdi, 8",
+    "mov rcx, rdx",
+    "rep movsb",
+    "lea r9, [rdx + 8 + 7]",
+    "and r9, -8",
+    "mov r8, r11",
+    "mov rax, rdx",
     "jmp 80f",
     // newfstatat(edi, rsi, rdx, r10): of a path, or of the descriptor itself.
     "51:",
@@ -504,6 +542,13 @@ std::arch::global_asm!(
     "shl r8d, 4",
     "add r8d, {grants}",
     "ret",
+    // Something was written by the grant r8: what goes to a stream waits to leave.
+    "63:",
+    "test dword ptr [r8 + 12], {own}",
+    "jnz 64f",
+    "inc dword ptr [{said}]",
+    "64:",
+    "ret",
     // Up to rdx bytes of a file from offset r11 on, to rsi: their number into rax.
     "61:",
     "xor eax, eax",
@@ -667,6 +712,7 @@ std::arch::global_asm!(
     read_empty = const READ_EMPTY,
     write = const WRITE,
     file = const FILE,
+    own = const OWN,
     stat_len = const STAT_LEN,
     iovecs_max = const IOVECS_MAX,
     empty_path = const libc::AT_EMPTY_PATH,
@@ -691,6 +737,7 @@ std::arch::global_asm!(
     nr_close = const libc::SYS_close,
     nr_pread64 = const libc::SYS_pread64,
     nr_lseek = const libc::SYS_lseek,
+    nr_pwrite64 = const libc::SYS_pwrite64,
     nr_openat = const libc::SYS_openat,
     nr_open = const libc::SYS_open,
     nr_stat = const libc::SYS_stat,

@@ -13,7 +13,7 @@
 //!            + GRANTS  one Grant for each descriptor below FDS_MAX
 //!            + RING    clock readings of the log, in order: number of the call, nanoseconds
 //!            + STACK   the blob's own stack (a program's may be anywhere, and has a red zone)
-//!            + JOURNAL records: number (4 bytes), first argument (4), value (8), bytes sent (up to a multiple of 8)
+//!            + JOURNAL records: number (4 bytes), first argument (4), value (8), of pwrite64 the length (8), bytes sent (up to a multiple of 8)
 //!            + ARENA   bytes that wait on sockets; contents of small files, each behind its struct stat
 //!            + NAMES   answers to calls on paths (see `names`)
 //! ```
@@ -94,6 +94,8 @@ pub(super) const READ_EMPTY: u32 = 2;
 pub(super) const WRITE: u32 = 4;
 /// A file: its content is in the arena behind its struct stat, and the word for the room holds its offset.
 pub(super) const FILE: u32 = 8;
+/// A file of the program's own, to be written to: the word for the length holds how far whoever says where may write.
+pub(super) const OWN: u32 = 16;
 /// Length of struct stat.
 pub(super) const STAT_LEN: usize = 144;
 /// iovecs that are looked through.
@@ -115,6 +117,17 @@ pub enum Granted<'a> {
     Stream(Stream<'a>),
     /// A file that is read.
     File(ReadFile<'a>),
+    /// A file that is written.
+    Own(OwnFile),
+}
+
+/// A file that is written: bytes that may be written where its descriptor stands, and up to where by those who say where.
+#[derive(Debug, Clone, Copy)]
+pub struct OwnFile {
+    /// From where its descriptor stands.
+    pub here: u32,
+    /// From the beginning.
+    pub whole: u32,
 }
 
 /// A file that is read: reading, seeking, fstat and close are answered.
@@ -188,7 +201,7 @@ pub struct Terms<'a> {
 }
 
 /// A call that was answered. Of `writev` the value is the number of iovecs and, in its low half, of bytes; its bytes are those of the iovecs and then
-/// what they name. Of a call on a path it is the number of the entry that answered and, in its high half, the result.
+/// what they name. Of `pwrite64` the value is the offset. Of a call on a path it is the number of the entry that answered and, in its high half, the result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Record<'a> {
     /// Its number.
@@ -230,10 +243,14 @@ fn parse(raw: &[u8]) -> Option<(Record<'_>, &[u8])> {
     let word = |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
     let (nr, arg) = (word(0), word(4));
     let value = u64::from(word(12)) << 32 | u64::from(word(8));
-    let len = match i64::from(nr) {
-        libc::SYS_write | libc::SYS_sendto => usize::try_from(value).ok()?,
-        libc::SYS_writev => (value >> 32) as usize * 16 + value as u32 as usize,
-        _ => 0,
+    let (len, rest) = match i64::from(nr) {
+        libc::SYS_write | libc::SYS_sendto => (usize::try_from(value).ok()?, rest),
+        libc::SYS_writev => ((value >> 32) as usize * 16 + value as u32 as usize, rest),
+        libc::SYS_pwrite64 => {
+            let (len, rest) = rest.split_first_chunk()?;
+            (usize::try_from(u64::from_le_bytes(*len)).ok()?, rest)
+        }
+        _ => (0, rest),
     };
     let bytes = rest.get(..len)?;
     let rest = rest.get(len.checked_next_multiple_of(8)?..)?;
@@ -376,6 +393,7 @@ impl Lane {
             let words = match &grant.of {
                 Granted::Stream(stream) => self.stream(stream, &mut used),
                 Granted::File(file) => self.read_file(file, &mut used),
+                Granted::Own(file) => [0, file.whole, file.here, WRITE | OWN],
             };
             self.put(at::GRANTS + grant.fd * GRANT_LEN, words);
             self.granted.push(grant.fd);

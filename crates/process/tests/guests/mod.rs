@@ -142,6 +142,7 @@ macro_rules! each_guest {
             outside_tcp
             outside_udp
             own_code
+            own_files
             own_pages
             paths
             pgroups
