@@ -179,6 +179,18 @@ int main(void) {
     }
     ok("two threads and two processes");
 
+    // Nothing but writing and asking by name.
+    struct stat grown;
+    int grows = SYS(open("grows", O_WRONLY | O_CREAT, 0640));
+    for (int i = 0; i < 4 * TIMES; i++) {
+        if (i % 3) EQ(write(grows, piece, PIECE), PIECE);
+        SYS(stat("grows", &grown));
+        EQ(grown.st_size, (i - i / 3) * PIECE);
+        SYS(stat("common", &grown));
+        EQ(grown.st_size, 400 * PIECE);
+    }
+    ok("sizes");
+
     // The time of a change is never before one that the clock has shown.
     int timed = SYS(open("timed", O_WRONLY | O_CREAT, 0640));
     for (int i = 0; i < TIMES; i++) {
