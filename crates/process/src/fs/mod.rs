@@ -9,6 +9,7 @@
 //! locks. Files that others create on the host after the program first looked
 //! for them stay invisible, except below `/proc` and `/sys`, where every look is a new input.
 
+mod ahead;
 pub mod create;
 mod dev;
 mod digest;
@@ -28,13 +29,13 @@ mod store;
 #[cfg(test)]
 pub(crate) mod tests;
 
+pub use ahead::{Listings, contents_in_words, looks_in_words};
 pub use create::{bind_socket_name, lookup_socket, unbind_socket};
 pub use dev::{add_slave, remove_slave};
 pub use export::{Exported, LeftOut};
 pub use file::{
     Room, allocate, content, fd_for_map, inode_of, open_content, read, read_at, room, seek, size, truncate, write,
     write_at, write_file_at,
-    write_file_at,
 };
 pub use host::{content_in_words, look_in_words};
 pub use inode::{Body, Child, Dir, Inode, InodeId, Kind, Node, ROOT, Slot, Time};
@@ -190,6 +191,15 @@ impl Fs {
         let inode = self.inode_mut(id);
         change(inode);
         (inode.changed, inode.owned) = (now, true);
+    }
+
+    /// The content of a host file is here. If its size is as it was, all that was known of it stays true.
+    fn shipped_as(&mut self, id: InodeId, body: Body) {
+        let inode = self.inodes.get_mut(&id).expect("an inode exists while anything refers to it");
+        let before = std::mem::replace(&mut inode.node, Node::Regular(body));
+        if !matches!((&before, &inode.node), (Node::Regular(a), Node::Regular(b)) if a.size() == b.size()) {
+            self.touched.insert(id);
+        }
     }
 
     fn is_fixed(&self, id: InodeId) -> bool {

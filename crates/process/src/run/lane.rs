@@ -19,6 +19,7 @@ use crate::tracee::call_site::{CallSite, Shape};
 use crate::tracee::lane::{
     Clock, FDS_MAX, GRANT_BYTES_MAX, Grant, Granted, OwnFile, READINGS_MAX, ReadFile, Record, Stream, Terms,
 };
+use crate::tracee::names::Owners;
 use crate::tracee::text::{self, MappedText};
 use crate::tracee::{SigInfo, Tracee};
 use gapless_log::{Digest, Error, Reader, Varint, chain};
@@ -99,9 +100,9 @@ pub fn open(k: &mut Kernel, cx: &mut Ctx<'_, '_>) -> Result<(), Fail> {
     let process = k.process(cx.pid);
     let (grants, written) = grants(k, process);
     touched.extend(&written);
-    let owner = names.lay_out(k, &mut cx.tracee().lane(), process, &touched);
+    let owners = names.lay_out(k, &mut cx.tracee().lane(), process, &touched);
     let fds_limit = process.limit(libc::RLIMIT_NOFILE as usize).soft.min(FDS_MAX as u64) as u32;
-    let free = if owner == 0 { [0; FDS_MAX / 64] } else { process.fds.low_free(fds_limit) };
+    let free = if owners == Owners::default() { [0; FDS_MAX / 64] } else { process.fds.low_free(fds_limit) };
     let values = CONSTANTS.map(|(nr, answer)| (nr as u32, answer(process, cx.tid)));
     let readings: Vec<(u32, Nanos)> =
         k.readings.iter().take(READINGS_MAX).map(|&(at, t)| (at.saturating_sub(k.position.0) as u32, t)).collect();
@@ -119,7 +120,7 @@ pub fn open(k: &mut Kernel, cx: &mut Ctx<'_, '_>) -> Result<(), Fail> {
         realtime_offset: k.realtime_offset,
         values: &values,
         grants: &grants,
-        owner,
+        owners,
         free,
         fds_limit,
     };

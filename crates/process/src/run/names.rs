@@ -4,14 +4,15 @@
 //! goes as soon as anything that it was computed from changes. So what is laid out shapes nothing but speed, and that a call was answered changes nothing in
 //! the model, but for the descriptor that an open makes.
 //!
-//! A call is laid out when it has stopped for the second time.
+//! A call is laid out when it has stopped for the second time, and when it follows from others: when a program makes one call on the names of a directory in
+//! order, it is laid out for the next ones.
 
-use crate::fs::{self, InodeId, Kind, Last, Node, path};
+use crate::fs::{self, Child, InodeId, Kind, Last, Node, path};
 use crate::kernel::{Call, Credentials, Ctx, Errno, Fail, FileId, Kernel, Outcome, Pid, Process, fail};
 use crate::run::lane;
 use crate::syscalls;
 use crate::tracee::lane::{FDS_MAX, Lane, ReadFile, Record};
-use crate::tracee::names::{PathAnswer, PathCall};
+use crate::tracee::names::{Owners, PathAnswer, PathCall};
 use gapless_log::{Digest, chain};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
@@ -20,6 +21,10 @@ use std::ops::RangeInclusive;
 const ENTRIES_MAX: usize = 4096;
 /// Calls that are remembered to have stopped; when there are as many, all are forgotten.
 const ASKED_MAX: usize = 4096;
+/// Ways through directories that are remembered; when there are as many, all are forgotten.
+const WAYS_MAX: usize = 1024;
+/// Names of a directory that are laid out at once: 2, and then four times as many each time up to this.
+const AHEAD_MAX: usize = 64;
 /// Owners have numbers below this.
 const OWNERS_MAX: u32 = 1 << 22;
 /// Opens that change nothing but the descriptors, and need nothing but reading.
@@ -67,16 +72,27 @@ pub fn opens(nr: u32) -> bool {
 pub struct Names {
     /// By their number less one.
     entries: Vec<Entry>,
-    /// Entries that tell of an inode.
-    of: BTreeMap<InodeId, Vec<u32>>,
-    /// What the paths of all entries lead through.
-    through: BTreeSet<InodeId>,
-    owners: BTreeMap<Pid, Owner>,
+    /// Entries that depend on an inode.
+    on: BTreeMap<InodeId, Vec<u32>>,
+    /// Owners of entries whose paths begin at the root or at a current directory: directory, user, number.
+    places: Vec<(InodeId, Credentials, u32)>,
+    /// Owners of the others.
+    tables: BTreeMap<Pid, Table>,
     last_owner: u32,
     /// Hashes of calls that have stopped.
     asked: BTreeSet<u64>,
-    /// To be laid out before their process runs on.
-    due: Vec<(Pid, PathCall)>,
+    /// Ways of programs through directories, by a hash of the call without the last name.
+    ways: BTreeMap<u64, Way>,
+    /// Calls that have stopped, to be laid out before their process runs on: the same again, or what follows.
+    due: Vec<(Pid, PathCall, Due)>,
+}
+
+#[derive(Debug)]
+enum Due {
+    /// The same.
+    Again,
+    /// Those that follow on this way.
+    Next(u64),
 }
 
 #[derive(Debug)]
@@ -89,21 +105,41 @@ struct Entry {
     results: RangeInclusive<i64>,
 }
 
-/// A process, as long as nothing of it changes that its paths depend on.
+/// A process, as long as none of the directories changes that its calls have named by their descriptor.
 #[derive(Debug)]
-struct Owner {
-    number: u32,
-    cwd: InodeId,
+struct Table {
+    owner: u32,
     creds: Credentials,
-    /// Directories that its calls have named by their descriptor.
     dirs: BTreeMap<i32, FileId>,
 }
 
-impl Owner {
+impl Table {
     fn is(&self, process: &Process) -> bool {
         let same = |(&fd, &file): (&i32, &FileId)| process.fds.get(fd).is_ok_and(|d| d.file == file);
-        self.cwd == process.cwd && self.creds == process.creds && self.dirs.iter().all(same)
+        self.creds == process.creds && self.dirs.iter().all(same)
     }
+}
+
+/// How far somebody has come with one call through the names of a directory.
+#[derive(Debug, Default)]
+struct Way {
+    /// The last name that stopped.
+    stopped: Vec<u8>,
+    /// The last one that was laid out then, or that one.
+    last: Vec<u8>,
+    /// Names laid out at once.
+    ahead: usize,
+}
+
+/// A path before its last name, and that.
+fn split(path: &[u8]) -> (&[u8], &[u8]) {
+    path.split_at(path.iter().rposition(|&b| b == b'/').map_or(0, |at| at + 1))
+}
+
+fn hash(pid: Option<Pid>, call: &PathCall, path: &[u8]) -> u64 {
+    let pid = pid.map_or(0, |pid| pid.0 as u32);
+    let words = [pid, call.nr, call.dirfd as u32, call.flags].map(u32::to_le_bytes).concat();
+    chain(0, &[&words, path]) as u64
 }
 
 /// A call has stopped and been carried out.
@@ -116,86 +152,153 @@ pub fn stopped(k: &mut Kernel, cx: &Ctx<'_, '_>, call: &Call) {
         flags: row.flags.map_or(0, argument),
         path: cx.path.clone(),
     };
-    let words = [call.nr, call.dirfd as u32, call.flags].map(u32::to_le_bytes).concat();
-    let hash = chain(0, &[&words, &call.path]) as u64;
-    if k.names.asked.len() == ASKED_MAX {
-        k.names.asked.clear();
+    let names = &mut k.names;
+    if names.asked.len() == ASKED_MAX {
+        names.asked.clear();
     }
-    if !k.names.asked.insert(hash) {
-        k.names.due.push((cx.pid, call));
+    let again = !names.asked.insert(hash(None, &call, &call.path));
+    let (above, name) = split(&call.path);
+    let way = hash(Some(cx.pid), &call, above);
+    if names.ways.get(&way).is_some_and(|way| way.stopped.as_slice() < name) {
+        names.due.push((cx.pid, call.clone(), Due::Next(way)));
+    } else {
+        if names.ways.len() == WAYS_MAX {
+            names.ways.clear();
+        }
+        names.ways.insert(way, Way { stopped: name.to_vec(), last: name.to_vec(), ahead: 0 });
+    }
+    if again {
+        names.due.push((cx.pid, call, Due::Again));
     }
 }
 
+/// For whom is laid out, and where.
+struct Laying<'a> {
+    k: &'a Kernel,
+    lane: &'a mut Lane,
+    pid: Pid,
+    owners: Owners,
+    touched: &'a BTreeSet<InodeId>,
+}
+
 impl Names {
-    /// Forgets what does not hold any more, lays out what is due for a process that is about to run, and answers whose entries hold for it (0: none do).
-    /// What has been `touched`, or may be by what is laid out else, is told of by no entry.
-    pub fn lay_out(&mut self, k: &Kernel, lane: &mut Lane, process: &Process, touched: &BTreeSet<InodeId>) -> u32 {
+    /// Forgets what does not hold any more, lays out what is due for a process that is about to run, and answers whose entries hold for it. What has been
+    /// `touched`, or may be by what is laid out else, is told of by no entry.
+    pub fn lay_out(&mut self, k: &Kernel, lane: &mut Lane, process: &Process, touched: &BTreeSet<InodeId>) -> Owners {
         if self.entries.is_empty() && self.due.is_empty() {
-            return 0;
+            return Owners::default();
         }
-        let full = self.entries.len() >= ENTRIES_MAX || !lane.has_room_for_names() || self.last_owner >= OWNERS_MAX;
-        if full || touched.iter().any(|id| self.through.contains(id)) {
-            self.clear(lane);
+        if self.entries.len() >= ENTRIES_MAX || self.last_owner >= OWNERS_MAX || !lane.has_room_for_names() {
+            lane.clear_names();
+            self.entries.clear();
+            self.on.clear();
+            self.places.clear();
+            self.tables.clear();
+            self.last_owner = 0;
         }
-        if full {
-            (self.owners, self.last_owner) = (BTreeMap::new(), 0);
-        }
-        for entry in touched.iter().filter_map(|id| self.of.remove(id)).flatten() {
+        for entry in touched.iter().filter_map(|id| self.on.remove(id)).flatten() {
             lane.remove_name(self.entries[entry as usize].place);
         }
-        let owner = self.owner(process);
-        let due: Vec<_> = self.due.extract_if(.., |(of, _)| *of == process.pid).collect();
-        for (_, call) in due {
-            self.add(k, lane, process.pid, call, touched);
+        let owners = self.owners(process);
+        let mut laying = Laying { k, lane, pid: process.pid, owners, touched };
+        let due: Vec<_> = self.due.extract_if(.., |(of, ..)| *of == process.pid).collect();
+        for (_, call, due) in due {
+            match due {
+                Due::Again => self.add(&mut laying, call),
+                Due::Next(way) => self.add_next(&mut laying, call, way),
+            };
         }
-        owner
+        owners
     }
 
-    /// Forgets all entries.
-    fn clear(&mut self, lane: &mut Lane) {
-        lane.clear_names();
-        self.entries.clear();
-        self.of.clear();
-        self.through.clear();
-    }
-
-    /// The number of a process as an owner: another one if it is not as it was.
-    fn owner(&mut self, process: &Process) -> u32 {
-        match self.owners.get(&process.pid) {
-            Some(owner) if owner.is(process) => owner.number,
+    /// The numbers of a process as an owner: another one if it is not as it was.
+    fn owners(&mut self, process: &Process) -> Owners {
+        let place = self.places.iter().find(|(cwd, creds, _)| *cwd == process.cwd && *creds == process.creds);
+        let paths = place.map(|place| place.2).unwrap_or_else(|| {
+            self.last_owner += 1;
+            self.places.push((process.cwd, process.creds.clone(), self.last_owner));
+            self.last_owner
+        });
+        let below = match self.tables.get(&process.pid) {
+            Some(table) if table.is(process) => table.owner,
             _ => {
                 self.last_owner += 1;
-                let (number, cwd, creds) = (self.last_owner, process.cwd, process.creds.clone());
-                self.owners.insert(process.pid, Owner { number, cwd, creds, dirs: BTreeMap::new() });
-                number
+                let (owner, creds) = (self.last_owner, process.creds.clone());
+                self.tables.insert(process.pid, Table { owner, creds, dirs: BTreeMap::new() });
+                owner
             }
-        }
+        };
+        Owners { paths, below }
     }
 
-    /// Lays out a call of a process that owns entries, if what it comes to is known.
-    fn add(&mut self, k: &Kernel, lane: &mut Lane, pid: Pid, call: PathCall, not_of: &BTreeSet<InodeId>) {
-        let known = answer(k, pid, &call).filter(|known| known.of.is_none_or(|id| !not_of.contains(&id)));
-        let Some(known) = known else { return };
-        let owner = self.owners.get_mut(&pid).expect("every process that is laid out for is one");
-        owner.dirs.extend(known.dir);
-        let (owner, results) = (owner.number, results(&known.answer));
-        let number = self.entries.len() as u32;
-        let Some(place) = lane.add_name(owner, &call, number + 1, &known.answer) else { return };
-        if let Some(id) = known.of {
-            self.of.entry(id).or_default().push(number);
+    /// Was this entry laid out for a process as it is?
+    fn owns(&self, process: &Process, entry: &Entry) -> bool {
+        if entry.call.is_below() {
+            return self.tables.get(&process.pid).is_some_and(|table| table.owner == entry.owner);
         }
-        self.through.extend(known.through);
+        let mut places = self.places.iter().filter(|(.., owner)| *owner == entry.owner);
+        places.any(|(cwd, creds, _)| *cwd == process.cwd && *creds == process.creds)
+    }
+
+    /// Lays out a call, if what it comes to is known.
+    fn add(&mut self, laying: &mut Laying<'_>, call: PathCall) -> Option<()> {
+        let &mut Laying { k, pid, owners, touched, .. } = laying;
+        let known = answer(k, pid, &call)?;
+        if known.on.iter().any(|id| touched.contains(id)) {
+            return None;
+        }
+        let owner = if call.is_below() { owners.below } else { owners.paths };
+        let number = self.entries.len() as u32;
+        let place = laying.lane.add_name(owner, &call, number + 1, &known.answer)?;
+        if let Some((fd, file)) = known.dir {
+            self.tables.get_mut(&pid).expect("its owner was asked for").dirs.insert(fd, file);
+        }
+        for id in known.on {
+            self.on.entry(id).or_default().push(number);
+        }
+        let results = results(&known.answer);
         self.entries.push(Entry { owner, call, place, results });
+        Some(())
+    }
+
+    /// A call has stopped on a name that comes after others: if it is the next one of its directory, lays out those that follow.
+    fn add_next(&mut self, laying: &mut Laying<'_>, call: PathCall, way: u64) -> Option<()> {
+        let k = laying.k;
+        let (above, name) = split(&call.path);
+        let way = self.ways.get_mut(&way)?;
+        way.stopped = name.to_vec();
+        let last = std::mem::replace(&mut way.last, name.to_vec());
+        let from = if above.is_empty() { b"." } else { above };
+        let found = fs::resolve_known(k, laying.pid, call.dirfd, from, Last::Follow)?.found.ok()?;
+        let dir = k.fs.inode(found.inode?).dir()?;
+        // What was laid out may have gone before it was used.
+        let is_lost = name <= last.as_slice();
+        let is_next = dir.after(&last).find(|(_, child)| *child != Child::Absent).is_some_and(|(next, _)| next == name);
+        way.ahead = match (is_lost, is_next) {
+            (true, _) => way.ahead,
+            (false, true) => (way.ahead * 4).clamp(2, AHEAD_MAX),
+            (false, false) => 0,
+        };
+        let next: Vec<Vec<u8>> = dir
+            .after(name)
+            .filter(|(_, child)| matches!(child, Child::Present(_)))
+            .take(way.ahead)
+            .map(|(name, _)| name.to_vec())
+            .collect();
+        way.last = next.last()?.clone();
+        for name in next {
+            let path = [above, &name].concat();
+            self.add(laying, PathCall { path, ..call.clone() })?;
+        }
+        Some(())
     }
 }
 
 /// What the model knows a call to come to.
 struct Known<'a> {
     answer: PathAnswer<'a>,
-    /// What it tells of.
-    of: Option<InodeId>,
-    /// What its path leads through.
-    through: Vec<InodeId>,
+    /// What its path leads through, and to.
+    on: Vec<InodeId>,
     /// The directory that it names by a descriptor.
     dir: Option<(i32, FileId)>,
 }
@@ -227,20 +330,16 @@ fn answer<'a>(k: &'a Kernel, pid: Pid, call: &PathCall) -> Option<Known<'a>> {
     if flags & !known_flags != 0 {
         return None;
     }
-    let relative = call.dirfd != libc::AT_FDCWD && !call.path.starts_with(b"/");
-    let dir = if relative { Some((call.dirfd, k.file_of(pid, call.dirfd).ok()?)) } else { None };
-    let fs::Walked { found, through } = fs::resolve_known(k, pid, call.dirfd, &call.path, last)?;
-    let (answer, of) = match found.and_then(|found| found.existing(k)) {
-        Ok(id) => (of_inode(k, pid, call, id), Some(id)),
-        Err(e) => (Err(e), None),
-    };
-    let answer = match answer {
+    let dir = if call.is_below() { Some((call.dirfd, k.file_of(pid, call.dirfd).ok()?)) } else { None };
+    let fs::Walked { found, through: mut on } = fs::resolve_known(k, pid, call.dirfd, &call.path, last)?;
+    on.extend(found.as_ref().ok().and_then(|found| found.inode));
+    let answer = match found.and_then(|found| found.existing(k)).and_then(|id| of_inode(k, pid, call, id)) {
         Ok(answer) => answer?,
         Err(Fail::Errno(Errno(errno))) if opens(call.nr) => PathAnswer::OpenFails(errno),
         Err(Fail::Errno(Errno(errno))) => PathAnswer::Fails(errno),
         Err(Fail::Fatal(_)) => return None,
     };
-    Some(Known { answer, of, through, dir })
+    Some(Known { answer, on, dir })
 }
 
 /// The same when its path leads here. `None` if that cannot be told.
@@ -271,8 +370,8 @@ fn of_inode<'a>(k: &'a Kernel, pid: Pid, call: &PathCall, id: InodeId) -> Result
 pub fn carry_over(k: &mut Kernel, cx: &mut Ctx<'_, '_>, record: &Record<'_>) -> Result<Option<(i64, Digest)>, Fail> {
     let ret = i64::from((record.value >> 32) as i32);
     let number = (record.value as u32 as usize).wrapping_sub(1);
-    let owner = k.names.owners.get(&cx.pid).map(|owner| owner.number);
-    let Some(entry) = k.names.entries.get(number).filter(|entry| Some(entry.owner) == owner) else { return Ok(None) };
+    let process = k.process(cx.pid);
+    let Some(entry) = k.names.entries.get(number).filter(|entry| k.names.owns(process, entry)) else { return Ok(None) };
     let by_descriptor = row(record.nr.into()).is_some_and(|row| row.dirfd.is_some());
     let same = entry.call.nr == record.nr && (!by_descriptor || entry.call.dirfd as u32 == record.arg);
     if !same || !entry.results.contains(&ret) {

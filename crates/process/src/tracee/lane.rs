@@ -24,7 +24,7 @@ use std::borrow::Cow;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::ptr::{self, NonNull};
 
-use super::names::OWNER_SHIFT;
+use super::names::{OWNER_SHIFT, Owners};
 use super::stub::{LANE_LEN, LANE_START};
 use super::{Result, sys};
 
@@ -59,7 +59,7 @@ pub(super) mod at {
     pub const COUNTER_NANOS: usize = 0x60;
     pub const COUNTER_RATE: usize = 0x68;
     pub const OWNER: usize = 0x70;
-    pub const FDS_LIMIT: usize = 0x74;
+    pub const FDS_LIMIT: usize = 0x78;
     pub const FREE: usize = 0x80;
     pub const VALUES: usize = 0x800;
     pub const GRANTS: usize = 0x1000;
@@ -69,7 +69,7 @@ pub(super) mod at {
     pub const JOURNAL: usize = 0xa000;
     pub const ARENA: usize = 0x8a000;
     pub const NAMES: usize = 0x10a000;
-    pub const END: usize = 0x18a000;
+    pub const END: usize = 0x1da000;
 }
 
 const _: () = assert!(at::FREE + FDS_MAX / 8 <= at::VALUES);
@@ -192,8 +192,8 @@ pub struct Terms<'a> {
     pub values: &'a [(u32, u64)],
     /// Descriptors.
     pub grants: &'a [Grant<'a>],
-    /// Whose calls on paths are answered; 0: nobody's.
-    pub owner: u32,
+    /// Whose calls on paths are answered.
+    pub owners: Owners,
     /// Descriptors that an open takes, lowest first: a bit each.
     pub free: [u64; FDS_MAX / 64],
     /// No descriptor from here on is taken, though it may be closed.
@@ -364,7 +364,8 @@ impl Lane {
         }
         self.take_back();
         self.grant(terms.grants);
-        self.put(at::OWNER, terms.owner << OWNER_SHIFT);
+        self.put(at::OWNER, terms.owners.paths << OWNER_SHIFT);
+        self.put(at::OWNER + 4, terms.owners.below << OWNER_SHIFT);
         self.put(at::FDS_LIMIT, terms.fds_limit);
         self.put(at::FREE, terms.free);
         self.free = terms.free;

@@ -1,7 +1,7 @@
 //! Calls on paths in the [`lane`](super::lane): what each is answered, found by its hash.
 //!
 //! Other than grants, which are laid out anew before each run, these stay: an entry is there until it is [taken out](Lane::remove_name) or
-//! [all](Lane::clear_names) are. Each belongs to an owner, which stands for one process as long as nothing of it changes that its paths depend on.
+//! [all](Lane::clear_names) are. Each belongs to an owner, which stands for processes of which everything that its path depends on is the same.
 //! ```text
 //! NAMES + 0          first entry of each chain, by hash: 4 bytes, offset from NAMES (0: none)
 //!       + 4 BUCKETS  entries: the words of `entry`, the path, up to a multiple of 8; then what is copied out, or a file's struct stat and content
@@ -48,6 +48,15 @@ pub(super) mod entry {
     pub const PATH: usize = 64;
 }
 
+/// Who is answered from which entries; 0: from none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Owners {
+    /// Paths from the root or from the current directory.
+    pub paths: u32,
+    /// Paths from a directory that a descriptor names.
+    pub below: u32,
+}
+
 /// A call on a path, exactly as it is made.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PathCall {
@@ -59,6 +68,13 @@ pub struct PathCall {
     pub flags: u32,
     /// Its path.
     pub path: Vec<u8>,
+}
+
+impl PathCall {
+    /// Does its path begin at a directory that a descriptor names?
+    pub fn is_below(&self) -> bool {
+        self.dirfd != libc::AT_FDCWD && !self.path.starts_with(b"/")
+    }
 }
 
 /// What it comes to.

@@ -1,6 +1,6 @@
 //! Inputs in words, for `log cat`.
 
-use crate::fs::{content_in_words, look_in_words};
+use crate::fs::{content_in_words, contents_in_words, look_in_words, looks_in_words};
 use crate::kernel::{ObjectId, input};
 use crate::net::{Accepted, Connected, Datagram};
 use crate::object::stdio::Description;
@@ -63,6 +63,8 @@ pub fn describe(kind: Kind, body: &[u8]) -> Option<String> {
         input::LAUNCH => launch(&postcard::from_bytes(body).ok()?),
         input::CONTENT => content_in_words(body),
         input::HOST_PATH => look_in_words(&postcard::from_bytes(body).ok()?),
+        input::HOST_AHEAD => looks_in_words(body)?,
+        input::CONTENTS => contents_in_words(body)?,
         input::HOST_READ => match exactly::<Result<Vec<u8>, i32>>(body) {
             Some(Ok(bytes)) => shown(&bytes),
             Some(Err(errno)) => error(errno),

@@ -203,6 +203,7 @@ macro_rules! each_guest {
             unix_stream
             vfork
             wait
+            walk
             write_only
             written_code
             zeroed_data
