@@ -108,13 +108,18 @@ fn unshipped<'a>(k: &'a Kernel, d: &'a Dir, name: &[u8]) -> impl Iterator<Item =
     })
 }
 
+/// The directory in which a file was found, which may be gone.
+fn directory(k: &Kernel, id: InodeId) -> Option<&Dir> {
+    k.fs.inodes.get(&id)?.dir()
+}
+
 /// A host file is about to be opened for the first time; how many of those that follow it are to be read after it.
 pub fn opening(k: &mut Kernel, id: InodeId) -> usize {
     let Some((dir, name)) = k.fs.inode(id).place.clone() else { return 0 };
     if !matches!(k.fs.inode(id).node, Node::Regular(Body::Host { size, .. }) if size <= BYTES_MAX) {
         return 0;
     }
-    let Some(d) = k.fs.inode(dir).dir() else { return 0 };
+    let Some(d) = directory(k, dir) else { return 0 };
     let in_order = d.opened.last < name && unshipped(k, d, &d.opened.last).next().is_some_and(|next| next.1 == id);
     k.fs.dir_to_learn(dir).opened.at(&name, in_order)
 }
@@ -122,7 +127,7 @@ pub fn opening(k: &mut Kernel, id: InodeId) -> usize {
 /// The file has been opened: asks for the contents of `count` small files that follow it in its directory.
 pub fn read(k: &mut Kernel, cx: &mut Ctx<'_, '_>, id: InodeId, count: usize) -> Result<(), Fail> {
     let Some((dir, name)) = k.fs.inode(id).place.clone().filter(|_| count > 0) else { return Ok(()) };
-    let Some(d) = k.fs.inode(dir).dir() else { return Ok(()) };
+    let Some(d) = directory(k, dir) else { return Ok(()) };
     let files: Vec<_> =
         unshipped(k, d, &name).take(count).map(|(name, id, path)| (name.to_vec(), id, path.to_vec())).collect();
     if files.is_empty() {

@@ -1,5 +1,6 @@
 //! The model without a program: steps are carried out live, their log is replayed, and both must agree.
 
+mod ahead;
 mod differential;
 mod locks;
 mod overlay;

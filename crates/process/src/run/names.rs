@@ -25,6 +25,8 @@ const ASKED_MAX: usize = 4096;
 const WAYS_MAX: usize = 1024;
 /// Names of a directory that are laid out at once: 2, and then four times as many each time up to this.
 const AHEAD_MAX: usize = 64;
+/// Processes, and pairs of directory and user, that own entries at once; when there are as many, all entries go.
+const OWNED_MAX: usize = 256;
 /// Owners have numbers below this.
 const OWNERS_MAX: u32 = 1 << 22;
 /// Opens that change nothing but the descriptors, and need nothing but reading.
@@ -188,7 +190,9 @@ impl Names {
         if self.entries.is_empty() && self.due.is_empty() {
             return Owners::default();
         }
-        if self.entries.len() >= ENTRIES_MAX || self.last_owner >= OWNERS_MAX || !lane.has_room_for_names() {
+        let owned = self.tables.len().max(self.places.len());
+        let full = self.entries.len() >= ENTRIES_MAX || owned >= OWNED_MAX || self.last_owner >= OWNERS_MAX;
+        if full || !lane.has_room_for_names() {
             lane.clear_names();
             self.entries.clear();
             self.on.clear();
@@ -201,13 +205,13 @@ impl Names {
         }
         let owners = self.owners(process);
         let mut laying = Laying { k, lane, pid: process.pid, owners, touched };
-        let due: Vec<_> = self.due.extract_if(.., |(of, ..)| *of == process.pid).collect();
-        for (_, call, due) in due {
+        for (_, call, due) in self.due.extract_if(.., |(of, ..)| *of == process.pid).collect::<Vec<_>>() {
             match due {
                 Due::Again => self.add(&mut laying, call),
                 Due::Next(way) => self.add_next(&mut laying, call, way),
             };
         }
+        self.due.retain(|(of, ..)| k.processes.contains_key(of));
         owners
     }
 

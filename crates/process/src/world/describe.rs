@@ -181,6 +181,8 @@ mod tests {
         );
         assert_eq!(said(input::CONTENT, b"#!/bin/sh\necho some text"), "24 bytes of it");
         assert_eq!(said(input::HOST_PATH, &[0]), "nothing there");
+        assert_eq!(said(input::HOST_AHEAD, &[1, 1, b'a', 0]), "0 of 1 names found");
+        assert_eq!(said(input::CONTENTS, &[1, 0, 9, 9]), "1 files, 2 bytes");
         assert_eq!(said(input::HOST_READ, &encode(&Ok::<_, i32>(b"1 2".to_vec()))), "3 bytes \"1 2\"");
         assert_eq!(said(input::HOST_READ, &encode(&Ok::<_, i32>((b"1 2".to_vec(), false)))), "3 bytes \"1 2\"");
         let names = vec![(b"a".to_vec(), 8u8), (b"b".to_vec(), 8)];
