@@ -3,7 +3,7 @@
 use super::inode::{Body, InodeId, Node};
 use super::store::Name;
 use super::{dev, host, proc};
-use crate::kernel::{Ctx, Fail, FileId, Kernel, Pid, fail};
+use crate::kernel::{Ctx, Fail, FileId, Kernel, OpenFile, Pid, fail};
 use crate::object::Object;
 use std::fs::File;
 use std::os::fd::OwnedFd;
@@ -203,8 +203,7 @@ pub struct Room {
 
 /// The room that a process has in an open file: none if it is not a regular one of this replica's own, or something may see what is written in another way
 /// than by a call.
-pub fn room(k: &Kernel, pid: Pid, file: FileId) -> Option<Room> {
-    let open = k.file(file);
+pub fn room(k: &Kernel, pid: Pid, open: &OpenFile) -> Option<Room> {
     let Object::Inode(id) = open.object else { return None };
     let Node::Regular(Body::Private { size, .. }) = k.fs.inode(id).node else { return None };
     if !open.writable() || k.fs.mapped.contains(&id) || k.fs.seals.contains_key(&id) {

@@ -152,7 +152,7 @@ fn grants<'a>(k: &'a Kernel, process: &Process) -> (Vec<Grant<'a>>, Vec<InodeId>
     for &fd in process.likely.iter().rev().filter(|&&fd| (fd as usize) < FDS_MAX) {
         let Ok(descriptor) = process.fds.get(fd) else { continue };
         let file = k.file(descriptor.file);
-        let own = fs::room(k, process.pid, descriptor.file);
+        let own = fs::room(k, process.pid, file);
         // Two descriptors of one socket, of one opened file, or of one written, would both give away the same bytes or the same room.
         let same = match file.object {
             Object::Socket(id) => id.0,
@@ -356,7 +356,7 @@ fn write(k: &mut Kernel, cx: &mut Ctx<'_, '_>, record: &Record<'_>, bytes: &[u8]
 /// The file that a record is of, which must be one that can be written.
 fn own_file(k: &Kernel, cx: &Ctx<'_, '_>, record: &Record<'_>) -> Result<FileId, Fail> {
     let file = k.file_of(cx.pid, record.arg as i32).ok();
-    file.filter(|&file| fs::room(k, cx.pid, file).is_some()).ok_or_else(|| spoilt(k))
+    file.filter(|&file| fs::room(k, cx.pid, k.file(file)).is_some()).ok_or_else(|| spoilt(k))
 }
 
 fn all_of(k: &Kernel, bytes: &[u8], written: Result<usize, Fail>) -> Result<(), Fail> {
