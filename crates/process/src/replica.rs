@@ -171,6 +171,7 @@ impl ProcessGroup {
             zombies: &mut self.zombies,
             io,
             bytes_in: 0,
+            path: Vec::new(),
             code: Default::default(),
         };
         launch::launch(&mut self.kernel, &mut cx, self.command.as_ref()).map_err(|fail| match fail {
@@ -198,6 +199,7 @@ impl ProcessGroup {
             zombies: &mut self.zombies,
             io,
             bytes_in: 0,
+            path: Vec::new(),
             code: Default::default(),
         };
         let jumps = self.pace.jumps;

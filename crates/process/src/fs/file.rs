@@ -3,7 +3,7 @@
 use super::inode::{Body, InodeId, Node};
 use super::store::Name;
 use super::{dev, host, proc};
-use crate::kernel::{Ctx, Fail, FileId, Kernel, Pid, fail};
+use crate::kernel::{Ctx, Fail, FileId, Kernel, OpenFile, Pid, fail};
 use crate::object::Object;
 use std::fs::File;
 use std::os::fd::OwnedFd;
@@ -192,6 +192,29 @@ pub fn write_at(k: &mut Kernel, cx: &mut Ctx<'_, '_>, id: InodeId, offset: u64, 
     Ok(bytes.len())
 }
 
+/// Where and how much may be written to a file so that nothing comes of it but its new content, length and times.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Room {
+    /// Bytes from where its descriptor stands, or as many as fit here.
+    pub here: u32,
+    /// Bytes from the file's beginning, or as many as fit here, for those who say where; 0 if they would be put at its end.
+    pub whole: u32,
+}
+
+/// The room that a process has in an open file: none if it is not a regular one of this replica's own, or something may see what is written in another way
+/// than by a call.
+pub fn room(k: &Kernel, pid: Pid, open: &OpenFile) -> Option<Room> {
+    let Object::Inode(id) = open.object else { return None };
+    let Node::Regular(Body::Private { size, .. }) = k.fs.inode(id).node else { return None };
+    if !open.writable() || k.fs.mapped.contains(&id) || k.fs.seals.contains_key(&id) {
+        return None;
+    }
+    let (limit, appends) = (size_limit(k, pid), open.flags & libc::O_APPEND != 0);
+    let here = limit.saturating_sub(if appends { size } else { open.offset });
+    let words = [here, if appends { 0 } else { limit }].map(|bytes| u32::try_from(bytes).unwrap_or(u32::MAX));
+    Some(Room { here: words[0], whole: words[1] })
+}
+
 /// Sets the length of a regular file.
 pub fn truncate(k: &mut Kernel, cx: &mut Ctx<'_, '_>, id: InodeId, to: u64) -> Result<(), Fail> {
     match k.fs.inode(id).node {
@@ -343,6 +366,7 @@ pub fn content(k: &Kernel, id: InodeId) -> Option<u128> {
 /// A real descriptor of a regular file's content.
 pub fn open_content(k: &mut Kernel, cx: &mut Ctx<'_, '_>, id: InodeId, writable: bool) -> Result<File, Fail> {
     host::ship(k, cx, id, u64::MAX)?;
+    k.fs.mapped.insert(id);
     match &k.fs.inode(id).node {
         Node::Regular(body) => match host::name_of(body) {
             Some(name) => Ok(k.fs.store.open(name, writable)?),

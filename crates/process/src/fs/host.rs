@@ -2,6 +2,7 @@
 //!
 //! Live, each question is asked once and its answer logged; on the backup the log answers. The host is never written.
 
+use super::ahead;
 use super::inode::{Body, Child, Dir, Inode, InodeId, Kind, Node, Time};
 use super::store::Name;
 use crate::kernel::{Ctx, Fail, Kernel, fail, input};
@@ -15,7 +16,7 @@ use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 /// Bytes of contents in one entry.
-const CHUNK_BYTES: usize = 512 << 10;
+pub const CHUNK_BYTES: usize = 512 << 10;
 /// Larger files are not shipped when they are opened for reading; their reads are inputs.
 pub const SHIP_BYTES_MAX: u64 = 256 << 20;
 /// A file of /proc or /sys is cut here.
@@ -130,7 +131,7 @@ fn is_capable(at: &[u8], mode: u32) -> bool {
         && unsafe { libc::lgetxattr(name.as_ptr(), c"security.capability".as_ptr(), std::ptr::null_mut(), 0) } > 0
 }
 
-fn look_live(at: &[u8]) -> Look {
+pub fn look_live(at: &[u8]) -> Look {
     let meta = match std::fs::symlink_metadata(path(at)) {
         Ok(meta) => meta,
         Err(e) if matches!(errno(&e), libc::ENOENT | libc::ENOTDIR | libc::ENAMETOOLONG | libc::ELOOP) => {
@@ -182,12 +183,15 @@ pub fn find(
         Look::Missing => None,
         Look::Found(seen) => Some(adopt(k, dir, name, at, seen, reserved)),
     };
-    k.fs.dir_mut(dir).put(name, found.map_or(Child::Absent, Child::Present));
+    k.fs.dir_to_learn(dir).put(name, found.map_or(Child::Absent, Child::Present));
+    if found.is_some() {
+        ahead::look(k, cx, dir, name)?;
+    }
     Ok(found)
 }
 
 /// An inode for a host file that was seen for the first time.
-fn adopt(k: &mut Kernel, dir: InodeId, name: &[u8], at: Vec<u8>, seen: Seen, reserved: Option<InodeId>) -> InodeId {
+pub fn adopt(k: &mut Kernel, dir: InodeId, name: &[u8], at: Vec<u8>, seen: Seen, reserved: Option<InodeId>) -> InodeId {
     let twin = (seen.identity, seen.size, seen.modified);
     let linked = seen.kind == Kind::Regular && seen.nlink > 1;
     if linked && let Some(&id) = k.fs.twins.get(&twin) {
@@ -288,10 +292,10 @@ pub fn list(k: &mut Kernel, cx: &mut Ctx<'_, '_>, dir: InodeId) -> Result<(), Fa
     for (name, d_type) in names {
         if k.fs.dir(dir).get(&name).is_none() {
             let id = InodeId(k.fresh_id());
-            k.fs.dir_mut(dir).put(&name, Child::Listed(id, d_type));
+            k.fs.dir_to_learn(dir).put(&name, Child::Listed(id, d_type));
         }
     }
-    k.fs.dir_mut(dir).complete();
+    k.fs.dir_to_learn(dir).complete();
     Ok(())
 }
 
@@ -310,6 +314,14 @@ fn read_live(at: &[u8], max: u64) -> Result<Result<Vec<u8>, u64>, i32> {
     let mut bytes = Vec::with_capacity(size as usize);
     file.take(max).read_to_end(&mut bytes).map_err(|e| errno(&e))?;
     Ok(Ok(bytes))
+}
+
+/// Appends the whole content of a host file of at most `max` bytes; false if it cannot be read or is longer (then part of it may be there).
+pub fn read_small(at: &[u8], max: u64, to: &mut Vec<u8>) -> bool {
+    let Ok(file) = open_live(at) else { return false };
+    let start = to.len();
+    to.reserve(max as usize + 1);
+    file.take(max + 1).read_to_end(to).is_ok() && (to.len() - start) as u64 <= max
 }
 
 /// Makes sure that the content of a regular file is here: ships that of a host file on first use. Files of more than `max` bytes
@@ -337,8 +349,15 @@ pub fn ship(k: &mut Kernel, cx: &mut Ctx<'_, '_>, id: InodeId, max: u64) -> Resu
             Body::Content { hash, size }
         }
     };
-    k.fs.inode_mut(id).node = Node::Regular(body);
+    k.fs.shipped_as(id, body);
     Ok(())
+}
+
+/// A content that the log has shipped is not there.
+pub fn missing(hash: u128) -> Error {
+    Error::Level(format!(
+        "content {hash:032x} was shipped but is missing from the log's content directory; replay into an empty directory"
+    ))
 }
 
 fn receive(k: &mut Kernel, cx: &mut Ctx<'_, '_>, hash: u128, size: u64, bytes: &[u8]) -> Result<(), Fail> {
@@ -346,10 +365,7 @@ fn receive(k: &mut Kernel, cx: &mut Ctx<'_, '_>, hash: u128, size: u64, bytes: &
         if k.fs.store.has(hash, size) {
             return Ok(());
         }
-        return Err(Error::Level(format!(
-            "content {hash:032x} was shipped but is missing from the log's content directory; replay into an empty directory"
-        ))
-        .into());
+        return Err(missing(hash).into());
     }
     let mut receiving = k.fs.store.receive(hash, size)?;
     let mut chunks = bytes.chunks(CHUNK_BYTES);

@@ -1,8 +1,10 @@
 //! Inodes and directories as the program sees them.
 
+use super::ahead::Progress;
 use super::proc::Key;
 use crate::kernel::ObjectId;
 use std::collections::BTreeMap;
+use std::ops::Bound;
 
 /// Names an inode of the model.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default, serde::Serialize, serde::Deserialize)]
@@ -87,6 +89,10 @@ const FIRST_COOKIE: u64 = 3;
 pub struct Dir {
     /// The host's directory under it.
     pub host: Option<Vec<u8>>,
+    /// How far the program has come in asking for its names.
+    pub looked: Progress,
+    /// How far it has come in opening its files.
+    pub opened: Progress,
     /// All names of the host's directory are here; no other will come from there.
     listed: bool,
     slots: BTreeMap<Vec<u8>, Slot>,
@@ -97,7 +103,8 @@ pub struct Dir {
 impl Dir {
     /// Without names, over this directory of the host.
     pub fn new(host: Option<Vec<u8>>) -> Self {
-        Self { host, listed: false, slots: BTreeMap::new(), cookies: BTreeMap::new(), next_cookie: FIRST_COOKIE }
+        let (looked, opened, slots, cookies) = Default::default();
+        Self { host, looked, opened, listed: false, slots, cookies, next_cookie: FIRST_COOKIE }
     }
 
     /// What is known of a name.
@@ -143,6 +150,12 @@ impl Dir {
     /// Has no names (that are known).
     pub fn is_empty(&self) -> bool {
         self.cookies.is_empty()
+    }
+
+    /// What is known of the names after this one, in order of name.
+    pub fn after(&self, name: &[u8]) -> impl Iterator<Item = (&[u8], Child)> {
+        let after = (Bound::Excluded(name), Bound::Unbounded);
+        self.slots.range::<[u8], _>(after).map(|(name, slot)| (name.as_slice(), slot.child))
     }
 
     /// Names known to exist or not, in order of name.

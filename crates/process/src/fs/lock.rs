@@ -100,6 +100,7 @@ impl Locks {
 
 /// Changes the locks of an inode, and wakes who waits for it.
 fn change(k: &mut Kernel, id: InodeId, f: impl FnOnce(&mut Locks)) {
+    k.fs.touched.insert(id);
     let locks = k.fs.locks.entry(id).or_default();
     let before = locks.clone();
     f(locks);

@@ -9,6 +9,7 @@
 //! locks. Files that others create on the host after the program first looked
 //! for them stay invisible, except below `/proc` and `/sys`, where every look is a new input.
 
+mod ahead;
 pub mod create;
 mod dev;
 mod digest;
@@ -28,12 +29,13 @@ mod store;
 #[cfg(test)]
 pub(crate) mod tests;
 
+pub use ahead::{Listings, contents_in_words, looks_in_words};
 pub use create::{bind_socket_name, lookup_socket, unbind_socket};
 pub use dev::{add_slave, remove_slave};
 pub use export::{Exported, LeftOut};
 pub use file::{
-    allocate, content, fd_for_map, inode_of, open_content, read, read_at, seek, size, truncate, write, write_at,
-    write_file_at,
+    Room, allocate, content, fd_for_map, inode_of, open_content, read, read_at, room, seek, size, truncate, write,
+    write_at, write_file_at,
 };
 pub use host::{content_in_words, look_in_words};
 pub use inode::{Body, Child, Dir, Inode, InodeId, Kind, Node, ROOT, Slot, Time};
@@ -42,7 +44,7 @@ pub use lock::{drop_process_locks, fcntl, flock};
 pub use open::{
     Executable, Opened, add_seals, close, content_for_exec, get_seals, memfd, nameless, open, open_or_wait,
 };
-pub use path::{Found, Last, link_text, path_of, resolve};
+pub use path::{Found, Last, Walked, link_text, path_of, resolve, resolve_known};
 pub use proc_text::is_written;
 pub use stat::{stat, stat_file, statx, statx_file};
 pub use state::load_state;
@@ -79,13 +81,30 @@ pub struct Fs {
     /// Host files whose exec would give capabilities.
     capable: BTreeSet<InodeId>,
     fifo_openers: BTreeMap<InodeId, Vec<open::FifoOpener>>,
+    /// Files whose content a program's memory has had a part in: what is written to them may be seen at once.
+    mapped: BTreeSet<InodeId>,
+    /// What has changed since it was last asked for. Shapes nothing but speed.
+    touched: BTreeSet<InodeId>,
 }
 
 impl Fs {
+    /// Inodes that have changed, or been locked, since this was last asked for: what was known of them before may not hold.
+    pub fn take_touched(&mut self) -> BTreeSet<InodeId> {
+        std::mem::take(&mut self.touched)
+    }
+
     /// All of a regular file's content, if it was shipped and is in memory.
     pub fn small_content(&self, id: InodeId) -> Option<&[u8]> {
         match self.inodes.get(&id)?.node {
             Node::Regular(Body::Content { hash, .. }) => self.store.in_memory(hash),
+            _ => None,
+        }
+    }
+
+    /// Size of a regular file whose content was shipped and has not been changed here.
+    pub fn shipped_size(&self, id: InodeId) -> Option<u64> {
+        match self.inodes.get(&id)?.node {
+            Node::Regular(Body::Content { size, .. }) => Some(size),
             _ => None,
         }
     }
@@ -111,6 +130,8 @@ impl Fs {
             fixed: BTreeSet::new(),
             capable: BTreeSet::new(),
             fifo_openers: BTreeMap::new(),
+            mapped: BTreeSet::new(),
+            touched: BTreeSet::new(),
         };
         let root = Inode { nlink: 2, ..Inode::new(Node::Directory(Dir::new(Some(b"/".to_vec()))), 0o755) };
         fs.inodes.insert(ROOT, root);
@@ -140,7 +161,9 @@ impl Fs {
         &self.inodes[&id]
     }
 
+    /// The same, to change it.
     fn inode_mut(&mut self, id: InodeId) -> &mut Inode {
+        self.touched.insert(id);
         self.inodes.get_mut(&id).expect("an inode exists while anything refers to it")
     }
 
@@ -149,9 +172,16 @@ impl Fs {
         self.inode(id).dir().expect("a directory of the model")
     }
 
+    /// The same, to change them.
     fn dir_mut(&mut self, id: InodeId) -> &mut Dir {
-        match &mut self.inode_mut(id).node {
-            Node::Directory(dir) => dir,
+        self.touched.insert(id);
+        self.dir_to_learn(id)
+    }
+
+    /// The same, to add what has only not been known of them: whatever was known stays true.
+    fn dir_to_learn(&mut self, id: InodeId) -> &mut Dir {
+        match self.inodes.get_mut(&id).map(|inode| &mut inode.node) {
+            Some(Node::Directory(dir)) => dir,
             _ => panic!("a directory of the model"),
         }
     }
@@ -161,6 +191,15 @@ impl Fs {
         let inode = self.inode_mut(id);
         change(inode);
         (inode.changed, inode.owned) = (now, true);
+    }
+
+    /// The content of a host file is here. If its size is as it was, all that was known of it stays true.
+    fn shipped_as(&mut self, id: InodeId, body: Body) {
+        let inode = self.inodes.get_mut(&id).expect("an inode exists while anything refers to it");
+        let before = std::mem::replace(&mut inode.node, Node::Regular(body));
+        if !matches!((&before, &inode.node), (Node::Regular(a), Node::Regular(b)) if a.size() == b.size()) {
+            self.touched.insert(id);
+        }
     }
 
     fn is_fixed(&self, id: InodeId) -> bool {

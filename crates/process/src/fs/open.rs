@@ -4,7 +4,7 @@ use super::create::{make_file, new_inode, reap};
 use super::file::{inode_of, open_content, seal, truncate};
 use super::inode::{Body, InodeId, Kind, Node, ROOT};
 use super::path::{EXEC, Last, READ, WRITE, may, path_of, resolve};
-use super::{dev, host, lock, proc};
+use super::{ahead, dev, host, lock, proc};
 use crate::kernel::{Ctx, Errno, Fail, FileId, Kernel, Key, Pid, Tid, Wait, fail};
 use crate::object::{Object, pipe, pty};
 use std::os::fd::OwnedFd;
@@ -162,7 +162,9 @@ fn open_inode(k: &mut Kernel, cx: &mut Ctx<'_, '_>, id: InodeId, flags: i32) -> 
             if cuts {
                 truncate(k, cx, id, 0)?;
             } else {
+                let count = ahead::opening(k, id);
                 host::ship(k, cx, id, host::SHIP_BYTES_MAX)?;
+                ahead::read(k, cx, id, count)?;
             }
             Ok(Opened::File(k.open(Object::Inode(id), kept)))
         }

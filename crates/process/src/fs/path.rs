@@ -103,9 +103,6 @@ pub fn parent(k: &Kernel, dir: InodeId) -> InodeId {
 
 /// One name in one directory.
 pub fn lookup(k: &mut Kernel, cx: &mut Ctx<'_, '_>, dir: InodeId, name: &[u8]) -> Result<Option<InodeId>, Fail> {
-    if name.len() > NAME_MAX {
-        return fail(libc::ENAMETOOLONG);
-    }
     let found = match &k.fs.inode(dir).node {
         Node::Directory(d) => match d.get(name) {
             Some(Child::Present(id)) => Some(id),
@@ -125,14 +122,90 @@ pub fn lookup(k: &mut Kernel, cx: &mut Ctx<'_, '_>, dir: InodeId, name: &[u8]) -
         _ => return fail(libc::ENOTDIR),
     };
     // Directories know their one place; a file remembers the name by which it was reached last.
-    if let Some(id) = found {
-        let inode = k.fs.inode_mut(id);
-        let same = inode.place.as_ref().is_some_and(|(d, n)| *d == dir && n == name);
-        if !same && !matches!(inode.node, Node::Directory(_)) {
-            inode.place = Some((dir, name.to_vec()));
-        }
+    if let Some(id) = found.filter(|&id| !is_place(k, id, dir, name)) {
+        k.fs.inode_mut(id).place = Some((dir, name.to_vec()));
     }
     Ok(found)
+}
+
+/// Is this where an inode was reached last, or is it a directory, which has only one place?
+fn is_place(k: &Kernel, id: InodeId, dir: InodeId, name: &[u8]) -> bool {
+    let inode = k.fs.inode(id);
+    matches!(inode.node, Node::Directory(_)) || inode.place.as_ref().is_some_and(|(d, n)| *d == dir && n == name)
+}
+
+/// How a walk comes to know what stands under a name and where a link leads.
+trait Source {
+    fn kernel(&self) -> &Kernel;
+    /// The walk has come here.
+    fn through(&mut self, _: InodeId) {}
+    fn lookup(&mut self, dir: InodeId, name: &[u8]) -> Result<Option<InodeId>, Fail>;
+    fn target(&mut self, link: InodeId) -> Result<Target, Fail>;
+}
+
+/// From the model, and from the host what the model does not know yet.
+struct Asking<'a, 'b, 'c> {
+    k: &'a mut Kernel,
+    cx: &'a mut Ctx<'b, 'c>,
+}
+
+impl Source for Asking<'_, '_, '_> {
+    fn kernel(&self) -> &Kernel {
+        self.k
+    }
+
+    fn lookup(&mut self, dir: InodeId, name: &[u8]) -> Result<Option<InodeId>, Fail> {
+        lookup(self.k, self.cx, dir, name)
+    }
+
+    fn target(&mut self, link: InodeId) -> Result<Target, Fail> {
+        target(self.k, self.cx, link)
+    }
+}
+
+/// Only from what the model knows.
+struct Knowing<'a> {
+    k: &'a Kernel,
+    walked: Vec<InodeId>,
+    /// Something was not known, or is another thing at each look, or the walk would change something: whatever it came to means nothing.
+    lost: bool,
+}
+
+impl Source for Knowing<'_> {
+    fn kernel(&self) -> &Kernel {
+        self.k
+    }
+
+    fn through(&mut self, at: InodeId) {
+        self.walked.push(at);
+    }
+
+    fn lookup(&mut self, dir: InodeId, name: &[u8]) -> Result<Option<InodeId>, Fail> {
+        let child = match &self.k.fs.inode(dir).node {
+            Node::Directory(d) if d.is_open() => d.get(name),
+            Node::Directory(d) => d.get(name).or(Some(Child::Absent)),
+            _ => None,
+        };
+        match child {
+            Some(Child::Absent) => Ok(None),
+            Some(Child::Present(id)) if is_place(self.k, id, dir, name) => Ok(Some(id)),
+            _ => {
+                self.lost = true;
+                Ok(None)
+            }
+        }
+    }
+
+    fn target(&mut self, link: InodeId) -> Result<Target, Fail> {
+        self.walked.push(link);
+        match &self.k.fs.inode(link).node {
+            Node::Symlink(to) => Ok(Target::Path(to.clone())),
+            _ => {
+                self.lost = true;
+                fail(libc::ENOENT)
+            }
+        }
+    }
 }
 
 /// Components still to walk, last one first.
@@ -146,18 +219,46 @@ impl Rest {
 
 /// Walks a path; `dirfd` may be AT_FDCWD. That nothing stands under the last name is not an error here.
 pub fn resolve(k: &mut Kernel, cx: &mut Ctx<'_, '_>, dirfd: i32, path: &[u8], last: Last) -> Result<Found, Fail> {
+    let pid = cx.pid;
+    walk(&mut Asking { k, cx }, pid, dirfd, path, last)
+}
+
+/// A walk that asks nothing and changes nothing.
+#[derive(Debug)]
+pub struct Walked {
+    /// What [`resolve`] would answer.
+    pub found: Result<Found, Fail>,
+    /// The directories and links that it went through: while they stay as they are, so does this.
+    pub through: Vec<InodeId>,
+}
+
+/// What [`resolve`] would answer, if that can be told from the model alone and the walk would change nothing in it. Paths through `/proc` and `/sys`
+/// are never told.
+pub fn resolve_known(k: &Kernel, pid: Pid, dirfd: i32, path: &[u8], last: Last) -> Option<Walked> {
+    let mut source = Knowing { k, walked: Vec::new(), lost: false };
+    let found = walk(&mut source, pid, dirfd, path, last);
+    let fleeting =
+        |id: &InodeId| matches!(k.fs.inode(*id).node, Node::Proc(_) | Node::Volatile(..) | Node::Snapshot { .. });
+    let inode = found.as_ref().ok().and_then(|found| found.inode);
+    let lost = source.lost || source.walked.iter().chain(&inode).any(fleeting);
+    (!lost).then_some(Walked { found, through: source.walked })
+}
+
+fn walk(source: &mut impl Source, pid: Pid, dirfd: i32, path: &[u8], last: Last) -> Result<Found, Fail> {
     let Some(first) = path.first() else { return fail(libc::ENOENT) };
-    let mut at = if *first == b'/' { ROOT } else { base(k, cx.pid, dirfd)? };
+    let mut at = if *first == b'/' { ROOT } else { base(source.kernel(), pid, dirfd)? };
     let mut rest = Rest(Vec::new());
     rest.push(path);
     let mut slash = path.ends_with(b"/");
     let mut name: Vec<u8> = b"/".to_vec();
     let mut links = 0;
     while let Some(component) = rest.0.pop() {
+        source.through(at);
+        let k = source.kernel();
         if !k.fs.inode(at).is_dir() {
             return fail(libc::ENOTDIR);
         }
-        may(k, cx.pid, at, EXEC)?;
+        may(k, pid, at, EXEC)?;
         if component == b"." || component == b".." {
             if component == b".." {
                 at = parent(k, at);
@@ -166,21 +267,24 @@ pub fn resolve(k: &mut Kernel, cx: &mut Ctx<'_, '_>, dirfd: i32, path: &[u8], la
             continue;
         }
         let is_last = rest.0.is_empty();
-        let Some(id) = lookup(k, cx, at, &component)? else {
+        if component.len() > NAME_MAX {
+            return fail(libc::ENAMETOOLONG);
+        }
+        let Some(id) = source.lookup(at, &component)? else {
             return if is_last {
                 Ok(Found { parent: at, name: component, inode: None, slash, file: None })
             } else {
                 fail(libc::ENOENT)
             };
         };
-        let is_link = k.fs.inode(id).kind() == Kind::Symlink;
+        let is_link = source.kernel().fs.inode(id).kind() == Kind::Symlink;
         let follow = !is_last || last == Last::Follow || (slash && last == Last::NoFollow);
         if is_link && follow {
             links += 1;
             if links > LINKS_MAX {
                 return fail(libc::ELOOP);
             }
-            match target(k, cx, id)? {
+            match source.target(id)? {
                 Target::Path(to) => {
                     let Some(first) = to.first() else { return fail(libc::ENOENT) };
                     if *first == b'/' {
@@ -191,10 +295,10 @@ pub fn resolve(k: &mut Kernel, cx: &mut Ctx<'_, '_>, dirfd: i32, path: &[u8], la
                     rest.push(&to);
                 }
                 Target::File(file) if is_last => {
-                    let inode = inode_of(k, file);
+                    let inode = inode_of(source.kernel(), file);
                     return Ok(Found { parent: at, name: component, inode, slash, file: Some(file) });
                 }
-                Target::File(file) => match inode_of(k, file) {
+                Target::File(file) => match inode_of(source.kernel(), file) {
                     Some(inode) => {
                         at = inode;
                         name = component;
@@ -210,6 +314,7 @@ pub fn resolve(k: &mut Kernel, cx: &mut Ctx<'_, '_>, dirfd: i32, path: &[u8], la
         at = id;
         name = component;
     }
+    let k = source.kernel();
     if slash && !k.fs.inode(at).is_dir() {
         return fail(libc::ENOTDIR);
     }

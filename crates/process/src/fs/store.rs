@@ -257,10 +257,13 @@ impl Store {
 
     /// Starts to receive a content.
     pub fn receive(&self, hash: u128, size: u64) -> Result<Receiving> {
-        let to = if self.has(hash, size) {
+        let to = if self.small.contains_key(&hash) {
             To::Nowhere
         } else if size <= SMALL_BYTES_MAX && self.small_bytes + size as usize <= SMALL_BYTES_TOTAL {
+            // Sooner than it can be known whether there is a file of it already.
             To::Memory(Vec::with_capacity(size as usize))
+        } else if self.has(hash, size) {
+            To::Nowhere
         } else {
             To::File(self.incoming(hash)?)
         };

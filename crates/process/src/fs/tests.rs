@@ -1,5 +1,6 @@
 //! The model without a program: steps are carried out live, their log is replayed, and both must agree.
 
+mod ahead;
 mod differential;
 mod locks;
 mod overlay;
@@ -59,6 +60,7 @@ impl Scripted {
             zombies: &mut zombies,
             io,
             bytes_in: 0,
+            path: Vec::new(),
             code: Default::default(),
         };
         let answer = step(&mut self.k, &mut cx);

@@ -28,6 +28,8 @@ pub struct Ctx<'a, 'b> {
     pub io: Io<'a, 'b>,
     /// Hash over all bytes that the call read from the program's memory.
     pub bytes_in: Digest,
+    /// The path that the call read last.
+    pub path: Vec<u8>,
     /// Code that the program has written.
     pub code: CodePages,
 }
@@ -133,7 +135,8 @@ impl Ctx<'_, '_> {
 
     /// Reads a path.
     pub fn read_path(&mut self, addr: u64) -> Result<Vec<u8>, Fail> {
-        self.read_string(addr, PATH_MAX - 1)
+        self.path = self.read_string(addr, PATH_MAX - 1)?;
+        Ok(self.path.clone())
     }
 
     /// Reads a NULL-terminated array of strings (argv, envp).

@@ -2,6 +2,7 @@
 
 use super::{Errno, Fail, FileId};
 use crate::object::Object;
+use crate::tracee::lane::FDS_MAX;
 use std::collections::BTreeMap;
 
 /// What a descriptor number stands for.
@@ -17,6 +18,8 @@ pub struct Descriptor {
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct FdTable {
     slots: BTreeMap<i32, Descriptor>,
+    /// Which of the lowest numbers are in use, a bit each.
+    low: [u64; FDS_MAX / 64],
 }
 
 impl FdTable {
@@ -45,12 +48,29 @@ impl FdTable {
     /// Puts a descriptor; returns what stood there (the caller closes it).
     #[must_use]
     pub fn set(&mut self, fd: i32, descriptor: Descriptor) -> Option<Descriptor> {
+        self.mark(fd, true);
         self.slots.insert(fd, descriptor)
     }
 
     /// Takes a descriptor out (the caller closes its file).
     pub fn take(&mut self, fd: i32) -> Option<Descriptor> {
+        self.mark(fd, false);
         self.slots.remove(&fd)
+    }
+
+    fn mark(&mut self, fd: i32, used: bool) {
+        if let Some(word) = usize::try_from(fd).ok().and_then(|fd| self.low.get_mut(fd / 64)) {
+            let bit = 1 << (fd % 64);
+            *word = if used { *word | bit } else { *word & !bit };
+        }
+    }
+
+    /// The free numbers below [`FDS_MAX`] and `limit` (RLIMIT_NOFILE), a bit each.
+    pub fn low_free(&self, limit: u32) -> [u64; FDS_MAX / 64] {
+        std::array::from_fn(|i| {
+            let below = limit.saturating_sub(i as u32 * 64);
+            !self.low[i] & if below < 64 { (1 << below) - 1 } else { u64::MAX }
+        })
     }
 
     /// All, by number.

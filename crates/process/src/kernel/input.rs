@@ -35,6 +35,10 @@ gapless_log::kinds! {
     CLOCK_READ = 66 "clock read",
     /// What the host's file system said about a path.
     HOST_PATH = 67 "host path",
+    /// The same about the names that follow it, asked for in advance.
+    HOST_AHEAD = 75 "host paths ahead",
+    /// Contents of several small host files, read in advance: what they are, and then the bytes of those that are new.
+    CONTENTS = 76 "contents ahead",
     /// Bytes of a host file that is not shipped whole (very large files, /proc, /sys).
     HOST_READ = 68 "host read",
     /// Names in a host directory.

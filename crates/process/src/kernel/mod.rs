@@ -66,6 +66,8 @@ pub struct Kernel {
     pub patch_at_stop: u32,
     /// The host is asked which pages are written, so that state jumps log only these. Shapes nothing but speed.
     pub track_writes: bool,
+    /// Calls on paths that the lane answers. Shapes nothing but speed.
+    pub names: crate::run::Names,
     /// Backup: clock readings taken from the log and not yet used, by position.
     pub readings: VecDeque<(u64, Nanos)>,
     /// Random numbers for the program, from a logged seed.

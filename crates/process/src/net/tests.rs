@@ -51,6 +51,7 @@ impl Toy {
             zombies: &mut zombies,
             io,
             bytes_in: 0,
+            path: Vec::new(),
             code: Default::default(),
         };
         let did = (self.program)(&mut self.k, &mut cx);

@@ -1,7 +1,7 @@
 //! One event: a thread gets the baton, runs until it stops, and what it asks for is carried out.
 
 use super::pace::{Pace, Waits};
-use super::{deliver, jump, lane, patch, written};
+use super::{deliver, jump, lane, names, patch, written};
 use crate::kernel::{Call, Ctx, Errno, Fail, Io, Kernel, Outcome, State, input};
 use crate::syscalls::{Handler, process, table};
 use crate::tracee::{Stop, TICK, sys::regs_words};
@@ -204,6 +204,7 @@ fn carry_out(k: &mut Kernel, cx: &mut Ctx<'_, '_>) -> Result<(), Fail> {
     }
     if let Some(process) = k.processes.get_mut(&cx.pid) {
         lane::used(process, &call, ret);
+        names::stopped(k, cx, &call);
     }
     cx.tracee().finish_syscall(ret);
     k.end_call(tid);

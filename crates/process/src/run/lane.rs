@@ -13,12 +13,13 @@ use crate::fs::{self, InodeId};
 use crate::kernel::{Call, Ctx, Fail, FileId, Io, Kernel, MemId, Nanos, ObjectId, OpenFile, Process, Tid, input};
 use crate::net;
 use crate::object::Object;
-use crate::run::schedule;
+use crate::run::{names, schedule};
 use crate::syscalls::fd;
 use crate::tracee::call_site::{CallSite, Shape};
 use crate::tracee::lane::{
-    Clock, FDS_MAX, GRANT_BYTES_MAX, Grant, Granted, READINGS_MAX, ReadFile, Record, Stream, Terms,
+    Clock, FDS_MAX, GRANT_BYTES_MAX, Grant, Granted, OwnFile, READINGS_MAX, ReadFile, Record, Stream, Terms,
 };
+use crate::tracee::names::Owners;
 use crate::tracee::text::{self, MappedText};
 use crate::tracee::{SigInfo, Tracee};
 use gapless_log::{Digest, Error, Reader, Varint, chain};
@@ -31,7 +32,7 @@ const PATCH_AT_STOP: u32 = 4;
 const PATCHING: &str = "GAPLESS_PATCHING";
 /// Files laid out at once, and bytes of each.
 const FILES_MAX: usize = 2;
-const FILE_BYTES_MAX: usize = 32 << 10;
+const FILE_BYTES_MAX: u64 = 32 << 10;
 /// Descriptors that a process is likely to use next; more are not remembered.
 const LIKELY_MAX: usize = 256;
 
@@ -43,6 +44,7 @@ pub fn patch_at_stop() -> u32 {
 /// Is a call with this number one that the lane can answer?
 pub fn takes(nr: u64) -> bool {
     constant(nr).is_some()
+        || names::takes(nr)
         || matches!(
             nr as i64,
             libc::SYS_read
@@ -51,9 +53,9 @@ pub fn takes(nr: u64) -> bool {
                 | libc::SYS_recvfrom
                 | libc::SYS_sendto
                 | libc::SYS_pread64
+                | libc::SYS_pwrite64
                 | libc::SYS_lseek
                 | libc::SYS_fstat
-                | libc::SYS_newfstatat
                 | libc::SYS_close
                 | libc::SYS_clock_gettime
                 | libc::SYS_gettimeofday
@@ -93,25 +95,37 @@ pub fn account(k: &mut Kernel, tid: Tid, nr: u64, arg: u64, ret: i64, bytes_in: 
 pub fn open(k: &mut Kernel, cx: &mut Ctx<'_, '_>) -> Result<(), Fail> {
     take_readings(k, cx)?;
     let budget = budget(k, &cx.io);
+    let mut touched = k.fs.take_touched();
+    let mut names = std::mem::take(&mut k.names);
     let process = k.process(cx.pid);
+    let (grants, written) = grants(k, process);
+    touched.extend(&written);
+    let owners = names.lay_out(k, &mut cx.tracee().lane(), process, &touched);
+    let fds_limit = process.limit(libc::RLIMIT_NOFILE as usize).soft.min(FDS_MAX as u64) as u32;
+    let free = if owners == Owners::default() { [0; FDS_MAX / 64] } else { process.fds.low_free(fds_limit) };
     let values = CONSTANTS.map(|(nr, answer)| (nr as u32, answer(process, cx.tid)));
-    let grants = grants(k, process);
     let readings: Vec<(u32, Nanos)> =
         k.readings.iter().take(READINGS_MAX).map(|&(at, t)| (at.saturating_sub(k.position.0) as u32, t)).collect();
-    let free = !cx.tracee().counter_traps();
+    let reads_counter = !cx.tracee().counter_traps();
     let terms = Terms {
         budget,
         now: k.now,
         due: schedule::next_due(k).unwrap_or(u64::MAX),
         clock: match &mut cx.io {
-            Io::Live { world, .. } => Clock::Live(world.clock_offset(), free.then(|| world.counter()).flatten()),
+            Io::Live { world, .. } => {
+                Clock::Live(world.clock_offset(), reads_counter.then(|| world.counter()).flatten())
+            }
             Io::Replay { .. } => Clock::Log(&readings),
         },
         realtime_offset: k.realtime_offset,
         values: &values,
         grants: &grants,
+        owners,
+        free,
+        fds_limit,
     };
     cx.tracee().lane().open(&terms);
+    k.names = names;
     Ok(())
 }
 
@@ -129,30 +143,39 @@ fn budget(k: &Kernel, io: &Io<'_, '_>) -> u32 {
     events.min(BUDGET_MAX) as u32
 }
 
-/// What waits on the descriptors that the process is likely to use next, and the room that they have.
-fn grants<'a>(k: &'a Kernel, process: &Process) -> Vec<Grant<'a>> {
+/// What waits on the descriptors that the process is likely to use next, and the room that they have; and which files may be written by that.
+fn grants<'a>(k: &'a Kernel, process: &Process) -> (Vec<Grant<'a>>, Vec<InodeId>) {
     let mut seen = Vec::new();
-    let mut grants = Vec::new();
+    let (mut grants, mut written) = (Vec::new(), Vec::new());
     let mut files = 0;
     // The last ones first: of files only those that are in use now.
     for &fd in process.likely.iter().rev().filter(|&&fd| (fd as usize) < FDS_MAX) {
         let Ok(descriptor) = process.fds.get(fd) else { continue };
         let file = k.file(descriptor.file);
-        // Two descriptors of one socket, or of one opened file, would both give away the same bytes.
-        let same = if let Object::Socket(id) = file.object { id.0 } else { descriptor.file.0 };
+        let own = fs::room(k, process.pid, file);
+        // Two descriptors of one socket, of one opened file, or of one written, would both give away the same bytes or the same room.
+        let same = match file.object {
+            Object::Socket(id) => id.0,
+            Object::Inode(id) if own.is_some() => id.0,
+            _ => descriptor.file.0,
+        };
         if seen.contains(&same) {
             continue;
         }
         seen.push(same);
         let of = match file.object {
             Object::Socket(id) => stream(k, id, file).map(Granted::Stream),
+            Object::Inode(id) if own.is_some() => {
+                written.push(id);
+                own.map(|fs::Room { here, whole }| Granted::Own(OwnFile { here, whole }))
+            }
             Object::Inode(id) if files < FILES_MAX => read_file(k, id, descriptor.file).map(Granted::File),
             _ => None,
         };
         files += usize::from(matches!(of, Some(Granted::File(_))));
         grants.extend(of.map(|of| Grant { fd: fd as usize, of }));
     }
-    grants
+    (grants, written)
 }
 
 fn stream<'a>(k: &'a Kernel, id: ObjectId, file: &OpenFile) -> Option<Stream<'a>> {
@@ -164,16 +187,25 @@ fn stream<'a>(k: &'a Kernel, id: ObjectId, file: &OpenFile) -> Option<Stream<'a>
     })
 }
 
-/// Content and offset of a small file that is read. While no lock is on it, closing it wakes nobody.
-fn readable_file(k: &Kernel, id: InodeId, file: FileId) -> Option<(&[u8], u32)> {
+/// Is this a file whose content may be laid out? While no lock is on it, closing it wakes nobody.
+fn is_small(k: &Kernel, id: InodeId) -> bool {
+    k.fs.shipped_size(id).is_some_and(|size| size <= FILE_BYTES_MAX) && !k.fs.has_locks(id)
+}
+
+/// The content of one, if it is at hand.
+pub fn small_file(k: &Kernel, id: InodeId) -> Option<&[u8]> {
+    k.fs.small_content(id).filter(|_| is_small(k, id))
+}
+
+/// Offset of a small file that is read.
+fn offset_in_small(k: &Kernel, id: InodeId, file: FileId) -> Option<u32> {
     let open = k.file(file);
-    let content = k.fs.small_content(id).filter(|content| content.len() <= FILE_BYTES_MAX)?;
     let offset = u32::try_from(open.offset).ok().filter(|&offset| offset <= i32::MAX as u32)?;
-    (open.readable() && !k.fs.has_locks(id)).then_some((content, offset))
+    (open.readable() && is_small(k, id)).then_some(offset)
 }
 
 fn read_file(k: &Kernel, id: InodeId, file: FileId) -> Option<ReadFile<'_>> {
-    let (content, offset) = readable_file(k, id, file)?;
+    let (content, offset) = (small_file(k, id)?, offset_in_small(k, id, file)?);
     Some(ReadFile { content, offset, stat: fs::stat_file(k, file) })
 }
 
@@ -260,15 +292,28 @@ fn carry_over(k: &mut Kernel, cx: &mut Ctx<'_, '_>, record: &Record<'_>) -> Resu
             if taken { Ok((value, 0)) } else { Err(spoilt(k)) }
         }
         libc::SYS_write | libc::SYS_sendto => {
-            send(k, cx, record, record.bytes)?;
+            write(k, cx, record, record.bytes)?;
             Ok((value, chain(0, &[record.bytes])))
         }
         libc::SYS_writev => {
             let (iovecs, bytes) = record.bytes.split_at((record.value >> 32) as usize * 16);
-            send(k, cx, record, bytes)?;
+            write(k, cx, record, bytes)?;
             Ok((bytes.len() as i64, hash_gathered(iovecs, bytes).ok_or_else(|| spoilt(k))?))
         }
+        libc::SYS_pwrite64 => {
+            let file = own_file(k, cx, record)?;
+            let written = fs::write_file_at(k, cx, file, record.value, record.bytes);
+            all_of(k, record.bytes, written)?;
+            Ok((record.bytes.len() as i64, chain(0, &[record.bytes])))
+        }
         libc::SYS_pread64 | libc::SYS_fstat => read_from(k, cx, record).map(|_| (value, 0)),
+        nr if names::takes(nr as u64) && record.value != 0 => {
+            let done = names::carry_over(k, cx, record)?.ok_or_else(|| spoilt(k))?;
+            if done.0 >= 0 && names::opens(record.nr) {
+                next(k.process_mut(cx.pid), done.0 as i32);
+            }
+            Ok(done)
+        }
         // The path is empty.
         libc::SYS_newfstatat => read_from(k, cx, record).map(|_| (value, chain(0, &[&[]]))),
         libc::SYS_lseek => {
@@ -296,10 +341,26 @@ fn socket(k: &Kernel, cx: &Ctx<'_, '_>, record: &Record<'_>) -> Option<ObjectId>
     }
 }
 
-/// Sends what a record says.
-fn send(k: &mut Kernel, cx: &mut Ctx<'_, '_>, record: &Record<'_>, bytes: &[u8]) -> Result<(), Fail> {
-    let id = socket(k, cx, record).ok_or_else(|| spoilt(k))?;
-    match net::send(k, cx, id, bytes, None, &[], true) {
+/// Sends or writes what a record says.
+fn write(k: &mut Kernel, cx: &mut Ctx<'_, '_>, record: &Record<'_>, bytes: &[u8]) -> Result<(), Fail> {
+    let written = match socket(k, cx, record) {
+        Some(id) => net::send(k, cx, id, bytes, None, &[], true),
+        None => {
+            let file = own_file(k, cx, record)?;
+            fs::write(k, cx, file, bytes)
+        }
+    };
+    all_of(k, bytes, written)
+}
+
+/// The file that a record is of, which must be one that can be written.
+fn own_file(k: &Kernel, cx: &Ctx<'_, '_>, record: &Record<'_>) -> Result<FileId, Fail> {
+    let file = k.file_of(cx.pid, record.arg as i32).ok();
+    file.filter(|&file| fs::room(k, cx.pid, k.file(file)).is_some()).ok_or_else(|| spoilt(k))
+}
+
+fn all_of(k: &Kernel, bytes: &[u8], written: Result<usize, Fail>) -> Result<(), Fail> {
+    match written {
         Ok(sent) if sent == bytes.len() => Ok(()),
         Err(fatal @ Fail::Fatal(_)) => Err(fatal),
         _ => Err(spoilt(k)),
@@ -324,7 +385,7 @@ fn hash_gathered(iovecs: &[u8], mut bytes: &[u8]) -> Option<Digest> {
 fn read_from(k: &Kernel, cx: &Ctx<'_, '_>, record: &Record<'_>) -> Result<FileId, Fail> {
     let file = k.file_of(cx.pid, record.arg as i32).map_err(|_| spoilt(k))?;
     match k.file(file).object {
-        Object::Inode(id) if readable_file(k, id, file).is_some() => Ok(file),
+        Object::Inode(id) if offset_in_small(k, id, file).is_some() => Ok(file),
         _ => Err(spoilt(k)),
     }
 }
@@ -463,16 +524,24 @@ pub fn likely(process: &mut Process, fds: impl Iterator<Item = i32>) {
 pub fn used(process: &mut Process, call: &Call, ret: i64) {
     let fd = match call.nr as i64 {
         libc::SYS_open | libc::SYS_openat | libc::SYS_accept | libc::SYS_accept4 => ret as i32,
-        libc::SYS_read | libc::SYS_write | libc::SYS_writev | libc::SYS_recvfrom | libc::SYS_sendto => {
-            call.args[0] as i32
-        }
+        libc::SYS_read
+        | libc::SYS_write
+        | libc::SYS_writev
+        | libc::SYS_pwrite64
+        | libc::SYS_recvfrom
+        | libc::SYS_sendto => call.args[0] as i32,
         _ => return,
     };
     if fd >= 0 {
-        process.likely.retain(|&other| other != fd);
-        if process.likely.len() == LIKELY_MAX {
-            process.likely.clear();
-        }
-        process.likely.push(fd);
+        next(process, fd);
     }
+}
+
+/// This descriptor is likely to be used next.
+fn next(process: &mut Process, fd: i32) {
+    process.likely.retain(|&other| other != fd);
+    if process.likely.len() == LIKELY_MAX {
+        process.likely.clear();
+    }
+    process.likely.push(fd);
 }

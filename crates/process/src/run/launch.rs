@@ -63,6 +63,7 @@ pub fn empty(log_dir: &Path) -> gapless_log::Result<Kernel> {
         realtime_offset: 0,
         patch_at_stop: super::lane::patch_at_stop(),
         track_writes: true,
+        names: Default::default(),
         readings: VecDeque::new(),
         random: Random::new([0; 32]),
         threads: BTreeMap::new(),

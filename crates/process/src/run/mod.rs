@@ -7,8 +7,11 @@ pub mod fit;
 pub mod jump;
 pub mod lane;
 pub mod launch;
+mod names;
 pub mod pace;
 pub mod patch;
 pub mod place;
 pub mod schedule;
 pub mod written;
+
+pub use names::Names;

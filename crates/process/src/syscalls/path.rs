@@ -64,10 +64,14 @@ fn find(k: &mut Kernel, cx: &mut Ctx<'_, '_>, dirfd: u64, addr: u64, last: Last)
 
 fn open_at(k: &mut Kernel, cx: &mut Ctx<'_, '_>, dirfd: u64, addr: u64, flags: u64, mode: u64) -> SysResult {
     let path = cx.read_path(addr)?;
-    let flags = flags as i32;
+    open_path(k, cx, dirfd as i32, &path, flags as i32, mode as u32)
+}
+
+/// openat(2) with the path in hand.
+pub fn open_path(k: &mut Kernel, cx: &mut Ctx<'_, '_>, dirfd: i32, path: &[u8], flags: i32, mode: u32) -> SysResult {
     let limit = k.process(cx.pid).limit(libc::RLIMIT_NOFILE as usize).soft.min(1 << 20) as i32;
     k.process(cx.pid).fds.free(0, limit)?;
-    match fs::open_or_wait(k, cx, dirfd as i32, &path, flags, mode as u32)? {
+    match fs::open_or_wait(k, cx, dirfd, path, flags, mode)? {
         Opened::File(file) => done(k.install(cx.pid, file, flags & libc::O_CLOEXEC != 0)?),
         Opened::Wait(wait) => Ok(Outcome::Block(wait)),
     }
@@ -145,15 +149,23 @@ pub fn statx(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
 // ---- access ----
 
 fn access_at(k: &mut Kernel, cx: &mut Ctx<'_, '_>, dirfd: u64, addr: u64, mode: u64, flags: i32) -> SysResult {
+    let mode = mode as u32;
     if mode & !7 != 0 || flags & !(libc::AT_EACCESS | libc::AT_SYMLINK_NOFOLLOW | libc::AT_EMPTY_PATH) != 0 {
         return fail(libc::EINVAL);
     }
     let Target::Inode(id) = target(k, cx, dirfd, addr, flags)? else { return done(0) };
-    let mut creds: Credentials = k.process(cx.pid).creds.clone();
-    if flags & libc::AT_EACCESS == 0 {
-        (creds.uid[3], creds.gid[3]) = (creds.uid[0], creds.gid[0]);
-    }
-    if path::allowed(k, &creds, id, mode as u32) { done(0) } else { fail(libc::EACCES) }
+    let allowed = match flags & libc::AT_EACCESS {
+        0 => may_really(k, cx.pid, id, mode),
+        _ => path::allowed(k, &k.process(cx.pid).creds, id, mode),
+    };
+    if allowed { done(0) } else { fail(libc::EACCES) }
+}
+
+/// What access(2) asks: may a process do this by its real ids?
+pub fn may_really(k: &Kernel, pid: Pid, id: InodeId, mask: u32) -> bool {
+    let mut creds: Credentials = k.process(pid).creds.clone();
+    (creds.uid[3], creds.gid[3]) = (creds.uid[0], creds.gid[0]);
+    path::allowed(k, &creds, id, mask)
 }
 
 /// access(2).

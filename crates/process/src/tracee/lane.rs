@@ -13,8 +13,9 @@
 //!            + GRANTS  one Grant for each descriptor below FDS_MAX
 //!            + RING    clock readings of the log, in order: number of the call, nanoseconds
 //!            + STACK   the blob's own stack (a program's may be anywhere, and has a red zone)
-//!            + JOURNAL records: number (4 bytes), first argument (4), value (8), bytes sent (up to a multiple of 8)
+//!            + JOURNAL records: number (4 bytes), first argument (4), value (8), of pwrite64 the length (8), bytes sent (up to a multiple of 8)
 //!            + ARENA   bytes that wait on sockets; contents of small files, each behind its struct stat
+//!            + NAMES   answers to calls on paths (see `names`)
 //! ```
 //! The program can write here as anywhere else in its memory. What the journal says is therefore checked against the model, and a difference is an
 //! error that says so.
@@ -23,6 +24,7 @@ use std::borrow::Cow;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::ptr::{self, NonNull};
 
+use super::names::{OWNER_SHIFT, Owners};
 use super::stub::{LANE_LEN, LANE_START};
 use super::{Result, sys};
 
@@ -56,6 +58,9 @@ pub(super) mod at {
     pub const COUNTER_BASE: usize = 0x58;
     pub const COUNTER_NANOS: usize = 0x60;
     pub const COUNTER_RATE: usize = 0x68;
+    pub const OWNER: usize = 0x70;
+    pub const FDS_LIMIT: usize = 0x78;
+    pub const FREE: usize = 0x80;
     pub const VALUES: usize = 0x800;
     pub const GRANTS: usize = 0x1000;
     pub const RING: usize = 0x5000;
@@ -63,9 +68,11 @@ pub(super) mod at {
     pub const STACK_END: usize = 0xa000;
     pub const JOURNAL: usize = 0xa000;
     pub const ARENA: usize = 0x8a000;
-    pub const END: usize = 0x10a000;
+    pub const NAMES: usize = 0x10a000;
+    pub const END: usize = 0x1da000;
 }
 
+const _: () = assert!(at::FREE + FDS_MAX / 8 <= at::VALUES);
 const _: () = assert!(at::VALUES + VALUES_MAX * 8 <= at::GRANTS);
 const _: () = assert!(at::GRANTS + FDS_MAX * GRANT_LEN <= at::RING);
 const _: () = assert!(at::RING + READINGS_MAX * 16 <= at::STACK);
@@ -75,7 +82,7 @@ const _: () = assert!(LANE_START + LANE_LEN < 1 << 31);
 
 /// Bytes of records that fit into the journal.
 pub(super) const JOURNAL_LEN: usize = at::ARENA - at::JOURNAL;
-const ARENA_LEN: usize = at::END - at::ARENA;
+pub(super) const ARENA_LEN: usize = at::NAMES - at::ARENA;
 pub(super) const RECORD_LEN: usize = 16;
 const GRANT_LEN: usize = 16;
 
@@ -87,6 +94,8 @@ pub(super) const READ_EMPTY: u32 = 2;
 pub(super) const WRITE: u32 = 4;
 /// A file: its content is in the arena behind its struct stat, and the word for the room holds its offset.
 pub(super) const FILE: u32 = 8;
+/// A file of the program's own, to be written to: the word for the length holds how far whoever says where may write.
+pub(super) const OWN: u32 = 16;
 /// Length of struct stat.
 pub(super) const STAT_LEN: usize = 144;
 /// iovecs that are looked through.
@@ -108,6 +117,17 @@ pub enum Granted<'a> {
     Stream(Stream<'a>),
     /// A file that is read.
     File(ReadFile<'a>),
+    /// A file that is written.
+    Own(OwnFile),
+}
+
+/// A file that is written: bytes that may be written where its descriptor stands, and up to where by those who say where.
+#[derive(Debug, Clone, Copy)]
+pub struct OwnFile {
+    /// From where its descriptor stands.
+    pub here: u32,
+    /// From the beginning.
+    pub whole: u32,
 }
 
 /// A file that is read: reading, seeking, fstat and close are answered.
@@ -172,10 +192,16 @@ pub struct Terms<'a> {
     pub values: &'a [(u32, u64)],
     /// Descriptors.
     pub grants: &'a [Grant<'a>],
+    /// Whose calls on paths are answered.
+    pub owners: Owners,
+    /// Descriptors that an open takes, lowest first: a bit each.
+    pub free: [u64; FDS_MAX / 64],
+    /// No descriptor from here on is taken, though it may be closed.
+    pub fds_limit: u32,
 }
 
 /// A call that was answered. Of `writev` the value is the number of iovecs and, in its low half, of bytes; its bytes are those of the iovecs and then
-/// what they name.
+/// what they name. Of `pwrite64` the value is the offset. Of a call on a path it is the number of the entry that answered and, in its high half, the result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Record<'a> {
     /// Its number.
@@ -217,10 +243,14 @@ fn parse(raw: &[u8]) -> Option<(Record<'_>, &[u8])> {
     let word = |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
     let (nr, arg) = (word(0), word(4));
     let value = u64::from(word(12)) << 32 | u64::from(word(8));
-    let len = match i64::from(nr) {
-        libc::SYS_write | libc::SYS_sendto => usize::try_from(value).ok()?,
-        libc::SYS_writev => (value >> 32) as usize * 16 + value as u32 as usize,
-        _ => 0,
+    let (len, rest) = match i64::from(nr) {
+        libc::SYS_write | libc::SYS_sendto => (usize::try_from(value).ok()?, rest),
+        libc::SYS_writev => ((value >> 32) as usize * 16 + value as u32 as usize, rest),
+        libc::SYS_pwrite64 => {
+            let (len, rest) = rest.split_first_chunk()?;
+            (usize::try_from(u64::from_le_bytes(*len)).ok()?, rest)
+        }
+        _ => (0, rest),
     };
     let bytes = rest.get(..len)?;
     let rest = rest.get(len.checked_next_multiple_of(8)?..)?;
@@ -234,6 +264,10 @@ pub struct Lane {
     base: NonNull<u8>,
     /// Descriptors with a grant, to be taken back.
     granted: Vec<usize>,
+    /// Descriptors that were free when the terms were laid out: those that are not any more have a grant, too.
+    free: [u64; FDS_MAX / 64],
+    /// Where the next answer to a call on a path goes.
+    pub(super) names_end: usize,
     /// So many times more nothing may be sent.
     sends_held: u32,
 }
@@ -249,7 +283,9 @@ impl Lane {
     pub(super) fn new() -> Result<Lane> {
         let file = sys::memfd_create(c"gapless", libc::MFD_CLOEXEC)?;
         let base = sys::map_shared(file.as_fd(), LANE_LEN)?;
-        let mut lane = Lane { file, base, granted: Vec::new(), sends_held: 0 };
+        let (granted, free) = (Vec::new(), [0; FDS_MAX / 64]);
+        let mut lane = Lane { file, base, granted, free, names_end: 0, sends_held: 0 };
+        lane.clear_names();
         for nr in 0..VALUES_MAX {
             lane.put(at::VALUES + nr * 8, NO_VALUE);
         }
@@ -261,22 +297,27 @@ impl Lane {
         self.file.as_fd()
     }
 
-    fn put<T: Copy>(&mut self, offset: usize, value: T) {
+    pub(super) fn put<T: Copy>(&mut self, offset: usize, value: T) {
         assert!(offset + size_of::<T>() <= at::END);
         // SAFETY: within the mapping. Volatile, because another process writes there too, though not now.
         unsafe { ptr::write_volatile(self.base.as_ptr().add(offset).cast::<T>(), value) };
     }
 
-    fn word(&self, offset: usize) -> u32 {
+    pub(super) fn word(&self, offset: usize) -> u32 {
         assert!(offset + 4 <= at::END);
         // SAFETY: as in `put`; every bit pattern is a u32.
         unsafe { ptr::read_volatile(self.base.as_ptr().add(offset).cast::<u32>()) }
     }
 
-    fn copy_in(&mut self, offset: usize, bytes: &[u8]) {
+    pub(super) fn copy_in(&mut self, offset: usize, bytes: &[u8]) {
         assert!(offset + bytes.len() <= at::END);
         // SAFETY: within the mapping, which overlaps no Rust value.
         unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), self.base.as_ptr().add(offset), bytes.len()) };
+    }
+
+    /// Where the program has this.
+    pub(super) fn address(&self, offset: usize) -> u32 {
+        (LANE_START as usize + offset) as u32
     }
 
     fn copy_out(&self, offset: usize, len: usize) -> Vec<u8> {
@@ -321,19 +362,39 @@ impl Lane {
         for &(nr, value) in terms.values {
             self.put(at::VALUES + nr as usize * 8, value);
         }
+        self.take_back();
         self.grant(terms.grants);
+        self.put(at::OWNER, terms.owners.paths << OWNER_SHIFT);
+        self.put(at::OWNER + 4, terms.owners.below << OWNER_SHIFT);
+        self.put(at::FDS_LIMIT, terms.fds_limit);
+        self.put(at::FREE, terms.free);
+        self.free = terms.free;
+    }
+
+    /// Takes back the grants of the terms before.
+    fn take_back(&mut self) {
+        for fd in std::mem::take(&mut self.granted) {
+            self.put(at::GRANTS + fd * GRANT_LEN, [0u32; 4]);
+        }
+        for (i, before) in self.free.into_iter().enumerate() {
+            let now = u64::from(self.word(at::FREE + i * 8 + 4)) << 32 | u64::from(self.word(at::FREE + i * 8));
+            let mut opened = before & !now;
+            while opened != 0 {
+                let fd = i * 64 + opened.trailing_zeros() as usize;
+                self.put(at::GRANTS + fd * GRANT_LEN, [0u32; 4]);
+                opened &= opened - 1;
+            }
+        }
     }
 
     fn grant(&mut self, grants: &[Grant<'_>]) {
         self.sends_held = self.sends_held.saturating_sub(1);
-        for fd in std::mem::take(&mut self.granted) {
-            self.put(at::GRANTS + fd * GRANT_LEN, [0u32; 4]);
-        }
         let mut used = 0;
         for grant in grants.iter().filter(|grant| grant.fd < FDS_MAX) {
             let words = match &grant.of {
                 Granted::Stream(stream) => self.stream(stream, &mut used),
                 Granted::File(file) => self.read_file(file, &mut used),
+                Granted::Own(file) => [0, file.whole, file.here, WRITE | OWN],
             };
             self.put(at::GRANTS + grant.fd * GRANT_LEN, words);
             self.granted.push(grant.fd);

@@ -25,6 +25,7 @@ pub mod lane;
 pub mod loader;
 pub mod maps;
 mod memory;
+pub mod names;
 mod signal;
 pub mod sites;
 mod spawn;

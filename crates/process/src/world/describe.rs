@@ -1,6 +1,6 @@
 //! Inputs in words, for `log cat`.
 
-use crate::fs::{content_in_words, look_in_words};
+use crate::fs::{content_in_words, contents_in_words, look_in_words, looks_in_words};
 use crate::kernel::{ObjectId, input};
 use crate::net::{Accepted, Connected, Datagram};
 use crate::object::stdio::Description;
@@ -63,6 +63,8 @@ pub fn describe(kind: Kind, body: &[u8]) -> Option<String> {
         input::LAUNCH => launch(&postcard::from_bytes(body).ok()?),
         input::CONTENT => content_in_words(body),
         input::HOST_PATH => look_in_words(&postcard::from_bytes(body).ok()?),
+        input::HOST_AHEAD => looks_in_words(body)?,
+        input::CONTENTS => contents_in_words(body)?,
         input::HOST_READ => match exactly::<Result<Vec<u8>, i32>>(body) {
             Some(Ok(bytes)) => shown(&bytes),
             Some(Err(errno)) => error(errno),
@@ -179,6 +181,8 @@ mod tests {
         );
         assert_eq!(said(input::CONTENT, b"#!/bin/sh\necho some text"), "24 bytes of it");
         assert_eq!(said(input::HOST_PATH, &[0]), "nothing there");
+        assert_eq!(said(input::HOST_AHEAD, &[1, 1, b'a', 0]), "0 of 1 names found");
+        assert_eq!(said(input::CONTENTS, &[1, 0, 9, 9]), "1 files, 2 bytes");
         assert_eq!(said(input::HOST_READ, &encode(&Ok::<_, i32>(b"1 2".to_vec()))), "3 bytes \"1 2\"");
         assert_eq!(said(input::HOST_READ, &encode(&Ok::<_, i32>((b"1 2".to_vec(), false)))), "3 bytes \"1 2\"");
         let names = vec![(b"a".to_vec(), 8u8), (b"b".to_vec(), 8)];

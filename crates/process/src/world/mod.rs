@@ -92,6 +92,8 @@ pub struct World {
     /// Streams found broken and not yet reported.
     broken: Vec<(ObjectId, i32)>,
     streams: Streams,
+    /// Directories of the host that the program goes through.
+    pub listings: crate::fs::Listings,
 }
 
 /// What the program has as standard streams.
@@ -143,6 +145,7 @@ impl World {
             drained: BTreeMap::new(),
             broken: Vec::new(),
             streams: Streams::Own,
+            listings: Default::default(),
         }
     }
 

@@ -147,7 +147,9 @@ macro_rules! each_guest {
             outside_tcp
             outside_udp
             own_code
+            own_files
             own_pages
+            paths
             pgroups
             pipe_full
             pipes
@@ -207,6 +209,7 @@ macro_rules! each_guest {
             unix_stream
             vfork
             wait
+            walk
             write_only
             written_code
             zeroed_data
