@@ -208,6 +208,14 @@ impl Memory {
         self.shared.range(..end).any(|(_, mapping)| mapping.0 > start)
     }
 
+    /// The addresses of a word of shared memory: where an object is mapped, the byte at this offset of it.
+    pub fn addresses_of(&self, object: u64, offset: u64) -> impl Iterator<Item = u64> {
+        self.shared.iter().filter_map(move |(&start, &(end, key, first))| {
+            let at = offset.checked_sub(first)?.checked_add(start)?;
+            (key == object && at < end).then_some(at)
+        })
+    }
+
     /// Object and offset in it behind an address, if it lies in a shared mapping.
     pub fn shared_at(&self, addr: u64) -> Option<(u64, u64)> {
         let (&start, &(end, key, offset)) = self.shared.range(..=addr).next_back()?;

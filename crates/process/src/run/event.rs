@@ -89,6 +89,7 @@ fn run(k: &mut Kernel, cx: &mut Ctx<'_, '_>, patience: Duration, give_way: GiveW
     let began = cx.io.is_live().then(Instant::now);
     // What was sent without a stop leaves at the next one: that must not be far.
     let mut patient = TICK.min(patience);
+    let mut sent = false;
     let stop = loop {
         match cx.tracee().run(began.map(|began| began + patient))? {
             // Only signals of the model reach the program.
@@ -104,15 +105,15 @@ fn run(k: &mut Kernel, cx: &mut Ctx<'_, '_>, patience: Duration, give_way: GiveW
             Stop::Interrupted if lane::is_inside(k, cx) => {}
             Stop::Interrupted => {
                 let ran = began.map_or(Duration::ZERO, |began| began.elapsed());
-                let sent = cx.tracee().lane().has_sent();
+                sent |= cx.tracee().lane().has_sent();
+                // Whom it has woken waits for it; and from here on its calls stop.
+                lane::absorb(k, cx)?;
                 if ran >= patience && (sent || give_way(k, &mut cx.io)) {
                     break Stop::Interrupted;
                 }
-                let mut lane = cx.tracee().lane();
-                lane.close();
                 if sent {
                     // It sends and then computes: what it sends next is not to wait for that.
-                    lane.hold_sends();
+                    cx.tracee().lane().hold_sends();
                 }
                 patient = if ran < patience { patience } else { ran + patience };
             }

@@ -4,8 +4,8 @@
 //! same result, same history, same effect on the model, which [`absorb`] carries out by the very functions that the handlers use. So a log
 //! does not tell which calls took the lane, and either side may leave it closed.
 //!
-//! For that, nothing that wakes somebody, needs the world or ends a step is answered: [`open`] hands out only what is certain until the thread stops
-//! (the bytes that wait on a socket, the room to send, numbers that do not change, and the clock until something is due), and inputs
+//! For that, nothing that blocks, needs the world or ends a step is answered: [`open`] hands out only what is certain until the thread stops
+//! (the bytes that wait on a socket, the room to send, who waits for a futex, numbers that do not change, and the clock until something is due), and inputs
 //! enter only while it is stopped. On a backup the budget ends before the next entry of the log, so that the last event before it stops as it did on
 //! the primary.
 
@@ -13,7 +13,7 @@ use crate::fs::{self, InodeId};
 use crate::kernel::{Call, Ctx, Fail, FileId, Io, Kernel, MemId, Nanos, ObjectId, OpenFile, Process, Tid, input};
 use crate::net;
 use crate::object::Object;
-use crate::run::schedule;
+use crate::run::{futexes, schedule};
 use crate::syscalls::fd;
 use crate::tracee::call_site::{CallSite, Shape};
 use crate::tracee::lane::{
@@ -58,6 +58,8 @@ pub fn takes(nr: u64) -> bool {
                 | libc::SYS_clock_gettime
                 | libc::SYS_gettimeofday
                 | libc::SYS_time
+                | libc::SYS_futex
+                | libc::SYS_sched_yield
         )
 }
 
@@ -98,6 +100,7 @@ pub fn open(k: &mut Kernel, cx: &mut Ctx<'_, '_>) -> Result<(), Fail> {
     let grants = grants(k, process);
     let readings: Vec<(u32, Nanos)> =
         k.readings.iter().take(READINGS_MAX).map(|&(at, t)| (at.saturating_sub(k.position.0) as u32, t)).collect();
+    let waiters = futexes::waiters(k, process.memory);
     let free = !cx.tracee().counter_traps();
     let terms = Terms {
         budget,
@@ -110,6 +113,9 @@ pub fn open(k: &mut Kernel, cx: &mut Ctx<'_, '_>) -> Result<(), Fail> {
         realtime_offset: k.realtime_offset,
         values: &values,
         grants: &grants,
+        waiters: &waiters,
+        ready: k.run_queue.len(),
+        slice: k.slice,
     };
     cx.tracee().lane().open(&terms);
     Ok(())
@@ -209,7 +215,9 @@ pub fn absorb(k: &mut Kernel, cx: &mut Ctx<'_, '_>) -> Result<(), Fail> {
         let (ret, bytes_in) = carry_over(k, cx, record)?;
         account(k, cx.tid, record.nr.into(), record.arg.into(), ret, bytes_in);
         k.position = k.position.next();
-        k.slice = k.slice.saturating_sub(1);
+        if schedule::pick(k) != Some(cx.tid) {
+            return Err(spoilt(k));
+        }
     }
     Ok(())
 }
@@ -279,6 +287,14 @@ fn carry_over(k: &mut Kernel, cx: &mut Ctx<'_, '_>, record: &Record<'_>) -> Resu
         libc::SYS_close => {
             read_from(k, cx, record)?;
             fd::close_fd(k, cx, record.arg as i32).map_err(|_| spoilt(k))?;
+            Ok((value, 0))
+        }
+        libc::SYS_futex => {
+            let bytes_in = futexes::carry_over(k, cx, record).ok_or_else(|| spoilt(k))?;
+            Ok((value, bytes_in))
+        }
+        libc::SYS_sched_yield => {
+            k.slice = 0;
             Ok((value, 0))
         }
         nr => match constant(nr as u64) {

@@ -9,7 +9,10 @@
 //! the lane and what the program's pointers name. A bad pointer faults *before* anything is journalled; the supervisor then sends the
 //! thread to [`bail`], and the call stops like any other.
 
-use super::lane::{self, COUNTER_TICKS_MAX, FILE, IOVECS_MAX, JOURNAL_LEN, READ, READ_EMPTY, STAT_LEN, WRITE, at};
+use super::lane::{
+    self, AMBIGUOUS, COUNTER_TICKS_MAX, FILE, FUTEX_COMMAND, FUTEX_LEN, IOVECS_MAX, JOURNAL_LEN, READ, READ_EMPTY,
+    STAT_LEN, WAITERS_MAX, WRITE, at,
+};
 use super::stub::{BLOB_START, LANE_START};
 
 /// How much further on the blob returns when it has not answered.
@@ -22,12 +25,14 @@ pub(super) const STACK_TOP: u32 = (LANE + at::STACK_END) as u32;
 /// What the blob pushes: the flags and seven registers. At a fixed place, because its stack is always empty when it is entered (a call site's `call`
 /// has pushed the return address).
 const FRAME: usize = LANE + at::STACK_END - 8 - 8 * 8;
+/// Where the first argument of the call is in the frame.
+const FRAME_ARG: usize = FRAME + 5 * 8;
 /// Where the number of the call is in the frame, and in the end its result.
 const FRAME_NR: usize = FRAME + 6 * 8;
 /// Where the return address is, above the flags.
 const FRAME_RETURN: usize = FRAME + 8 * 8;
 /// A record and room to spare: the journal has this much, or nothing is answered.
-const JOURNAL_SPARE: usize = 64;
+const JOURNAL_SPARE: usize = 128;
 /// Clocks by their number: those that show the monotonic clock or the wall clock (time.h), and of these the latter.
 const CLOCKS: u32 = 1 << 0 | 1 << 1 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 7;
 const WALL_CLOCKS: u32 = 1 << 0 | 1 << 5;
@@ -79,6 +84,10 @@ std::arch::global_asm!(
     "je 54f",
     "cmp eax, {nr_lseek}",
     "je 55f",
+    "cmp eax, {nr_futex}",
+    "je 23f",
+    "cmp eax, {nr_sched_yield}",
+    "je 35f",
     // A constant: r8 is the answer.
     "cmp eax, 256",
     "jae 90f",
@@ -335,6 +344,94 @@ std::arch::global_asm!(
     "mov r8, rax",
     "xor r9d, r9d",
     "jmp 80f",
+    // futex(rdi, esi, edx, r10, r8, r9d): the command into ecx, the bitset into r11d.
+    "23:",
+    "test edi, 3",
+    "jnz 90f",
+    "mov ecx, esi",
+    "and ecx, {futex_command}",
+    "mov r11d, -1",
+    "cmp ecx, {futex_wake}",
+    "je 24f",
+    "cmp ecx, {futex_wait}",
+    "je 28f",
+    "mov r11d, r9d",
+    "test r11d, r11d",
+    "jz 90f",
+    "cmp ecx, {futex_wake_bitset}",
+    "je 24f",
+    "cmp ecx, {futex_wait_bitset}",
+    "je 28f",
+    "jmp 90f",
+    // Wakes up to edx, one at least, of those who wait for the word at rdi and whose bitset meets r11d; the first of them decides whether it can
+    // be done here.
+    "24:",
+    "mov r9d, 1",
+    "cmp edx, r9d",
+    "cmovl edx, r9d",
+    "mov ecx, dword ptr [{waiting}]",
+    "cmp ecx, {waiters_max}",
+    "ja 90f",
+    "shl ecx, 4",
+    "add ecx, {waiters}",
+    "mov r8d, {waiters}",
+    "xor eax, eax",
+    "25:",
+    "cmp r8d, ecx",
+    "jae 27f",
+    "cmp qword ptr [r8], rdi",
+    "jne 26f",
+    "test dword ptr [r8 + 8], r11d",
+    "jz 26f",
+    "cmp eax, edx",
+    "jae 27f",
+    "mov r9d, dword ptr [r8 + 12]",
+    "cmp r9d, {ambiguous}",
+    "je 90f",
+    // Now somebody else is ready: no more events than the slice leaves, and one at least.
+    "mov r10d, dword ptr [{slice_end}]",
+    "sub r10d, dword ptr [{events}]",
+    "jbe 90f",
+    "cmp r10d, dword ptr [{budget}]",
+    "cmova r10d, dword ptr [{budget}]",
+    "mov dword ptr [{budget}], r10d",
+    "mov qword ptr [r8], 0",
+    "mov r10d, dword ptr [{ready_tail}]",
+    "mov dword ptr [r10 * 4 + {ready}], r9d",
+    "inc dword ptr [{ready_tail}]",
+    "inc eax",
+    "26:",
+    "add r8d, 16",
+    "jmp 25b",
+    "27:",
+    "xor r8d, r8d",
+    "jmp 29f",
+    // Waits if the word at rdi is edx: not here.
+    "28:",
+    "mov r8d, dword ptr [rdi]",
+    "cmp r8d, edx",
+    "je 90f",
+    "mov rax, {eagain}",
+    // Journalled with all arguments, as the frame has them: r8 the word, if it was read; rax is the result.
+    "29:",
+    "mov ecx, dword ptr [{used}]",
+    "lea edi, [rcx + {journal} + {record_len}]",
+    "mov esi, {frame}",
+    "mov ecx, 6",
+    "rep movsq",
+    "mov qword ptr [rdi], r8",
+    "mov r8, rax",
+    "mov r10d, dword ptr [{frame_arg}]",
+    "mov r9d, {futex_len}",
+    "jmp 80f",
+    // sched_yield(), while nobody else is ready; who is woken after it is next.
+    "35:",
+    "mov eax, dword ptr [{ready_head}]",
+    "cmp eax, dword ptr [{ready_tail}]",
+    "jne 90f",
+    "mov dword ptr [{slice_end}], 0",
+    "mov r10d, edi",
+    "jmp 57b",
     // The grant of descriptor edi: into r8, and edi into r10d.
     "60:",
     "cmp edi, {fds_max}",
@@ -470,12 +567,19 @@ std::arch::global_asm!(
     saved_rsp = const LANE + at::SAVED_RSP,
     timespec = const LANE + at::TIMESPEC,
     said = const LANE + at::SAID,
+    slice_end = const LANE + at::SLICE_END,
+    waiting = const LANE + at::WAITING,
+    ready_head = const LANE + at::READY_HEAD,
+    ready_tail = const LANE + at::READY_TAIL,
     values = const LANE + at::VALUES,
     grants = const LANE + at::GRANTS,
     ring = const LANE + at::RING,
+    waiters = const LANE + at::WAITERS,
+    ready = const LANE + at::READY,
     journal = const LANE + at::JOURNAL,
     arena = const LANE + at::ARENA,
     frame = const FRAME,
+    frame_arg = const FRAME_ARG,
     frame_nr = const FRAME_NR,
     frame_return = const FRAME_RETURN,
     record_len = const lane::RECORD_LEN,
@@ -490,6 +594,14 @@ std::arch::global_asm!(
     seek_set = const libc::SEEK_SET,
     seek_cur = const libc::SEEK_CUR,
     seek_end = const libc::SEEK_END,
+    waiters_max = const WAITERS_MAX,
+    ambiguous = const AMBIGUOUS,
+    futex_len = const FUTEX_LEN,
+    futex_command = const FUTEX_COMMAND,
+    futex_wait = const libc::FUTEX_WAIT,
+    futex_wake = const libc::FUTEX_WAKE,
+    futex_wait_bitset = const libc::FUTEX_WAIT_BITSET,
+    futex_wake_bitset = const libc::FUTEX_WAKE_BITSET,
     slow = const SLOW,
     clocks = const CLOCKS,
     wall_clocks = const WALL_CLOCKS,
@@ -508,6 +620,8 @@ std::arch::global_asm!(
     nr_close = const libc::SYS_close,
     nr_pread64 = const libc::SYS_pread64,
     nr_lseek = const libc::SYS_lseek,
+    nr_futex = const libc::SYS_futex,
+    nr_sched_yield = const libc::SYS_sched_yield,
 );
 
 unsafe extern "C" {

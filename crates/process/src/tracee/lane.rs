@@ -12,8 +12,10 @@
 //!            + VALUES  256 constants, by call number (u64::MAX: not answered)
 //!            + GRANTS  one Grant for each descriptor below FDS_MAX
 //!            + RING    clock readings of the log, in order: number of the call, nanoseconds
+//!            + WAITERS who waits for a futex: address of the word, bitset, slot; in order of arrival
+//!            + READY   who can run, in order: slots
 //!            + STACK   the blob's own stack (a program's may be anywhere, and has a red zone)
-//!            + JOURNAL records: number (4 bytes), first argument (4), value (8), bytes sent (up to a multiple of 8)
+//!            + JOURNAL records: number (4 bytes), first argument (4), value (8), bytes sent (up to a multiple of 8); of a futex all arguments
 //!            + ARENA   bytes that wait on sockets; contents of small files, each behind its struct stat
 //! ```
 //! The program can write here as anywhere else in its memory. What the journal says is therefore checked against the model, and a difference is an
@@ -56,19 +58,27 @@ pub(super) mod at {
     pub const COUNTER_BASE: usize = 0x58;
     pub const COUNTER_NANOS: usize = 0x60;
     pub const COUNTER_RATE: usize = 0x68;
+    pub const SLICE_END: usize = 0x70;
+    pub const WAITING: usize = 0x74;
+    pub const READY_HEAD: usize = 0x78;
+    pub const READY_TAIL: usize = 0x7c;
     pub const VALUES: usize = 0x800;
     pub const GRANTS: usize = 0x1000;
     pub const RING: usize = 0x5000;
-    pub const STACK: usize = 0x9000;
-    pub const STACK_END: usize = 0xa000;
-    pub const JOURNAL: usize = 0xa000;
-    pub const ARENA: usize = 0x8a000;
-    pub const END: usize = 0x10a000;
+    pub const WAITERS: usize = 0x9000;
+    pub const READY: usize = 0x9800;
+    pub const STACK: usize = 0xbf00;
+    pub const STACK_END: usize = 0xc000;
+    pub const JOURNAL: usize = 0xc000;
+    pub const ARENA: usize = 0x8c000;
+    pub const END: usize = 0x10c000;
 }
 
 const _: () = assert!(at::VALUES + VALUES_MAX * 8 <= at::GRANTS);
 const _: () = assert!(at::GRANTS + FDS_MAX * GRANT_LEN <= at::RING);
-const _: () = assert!(at::RING + READINGS_MAX * 16 <= at::STACK);
+const _: () = assert!(at::RING + READINGS_MAX * 16 <= at::WAITERS);
+const _: () = assert!(at::WAITERS + WAITERS_MAX * WAITER_LEN <= at::READY);
+const _: () = assert!(at::READY + READY_MAX * 4 <= at::STACK);
 const _: () = assert!(at::END as u64 == LANE_LEN);
 // The blob addresses everything here by 32-bit displacements.
 const _: () = assert!(LANE_START + LANE_LEN < 1 << 31);
@@ -91,6 +101,21 @@ pub(super) const FILE: u32 = 8;
 pub(super) const STAT_LEN: usize = 144;
 /// iovecs that are looked through.
 pub(super) const IOVECS_MAX: usize = 8;
+
+/// Threads waiting for futexes that are laid out at most.
+pub const WAITERS_MAX: usize = 128;
+const WAITER_LEN: usize = 16;
+/// Ready threads that are laid out; behind them there is room for all that can be woken before the thread must stop.
+const READY_GIVEN_MAX: usize = 64;
+const READY_MAX: usize = READY_GIVEN_MAX + WAITERS_MAX + READINGS_MAX;
+/// In the place of a slot: the thread is not in the process's own code, and runs on only by a stop.
+pub(super) const OUTSIDE: u32 = u32::MAX;
+/// In the place of a slot: whoever is to be woken by this address waits on a word that has another one as well.
+pub(super) const AMBIGUOUS: u32 = u32::MAX - 1;
+/// What says the same of a futex operation with and without it: the model finds out by itself what is shared, and clocks matter to timeouts only.
+pub const FUTEX_COMMAND: i32 = !(libc::FUTEX_PRIVATE_FLAG | libc::FUTEX_CLOCK_REALTIME);
+/// Bytes of a futex call's record: arguments 4, 6, 5, 3, 2 and 1, and the word if it was read.
+pub(super) const FUTEX_LEN: usize = 7 * 8;
 
 /// What the model would answer for one descriptor.
 #[derive(Debug, Clone)]
@@ -172,6 +197,42 @@ pub struct Terms<'a> {
     pub values: &'a [(u32, u64)],
     /// Descriptors.
     pub grants: &'a [Grant<'a>],
+    /// Who waits for futexes, in order; more than [`WAITERS_MAX`] are none, and nobody is woken.
+    pub waiters: &'a [Waiter],
+    /// Threads that can run.
+    pub ready: usize,
+    /// Events of the slice that are left behind the next one.
+    pub slice: u32,
+}
+
+/// A thread that waits for a futex.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Waiter {
+    /// The word, as the thread in hand addresses it.
+    pub addr: u64,
+    /// Which wakes it takes.
+    pub bits: u32,
+    /// The word has more than one address there.
+    pub is_ambiguous: bool,
+}
+
+/// A futex call that was answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FutexCall {
+    /// Its arguments.
+    pub args: [u64; 6],
+    /// The word, if it was read.
+    pub word: u32,
+}
+
+impl Record<'_> {
+    /// What a futex call's record says.
+    pub fn futex(&self) -> Option<FutexCall> {
+        let mut words = self.bytes.chunks_exact(8).map(|raw| u64::from_le_bytes(raw.try_into().expect("8 bytes")));
+        let mut word = || words.next();
+        let [a3, a5, a4, a2, a1, a0, value] = [word()?, word()?, word()?, word()?, word()?, word()?, word()?];
+        Some(FutexCall { args: [a0, a1, a2, a3, a4, a5], word: value as u32 })
+    }
 }
 
 /// A call that was answered. Of `writev` the value is the number of iovecs and, in its low half, of bytes; its bytes are those of the iovecs and then
@@ -220,6 +281,7 @@ fn parse(raw: &[u8]) -> Option<(Record<'_>, &[u8])> {
     let len = match i64::from(nr) {
         libc::SYS_write | libc::SYS_sendto => usize::try_from(value).ok()?,
         libc::SYS_writev => (value >> 32) as usize * 16 + value as u32 as usize,
+        libc::SYS_futex => FUTEX_LEN,
         _ => 0,
     };
     let bytes = rest.get(..len)?;
@@ -322,6 +384,20 @@ impl Lane {
             self.put(at::VALUES + nr as usize * 8, value);
         }
         self.grant(terms.grants);
+        self.futexes(terms);
+    }
+
+    fn futexes(&mut self, terms: &Terms<'_>) {
+        let all = terms.waiters.len() <= WAITERS_MAX && terms.ready <= READY_GIVEN_MAX;
+        self.put(at::WAITING, if all { terms.waiters.len() as u32 } else { u32::MAX });
+        for (i, waiter) in terms.waiters.iter().take(WAITERS_MAX).enumerate() {
+            self.put(at::WAITERS + i * WAITER_LEN, waiter.addr);
+            let slot = if waiter.is_ambiguous { AMBIGUOUS } else { OUTSIDE };
+            self.put(at::WAITERS + i * WAITER_LEN + 8, [waiter.bits, slot]);
+        }
+        self.put(at::READY_HEAD, 0u32);
+        self.put(at::READY_TAIL, terms.ready.min(READY_GIVEN_MAX) as u32);
+        self.put(at::SLICE_END, terms.slice);
     }
 
     fn grant(&mut self, grants: &[Grant<'_>]) {

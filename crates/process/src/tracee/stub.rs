@@ -65,7 +65,7 @@ pub(super) const BLOB_START: u64 = SCRATCH_START + 0x100;
 /// The memory shared with the supervisor.
 pub const LANE_START: u64 = SCRATCH_DATA + SCRATCH_DATA_LEN as u64;
 /// Its length.
-pub(super) const LANE_LEN: u64 = 0x10a000;
+pub(super) const LANE_LEN: u64 = 0x10c000;
 /// Call sites that one image can have patched.
 pub(super) const SITES_MAX: usize = 512;
 /// Where their jumps look up the stub. The address ends a jump as `0f 05`, the bytes of `syscall`.

@@ -113,6 +113,7 @@ macro_rules! each_guest {
             ftruncate
             futex
             futex_shared
+            futex_wake
             getdents
             getrandom
             inotify
