@@ -3,6 +3,7 @@
 use crate::fs::Exported;
 use crate::kernel::{Ctx, Errno, Fail, Io, Kernel, Tid, Tracees, input};
 use crate::run::event::{self, PATIENCE};
+use crate::run::lane;
 use crate::run::launch::{self, Command};
 use crate::run::place::Place;
 use crate::run::schedule;
@@ -199,10 +200,9 @@ impl ProcessGroup {
             jump_began = must_give_way(k, io).then(crate::world::cpu_time);
             jump_began.is_some()
         })
-        .map_err(|fail| match fail {
-            Fail::Fatal(Error::Refused(why)) => Error::Refused(format!("{}: {why}", name_of(&self.kernel, pid))),
-            Fail::Fatal(e) => e,
-            Fail::Errno(Errno(n)) => Error::Level(format!("unexpected errno {n} outside a call")),
+        .map_err(|fail| match fatal(fail) {
+            Error::Refused(why) => Error::Refused(format!("{}: {why}", name_of(&self.kernel, pid))),
+            e => e,
         })?;
         if let Some(began) = jump_began {
             // Our own work alone: neither what the thread computed before, nor what others did to the processor meanwhile.
@@ -286,6 +286,14 @@ fn apply(k: &mut Kernel, kind: gapless_log::Kind, body: &[u8]) -> Result<()> {
 fn name_of(k: &Kernel, pid: crate::kernel::Pid) -> String {
     let exe = k.processes.get(&pid).map(|p| String::from_utf8_lossy(&p.exe).into_owned()).unwrap_or_default();
     format!("program {exe} (process {})", pid.0)
+}
+
+/// What failed while no call was made.
+fn fatal(fail: Fail) -> Error {
+    match fail {
+        Fail::Fatal(e) => e,
+        Fail::Errno(Errno(n)) => Error::Level(format!("unexpected errno {n} outside a call")),
+    }
 }
 
 fn level(e: crate::tracee::Error) -> Error {
@@ -416,6 +424,9 @@ impl Replica for ProcessGroup {
 
     fn digest_parts(&mut self) -> Result<Parts> {
         let mut parts: Vec<_> = self.kernel.digest()?.into_iter().map(|(name, part)| (name.to_owned(), part)).collect();
+        for tid in self.kernel.threads.keys() {
+            lane::take_out(&self.kernel, &mut self.tracees, *tid).map_err(fatal)?;
+        }
         for (tid, tracee) in &mut self.tracees {
             let mut h = Hasher::new();
             for word in crate::tracee::sys::regs_words(tracee.regs()) {

@@ -35,6 +35,13 @@ pub struct Call {
     pub progress: u64,
 }
 
+impl Call {
+    /// A call that has not been tried.
+    pub fn new(nr: u64, args: [u64; 6]) -> Self {
+        Self { nr, args, tries: 0, deadline: None, progress: 0 }
+    }
+}
+
 /// One thread.
 #[derive(Clone, Debug)]
 pub struct Thread {
@@ -56,8 +63,6 @@ pub struct Thread {
     pub granted: bool,
     /// Bitset of the futex wait in progress.
     pub futex_bits: u32,
-    /// FUTEX_REQUEUE has moved this thread's wait to another word.
-    pub futex_moved: Option<super::FutexKey>,
     /// CLONE_CHILD_CLEARTID or set_tid_address.
     pub clear_child_tid: u64,
     /// set_robust_list.
@@ -141,6 +146,8 @@ pub struct Process {
     pub prctl: BTreeMap<i32, u64>,
     /// Descriptors that it is likely to use next. Shapes nothing but speed.
     pub likely: Vec<i32>,
+    /// Its threads hand the baton to each other: they are parked when they wait. Shapes nothing but speed.
+    pub parks: bool,
 }
 
 impl Process {
@@ -201,6 +208,12 @@ impl Memory {
     pub fn text_before(&self, after: u64) -> Option<(u64, &MappedText)> {
         let (&first, mapped) = self.texts.range(..after).next_back()?;
         (after <= mapped.end).then_some((first, mapped))
+    }
+
+    /// The lowest address of what is shared, and the one behind the highest.
+    pub fn shared_between(&self) -> (u64, u64) {
+        let end = self.shared.values().map(|mapping| mapping.0).max();
+        self.shared.keys().next().zip(end).map_or((0, 0), |(&start, end)| (start, end))
     }
 
     /// Is anything in a range shared?

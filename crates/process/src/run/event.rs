@@ -1,9 +1,9 @@
 //! One event: a thread gets the baton, runs until it stops, and what it asks for is carried out.
 
-use super::{deliver, jump, lane, patch, written};
+use super::{deliver, futexes, jump, lane, patch, written};
 use crate::kernel::{Call, Ctx, Errno, Fail, Io, Kernel, Outcome, State, input};
 use crate::syscalls::{Handler, process, table};
-use crate::tracee::{Stop, TICK, sys::regs_words};
+use crate::tracee::{Stop, TICK, baton, sys::regs_words};
 use gapless_log::{Error, chain};
 use std::time::{Duration, Instant};
 
@@ -15,6 +15,11 @@ pub type GiveWay<'a> = &'a mut dyn FnMut(&Kernel, &mut Io<'_, '_>) -> bool;
 
 /// Lets the thread in hand have one event. `patience` bounds how long it may compute before `give_way` is asked.
 pub fn turn(k: &mut Kernel, cx: &mut Ctx<'_, '_>, patience: Duration, give_way: GiveWay<'_>) -> Result<(), Fail> {
+    if cx.tracee().is_parked() {
+        // The baton has come to it by a stop.
+        k.process_mut(cx.pid).parks = false;
+        lane::take_out(k, cx.tracees, cx.tid)?;
+    }
     if let Some(call) = k.thread(cx.tid).call {
         if crate::signal::deliverable(k, cx.tid).0 != 0 {
             deliver::interrupt(k, cx, call)?;
@@ -43,9 +48,7 @@ pub fn turn(k: &mut Kernel, cx: &mut Ctx<'_, '_>, patience: Duration, give_way: 
             if !arch_ok {
                 return Err(crate::syscalls::fd::refuse("a 32-bit or x32 system call"));
             }
-            let call = Call { nr: nr as u64, args, tries: 0, deadline: None, progress: 0 };
-            let thread = k.thread_mut(cx.tid);
-            (thread.call, thread.granted, thread.futex_moved) = (Some(call), false, None);
+            k.begin_call(cx.tid, Call::new(nr as u64, args));
             carry_out(k, cx)
         }
         Stop::Fault { signo, info } => {
@@ -91,7 +94,9 @@ fn run(k: &mut Kernel, cx: &mut Ctx<'_, '_>, patience: Duration, give_way: GiveW
     let mut patient = TICK.min(patience);
     let mut sent = false;
     let stop = loop {
-        match cx.tracee().run(began.map(|began| began + patient))? {
+        let (tid, stop) = baton::run(cx.tracees, cx.tid, began.map(|began| began + patient))?;
+        cx.tid = tid;
+        match stop {
             // Only signals of the model reach the program.
             Stop::Signal { .. } => {}
             Stop::Fault { signo: libc::SIGTRAP, mut info } if lane::is_inside(k, cx) => {
@@ -179,7 +184,7 @@ fn carry_out(k: &mut Kernel, cx: &mut Ctx<'_, '_>) -> Result<(), Fail> {
                 }
             }
             k.park(tid, wait);
-            return Ok(());
+            return futexes::blocked(k, cx);
         }
     };
     if whole {

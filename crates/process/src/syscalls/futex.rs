@@ -1,7 +1,7 @@
 //! futex(2): waiting on words of the program's memory, ordered by the model.
 //!
 //! One thread runs at a time, so reading the word and parking are one step. A woken waiter is marked, so that its call, tried
-//! again, knows that it was woken and does not look at the word a second time.
+//! again, knows that it was woken and does not look at the word a second time. Whoever was disturbed otherwise looks at it, as the kernel does.
 
 use super::{SysResult, fd::refuse};
 use crate::kernel::{Ctx, Fail, FutexKey, Kernel, Key, MemId, Outcome, Tid, Wait, done, fail};
@@ -76,13 +76,17 @@ fn wait(k: &mut Kernel, cx: &mut Ctx<'_, '_>, word: FutexKey, a: &[u64; 6], bits
     if std::mem::take(&mut k.thread_mut(cx.tid).granted) {
         return done(0);
     }
-    let first = k.call(cx.tid).tries == 0;
-    if first && cx.read_u32(a[0])? != a[2] as u32 {
+    let deadline = k.call(cx.tid).deadline;
+    if deadline.is_some_and(|d| k.now >= d) {
+        return fail(libc::ETIMEDOUT);
+    }
+    // Also when it is tried again: after a stop or a signal without a handler, a wake may have come while it did not wait.
+    if cx.read_u32(a[0])? != a[2] as u32 {
         return fail(libc::EAGAIN);
     }
     let deadline = match a[3] {
         0 => None,
-        _ if k.call(cx.tid).deadline.is_some() => k.call(cx.tid).deadline,
+        _ if deadline.is_some() => deadline,
         timeout => {
             let time = cx.read_timespec(timeout)?;
             let now = cx.clock(k)?;
@@ -99,10 +103,13 @@ fn wait(k: &mut Kernel, cx: &mut Ctx<'_, '_>, word: FutexKey, a: &[u64; 6], bits
     if deadline.is_some_and(|d| k.now >= d) {
         return fail(libc::ETIMEDOUT);
     }
-    k.thread_mut(cx.tid).futex_bits = bits;
-    // A requeue has moved this waiter: it goes on waiting where it was moved to.
-    let on = k.thread_mut(cx.tid).futex_moved.unwrap_or(word);
-    Ok(Outcome::Block(Wait::key(Key::Futex(on)).until(deadline)))
+    Ok(Outcome::Block(waiting(k, cx.tid, word, bits).until(deadline)))
+}
+
+/// What a thread that waits for a word waits for.
+pub fn waiting(k: &mut Kernel, tid: Tid, word: FutexKey, bits: u32) -> Wait {
+    k.thread_mut(tid).futex_bits = bits;
+    Wait::key(Key::Futex(word))
 }
 
 fn requeue(k: &mut Kernel, from: FutexKey, to: FutexKey, count: u64) -> u64 {

@@ -5,13 +5,14 @@
 //! * answered: it returns with the result in `rax`, `r11` as a system call leaves it, and the program's stack pointer;
 //! * not answered: it returns [`SLOW`] bytes further on, with all registers as they came.
 //!
-//! It reads the clock of a live replica by the time stamp counter, or, where that would trap, by the one system call that it makes. It uses no vector registers, which are the program's, and no memory but
+//! It reads the clock of a live replica by the time stamp counter, or, where that would trap, by a system call. A thread that waits for a futex parks
+//! here, if the next one that can run is parked too: then the baton passes by two system calls, one that wakes the other and one that waits. It uses no vector registers, which are the program's, and no memory but
 //! the lane and what the program's pointers name. A bad pointer faults *before* anything is journalled; the supervisor then sends the
 //! thread to [`bail`], and the call stops like any other.
 
 use super::lane::{
-    self, AMBIGUOUS, COUNTER_TICKS_MAX, FILE, FUTEX_COMMAND, FUTEX_LEN, IOVECS_MAX, JOURNAL_LEN, READ, READ_EMPTY,
-    STAT_LEN, WAITERS_MAX, WRITE, at,
+    self, AMBIGUOUS, COUNTER_TICKS_MAX, FILE, FUTEX_COMMAND, FUTEX_LEN, GO, HANDED_OVER, IOVECS_MAX, JOURNAL_LEN,
+    PARKED, READ, READ_EMPTY, SLICE_EVENTS, STAT_LEN, WAITERS_MAX, WRITE, at,
 };
 use super::stub::{BLOB_START, LANE_START};
 
@@ -25,6 +26,8 @@ pub(super) const STACK_TOP: u32 = (LANE + at::STACK_END) as u32;
 /// What the blob pushes: the flags and seven registers. At a fixed place, because its stack is always empty when it is entered (a call site's `call`
 /// has pushed the return address).
 const FRAME: usize = LANE + at::STACK_END - 8 - 8 * 8;
+/// Words of the frame, the return address among them.
+pub(super) const FRAME_WORDS: usize = 9;
 /// Where the first argument of the call is in the frame.
 const FRAME_ARG: usize = FRAME + 5 * 8;
 /// Where the number of the call is in the frame, and in the end its result.
@@ -42,6 +45,9 @@ std::arch::global_asm!(
     ".balign 16",
     ".globl gapless_blob",
     ".globl gapless_blob_called",
+    ".globl gapless_blob_woke",
+    ".globl gapless_blob_park",
+    ".globl gapless_blob_waited",
     ".globl gapless_blob_bail",
     ".globl gapless_blob_end",
     "gapless_blob:",
@@ -406,12 +412,127 @@ std::arch::global_asm!(
     "27:",
     "xor r8d, r8d",
     "jmp 29f",
-    // Waits if the word at rdi is edx: not here.
+    // Waits if the word at rdi is edx.
     "28:",
     "mov r8d, dword ptr [rdi]",
-    "cmp r8d, edx",
-    "je 90f",
     "mov rax, {eagain}",
+    "cmp r8d, edx",
+    "jne 29f",
+    // Then the baton passes: from this thread, whose slot is r9, to the one at r11 that is ready next, if that one is parked. The word is private.
+    "test r10, r10",
+    "jnz 90f",
+    "mov r9d, dword ptr [{holder}]",
+    "test r9d, r9d",
+    "jz 90f",
+    "cmp dword ptr [{budget}], 2",
+    "jb 90f",
+    "cmp rdi, qword ptr [{shared_start}]",
+    "jb 36f",
+    "cmp rdi, qword ptr [{shared_end}]",
+    "jb 90f",
+    "36:",
+    "mov ecx, dword ptr [{ready_head}]",
+    "cmp ecx, dword ptr [{ready_tail}]",
+    "je 90f",
+    "mov eax, dword ptr [rcx * 4 + {ready}]",
+    "test eax, eax",
+    "jz 90f",
+    // It waits behind the last one that still does.
+    "mov ecx, dword ptr [{waiting}]",
+    "cmp ecx, {waiters_max}",
+    "jae 90f",
+    "shl ecx, 4",
+    "37:",
+    "jz 38f",
+    "cmp qword ptr [rcx + {waiters} - 16], 0",
+    "jne 38f",
+    "sub ecx, 16",
+    "jmp 37b",
+    "38:",
+    "mov qword ptr [rcx + {waiters}], rdi",
+    "mov dword ptr [rcx + {waiters} + 8], r11d",
+    "mov dword ptr [rcx + {waiters} + 12], r9d",
+    "shr ecx, 4",
+    "inc ecx",
+    "mov dword ptr [{waiting}], ecx",
+    "inc dword ptr [{ready_head}]",
+    "mov r11d, eax",
+    // Two events: it blocks, and the other one's call returns.
+    "mov ecx, dword ptr [{used}]",
+    "lea edi, [rcx + {journal} + {record_len}]",
+    "mov esi, {frame}",
+    "mov ecx, 6",
+    "rep movsq",
+    "mov qword ptr [rdi], r8",
+    "mov ecx, dword ptr [{used}]",
+    "mov dword ptr [rcx + {journal}], {nr_futex}",
+    "mov eax, dword ptr [{frame_arg}]",
+    "mov dword ptr [rcx + {journal} + 4], eax",
+    "mov qword ptr [rcx + {journal} + 8], -1",
+    "mov dword ptr [rcx + {journal} + {record_len} + {futex_len}], {handed_over}",
+    "mov dword ptr [rcx + {journal} + {record_len} + {futex_len} + 4], 0",
+    "mov qword ptr [rcx + {journal} + {record_len} + {futex_len} + 8], r11",
+    "add dword ptr [{used}], 2 * {record_len} + {futex_len}",
+    // The other one has a slice of its own.
+    "mov ecx, dword ptr [{events}]",
+    "add ecx, 2",
+    "mov dword ptr [{events}], ecx",
+    "mov edx, dword ptr [{limit}]",
+    "sub edx, ecx",
+    "add ecx, {slice} - 1",
+    "mov dword ptr [{slice_end}], ecx",
+    "mov eax, dword ptr [{ready_head}]",
+    "cmp eax, dword ptr [{ready_tail}]",
+    "je 39f",
+    "mov ecx, {slice} - 1",
+    "cmp edx, ecx",
+    "cmova edx, ecx",
+    "39:",
+    "mov dword ptr [{budget}], edx",
+    "mov dword ptr [{holder}], r11d",
+    "mov ecx, dword ptr [r11 + 4]",
+    "mov qword ptr [{values} + {nr_gettid} * 8], rcx",
+    // This one parks: everything that it returns with goes to its slot.
+    "mov rax, qword ptr [{saved_rsp}]",
+    "mov qword ptr [r9 + 8], rax",
+    "lea edi, [r9 + 16]",
+    "mov esi, {frame}",
+    "mov ecx, {frame_words}",
+    "rep movsq",
+    "mov dword ptr [r9], {parked}",
+    // From here on all of the lane but the slots is the other one's, the stack too.
+    "mov dword ptr [r11], {go}",
+    "mov edi, r11d",
+    "mov eax, {nr_futex}",
+    "mov esi, {futex_wake}",
+    "mov edx, 1",
+    "syscall",
+    "gapless_blob_woke:",
+    "mov edi, r9d",
+    // Parked, with its slot at rdi, until it has the baton.
+    "gapless_blob_park:",
+    "45:",
+    "mov r9d, dword ptr [rdi]",
+    "cmp r9d, {parked}",
+    "jne 46f",
+    "mov eax, {nr_futex}",
+    "mov esi, {futex_wait}",
+    "mov edx, {parked}",
+    "xor r10d, r10d",
+    "syscall",
+    "gapless_blob_waited:",
+    "jmp 45b",
+    "46:",
+    "mov rax, qword ptr [rdi + 8]",
+    "mov qword ptr [{saved_rsp}], rax",
+    "lea esi, [rdi + 16]",
+    "mov edi, {frame}",
+    "mov ecx, {frame_words}",
+    "rep movsq",
+    "cmp r9d, {go}",
+    "jne 90f",
+    "mov qword ptr [{frame_nr}], 0",
+    "jmp 91f",
     // Journalled with all arguments, as the frame has them: r8 the word, if it was read; rax is the result.
     "29:",
     "mov ecx, dword ptr [{used}]",
@@ -567,6 +688,10 @@ std::arch::global_asm!(
     saved_rsp = const LANE + at::SAVED_RSP,
     timespec = const LANE + at::TIMESPEC,
     said = const LANE + at::SAID,
+    limit = const LANE + at::LIMIT,
+    holder = const LANE + at::HOLDER,
+    shared_start = const LANE + at::SHARED_START,
+    shared_end = const LANE + at::SHARED_END,
     slice_end = const LANE + at::SLICE_END,
     waiting = const LANE + at::WAITING,
     ready_head = const LANE + at::READY_HEAD,
@@ -579,6 +704,7 @@ std::arch::global_asm!(
     journal = const LANE + at::JOURNAL,
     arena = const LANE + at::ARENA,
     frame = const FRAME,
+    frame_words = const FRAME_WORDS,
     frame_arg = const FRAME_ARG,
     frame_nr = const FRAME_NR,
     frame_return = const FRAME_RETURN,
@@ -597,6 +723,10 @@ std::arch::global_asm!(
     waiters_max = const WAITERS_MAX,
     ambiguous = const AMBIGUOUS,
     futex_len = const FUTEX_LEN,
+    handed_over = const HANDED_OVER,
+    slice = const SLICE_EVENTS,
+    parked = const PARKED,
+    go = const GO,
     futex_command = const FUTEX_COMMAND,
     futex_wait = const libc::FUTEX_WAIT,
     futex_wake = const libc::FUTEX_WAKE,
@@ -621,12 +751,16 @@ std::arch::global_asm!(
     nr_pread64 = const libc::SYS_pread64,
     nr_lseek = const libc::SYS_lseek,
     nr_futex = const libc::SYS_futex,
+    nr_gettid = const libc::SYS_gettid,
     nr_sched_yield = const libc::SYS_sched_yield,
 );
 
 unsafe extern "C" {
     static gapless_blob: u8;
     static gapless_blob_called: u8;
+    static gapless_blob_woke: u8;
+    static gapless_blob_park: u8;
+    static gapless_blob_waited: u8;
     static gapless_blob_bail: u8;
     static gapless_blob_end: u8;
 }
@@ -643,9 +777,15 @@ pub(super) fn code() -> &'static [u8] {
     unsafe { std::slice::from_raw_parts(&raw const gapless_blob, len) }
 }
 
-/// `rip` after its own system call: what the filter compares.
-pub(super) fn called() -> u64 {
-    BLOB_START + offset(&raw const gapless_blob_called)
+/// `rip` after each of its own system calls, which the filter lets happen: reading the clock, waking the next thread, and waiting to be woken.
+pub(super) fn called() -> [u64; 3] {
+    let labels = [&raw const gapless_blob_called, &raw const gapless_blob_woke, &raw const gapless_blob_waited];
+    labels.map(|label| BLOB_START + offset(label))
+}
+
+/// Where a thread parks, with its slot in `rdi`.
+pub(super) fn park() -> u64 {
+    BLOB_START + offset(&raw const gapless_blob_park)
 }
 
 /// Where a thread that faulted in the blob goes on.
@@ -677,10 +817,12 @@ mod tests {
     }
 
     #[test]
-    fn it_makes_one_system_call_which_the_filter_knows() {
-        let calls: Vec<u64> =
+    fn it_makes_the_system_calls_that_the_filter_knows() {
+        let mut calls = called();
+        calls.sort_unstable();
+        let found: Vec<u64> =
             instructions().iter().filter(|i| i.mnemonic() == Mnemonic::Syscall).map(Instruction::next_ip).collect();
-        assert_eq!(calls, [called()]);
+        assert_eq!(found, calls);
     }
 
     #[test]

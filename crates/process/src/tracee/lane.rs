@@ -14,6 +14,7 @@
 //!            + RING    clock readings of the log, in order: number of the call, nanoseconds
 //!            + WAITERS who waits for a futex: address of the word, bitset, slot; in order of arrival
 //!            + READY   who can run, in order: slots
+//!            + SLOTS   parked threads
 //!            + STACK   the blob's own stack (a program's may be anywhere, and has a red zone)
 //!            + JOURNAL records: number (4 bytes), first argument (4), value (8), bytes sent (up to a multiple of 8); of a futex all arguments
 //!            + ARENA   bytes that wait on sockets; contents of small files, each behind its struct stat
@@ -24,7 +25,9 @@
 use std::borrow::Cow;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::ptr::{self, NonNull};
+use std::sync::atomic::AtomicU32;
 
+use super::blob::FRAME_WORDS;
 use super::stub::{LANE_LEN, LANE_START};
 use super::{Result, sys};
 
@@ -62,23 +65,29 @@ pub(super) mod at {
     pub const WAITING: usize = 0x74;
     pub const READY_HEAD: usize = 0x78;
     pub const READY_TAIL: usize = 0x7c;
+    pub const LIMIT: usize = 0x80;
+    pub const HOLDER: usize = 0x84;
+    pub const SHARED_START: usize = 0x88;
+    pub const SHARED_END: usize = 0x90;
     pub const VALUES: usize = 0x800;
     pub const GRANTS: usize = 0x1000;
     pub const RING: usize = 0x5000;
     pub const WAITERS: usize = 0x9000;
     pub const READY: usize = 0x9800;
-    pub const STACK: usize = 0xbf00;
-    pub const STACK_END: usize = 0xc000;
-    pub const JOURNAL: usize = 0xc000;
-    pub const ARENA: usize = 0x8c000;
-    pub const END: usize = 0x10c000;
+    pub const SLOTS: usize = 0xac00;
+    pub const STACK: usize = 0xcf00;
+    pub const STACK_END: usize = 0xd000;
+    pub const JOURNAL: usize = 0xd000;
+    pub const ARENA: usize = 0x8d000;
+    pub const END: usize = 0x10d000;
 }
 
 const _: () = assert!(at::VALUES + VALUES_MAX * 8 <= at::GRANTS);
 const _: () = assert!(at::GRANTS + FDS_MAX * GRANT_LEN <= at::RING);
 const _: () = assert!(at::RING + READINGS_MAX * 16 <= at::WAITERS);
 const _: () = assert!(at::WAITERS + WAITERS_MAX * WAITER_LEN <= at::READY);
-const _: () = assert!(at::READY + READY_MAX * 4 <= at::STACK);
+const _: () = assert!(at::READY + READY_MAX * 4 <= at::SLOTS);
+const _: () = assert!(at::SLOTS + SLOTS_MAX * SLOT_LEN <= at::STACK);
 const _: () = assert!(at::END as u64 == LANE_LEN);
 // The blob addresses everything here by 32-bit displacements.
 const _: () = assert!(LANE_START + LANE_LEN < 1 << 31);
@@ -108,10 +117,23 @@ const WAITER_LEN: usize = 16;
 /// Ready threads that are laid out; behind them there is room for all that can be woken before the thread must stop.
 const READY_GIVEN_MAX: usize = 64;
 const READY_MAX: usize = READY_GIVEN_MAX + WAITERS_MAX + READINGS_MAX;
-/// In the place of a slot: the thread is not in the process's own code, and runs on only by a stop.
-pub(super) const OUTSIDE: u32 = u32::MAX;
+/// In the place of a slot: the thread is not parked, and runs on only by a stop.
+pub const NO_SLOT: u32 = 0;
 /// In the place of a slot: whoever is to be woken by this address waits on a word that has another one as well.
-pub(super) const AMBIGUOUS: u32 = u32::MAX - 1;
+pub const AMBIGUOUS: u32 = u32::MAX;
+/// Threads that can be parked. A slot is named by its address: a word, the thread's number, its stack pointer, and what it returns with.
+const SLOTS_MAX: usize = 64;
+const SLOT_LEN: usize = 128;
+/// The word of a slot whose thread sleeps, has been given the baton, or is to stop in its call.
+pub(super) const PARKED: u32 = 0;
+pub(super) const GO: u32 = 1;
+const OUT: u32 = 2;
+/// Events that a thread may have before another ready one gets the baton.
+pub const SLICE_EVENTS: u32 = 64;
+/// In the place of a call's number: the thread before has blocked, and the futex call of the next one, whose slot is the value, has returned.
+pub const HANDED_OVER: u32 = 1 << 31;
+/// In the place of a futex call's result: it blocks.
+pub const BLOCKED: u64 = u64::MAX;
 /// What says the same of a futex operation with and without it: the model finds out by itself what is shared, and clocks matter to timeouts only.
 pub const FUTEX_COMMAND: i32 = !(libc::FUTEX_PRIVATE_FLAG | libc::FUTEX_CLOCK_REALTIME);
 /// Bytes of a futex call's record: arguments 4, 6, 5, 3, 2 and 1, and the word if it was read.
@@ -183,8 +205,10 @@ pub enum Clock<'a> {
 /// What holds until the thread stops.
 #[derive(Debug)]
 pub struct Terms<'a> {
-    /// Calls that may be answered.
-    pub budget: u32,
+    /// Calls that may be answered, whoever's they are.
+    pub limit: u32,
+    /// The slot of the thread that runs now.
+    pub slot: u32,
     /// The last reading of the clock, which never goes back.
     pub now: u64,
     /// A reading that reaches this is not for the lane: something is due then.
@@ -199,8 +223,10 @@ pub struct Terms<'a> {
     pub grants: &'a [Grant<'a>],
     /// Who waits for futexes, in order; more than [`WAITERS_MAX`] are none, and nobody is woken.
     pub waiters: &'a [Waiter],
-    /// Threads that can run.
-    pub ready: usize,
+    /// The slots of threads that can run, in order.
+    pub ready: &'a [u32],
+    /// What of the memory is shared lies between these addresses.
+    pub shared: (u64, u64),
     /// Events of the slice that are left behind the next one.
     pub slice: u32,
 }
@@ -212,8 +238,8 @@ pub struct Waiter {
     pub addr: u64,
     /// Which wakes it takes.
     pub bits: u32,
-    /// The word has more than one address there.
-    pub is_ambiguous: bool,
+    /// Its slot.
+    pub slot: u32,
 }
 
 /// A futex call that was answered.
@@ -289,6 +315,11 @@ fn parse(raw: &[u8]) -> Option<(Record<'_>, &[u8])> {
     Some((Record { nr, arg, value, bytes }, rest))
 }
 
+/// Where a slot lies in the lane.
+fn offset_of(slot: u32) -> usize {
+    slot as usize - LANE_START as usize
+}
+
 /// The supervisor's view of the shared memory.
 #[derive(Debug)]
 pub struct Lane {
@@ -298,6 +329,10 @@ pub struct Lane {
     granted: Vec<usize>,
     /// So many times more nothing may be sent.
     sends_held: u32,
+    /// Somebody who is laid out is parked.
+    hands_over: bool,
+    /// Slots that some thread has.
+    slots: [bool; SLOTS_MAX],
 }
 
 /// How often nothing may be sent after the program has shown that it runs on for long when it has sent something.
@@ -311,7 +346,8 @@ impl Lane {
     pub(super) fn new() -> Result<Lane> {
         let file = sys::memfd_create(c"gapless", libc::MFD_CLOEXEC)?;
         let base = sys::map_shared(file.as_fd(), LANE_LEN)?;
-        let mut lane = Lane { file, base, granted: Vec::new(), sends_held: 0 };
+        let mut lane =
+            Lane { file, base, granted: Vec::new(), sends_held: 0, hands_over: false, slots: [false; SLOTS_MAX] };
         for nr in 0..VALUES_MAX {
             lane.put(at::VALUES + nr * 8, NO_VALUE);
         }
@@ -351,7 +387,9 @@ impl Lane {
 
     /// Lays out what the next thread to run may be answered.
     pub fn open(&mut self, terms: &Terms<'_>) {
-        self.put(at::BUDGET, terms.budget);
+        let budget = if terms.ready.is_empty() { terms.limit } else { terms.limit.min(terms.slice) };
+        self.put(at::BUDGET, budget);
+        self.put(at::LIMIT, terms.limit);
         self.put(at::EVENTS, 0u32);
         self.put(at::USED, 0u32);
         self.put(at::SAID, 0u32);
@@ -388,16 +426,63 @@ impl Lane {
     }
 
     fn futexes(&mut self, terms: &Terms<'_>) {
-        let all = terms.waiters.len() <= WAITERS_MAX && terms.ready <= READY_GIVEN_MAX;
+        let all = terms.waiters.len() <= WAITERS_MAX && terms.ready.len() <= READY_GIVEN_MAX;
         self.put(at::WAITING, if all { terms.waiters.len() as u32 } else { u32::MAX });
         for (i, waiter) in terms.waiters.iter().take(WAITERS_MAX).enumerate() {
             self.put(at::WAITERS + i * WAITER_LEN, waiter.addr);
-            let slot = if waiter.is_ambiguous { AMBIGUOUS } else { OUTSIDE };
-            self.put(at::WAITERS + i * WAITER_LEN + 8, [waiter.bits, slot]);
+            self.put(at::WAITERS + i * WAITER_LEN + 8, [waiter.bits, waiter.slot]);
         }
-        self.put(at::READY_HEAD, 0u32);
-        self.put(at::READY_TAIL, terms.ready.min(READY_GIVEN_MAX) as u32);
+        let slots = terms.waiters.iter().map(|waiter| waiter.slot).chain(terms.ready.iter().copied());
+        self.hands_over = slots.into_iter().any(|slot| slot != NO_SLOT);
+        let ready = &terms.ready[..terms.ready.len().min(READY_GIVEN_MAX)];
+        self.put(at::READY_HEAD, [0, ready.len() as u32]);
+        for (i, &slot) in ready.iter().enumerate() {
+            self.put(at::READY + i * 4, slot);
+        }
         self.put(at::SLICE_END, terms.slice);
+        self.put(at::HOLDER, terms.slot);
+        self.put(at::SHARED_START, [terms.shared.0, terms.shared.1]);
+    }
+
+    /// Can the baton pass in the process, as things were laid out?
+    pub(super) fn hands_over(&self) -> bool {
+        self.hands_over
+    }
+
+    /// The slot of the thread that has the baton.
+    pub(super) fn holder(&self) -> u32 {
+        self.word(at::HOLDER)
+    }
+
+    /// A slot that nobody has; [`NO_SLOT`] if there is none.
+    pub(super) fn take_slot(&mut self) -> u32 {
+        let Some(free) = self.slots.iter().position(|taken| !taken) else { return NO_SLOT };
+        self.slots[free] = true;
+        (LANE_START as usize + at::SLOTS + free * SLOT_LEN) as u32
+    }
+
+    /// Gives a slot back.
+    pub(super) fn free_slot(&mut self, slot: u32) {
+        self.slots[(offset_of(slot) - at::SLOTS) / SLOT_LEN] = false;
+    }
+
+    /// The program knows the thread of this slot by this number.
+    pub(super) fn name_slot(&mut self, slot: u32, tid: i32) {
+        self.put(offset_of(slot) + 4, tid);
+    }
+
+    /// Lays out what a thread that parks returns with.
+    pub(super) fn park(&mut self, slot: u32, rsp: u64, frame: [u64; FRAME_WORDS]) {
+        self.put(offset_of(slot), PARKED);
+        self.put(offset_of(slot) + 8, rsp);
+        self.put(offset_of(slot) + 16, frame);
+    }
+
+    /// Makes a parked thread leave the blob.
+    pub(super) fn take_out(&mut self, slot: u32) -> Result<()> {
+        self.put(offset_of(slot), OUT);
+        // SAFETY: within the mapping and aligned; it outlives the call.
+        sys::futex_wake(unsafe { AtomicU32::from_ptr(self.base.as_ptr().add(offset_of(slot)).cast()) })
     }
 
     fn grant(&mut self, grants: &[Grant<'_>]) {
