@@ -109,7 +109,7 @@ static void barriers(void) {
     ok("a barrier, and a lock that is taken while others want it");
 }
 
-static int queue[8], filled, given, taken;
+static int queue[8], first, filled, taken;
 static pthread_cond_t not_empty = PTHREAD_COND_INITIALIZER, not_full = PTHREAD_COND_INITIALIZER;
 
 static void *takes(void *arg) {
@@ -117,13 +117,15 @@ static void *takes(void *arg) {
     for (;;) {
         PT(pthread_mutex_lock(&mutex));
         while (filled == 0) PT(pthread_cond_wait(&not_empty, &mutex));
-        int job = queue[--filled];
+        int job = queue[first];
+        first = (first + 1) % 8;
+        filled--;
+        note(gettid() * 100000 + job);
+        taken += job >= 0;
         PT(pthread_cond_signal(&not_full));
         PT(pthread_mutex_unlock(&mutex));
         if (job < 0) break;
-        note(gettid() * 100000 + job);
         mine += job;
-        taken++;
         // Something that only the supervisor can answer, now and then.
         if (job % 64 == 0) CHECK(umask(022) == 022);
     }
@@ -133,8 +135,7 @@ static void *takes(void *arg) {
 static void put(int job) {
     PT(pthread_mutex_lock(&mutex));
     while (filled == 8) PT(pthread_cond_wait(&not_full, &mutex));
-    queue[filled++] = job;
-    given++;
+    queue[(first + filled++) % 8] = job;
     PT(pthread_cond_signal(&not_empty));
     PT(pthread_mutex_unlock(&mutex));
 }

@@ -125,7 +125,10 @@ fn run(k: &mut Kernel, cx: &mut Ctx<'_, '_>, patience: Duration, give_way: GiveW
             stop => break stop,
         }
     };
-    lane::absorb(k, cx)?;
+    // Whoever is dead ends the replica, whether or not it had the baton.
+    if !matches!(stop, Stop::Exited(_) | Stop::Killed(_)) {
+        lane::absorb(k, cx)?;
+    }
     Ok(stop)
 }
 

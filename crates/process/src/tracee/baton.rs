@@ -13,9 +13,9 @@ use super::thread::{At, EFLAGS_TF, EVENT_SECCOMP, Stop, Stray};
 use super::{Result, Tracee, blob, clock, tsc};
 
 impl Tracee {
-    /// Does it sleep in the blob?
+    /// Does it sleep in the blob? What the journal says of a thread that is stopped, or has no slot, is not so.
     pub fn is_parked(&self) -> bool {
-        self.parked
+        self.parked && self.at == At::Running && self.slot != NO_SLOT
     }
 
     /// The journal says that it has parked, or has been given the baton.
@@ -37,7 +37,7 @@ impl Tracee {
 
     /// The slot in which it is parked, if it is.
     pub fn parked_in(&self) -> Option<u32> {
-        self.parked.then_some(self.slot)
+        self.is_parked().then_some(self.slot)
     }
 
     /// Is this the slot in which it can park?
@@ -119,10 +119,7 @@ pub fn run<K: Copy + Ord>(tracees: &mut BTreeMap<K, Tracee>, first: K, deadline:
         match tracee.classify(status)? {
             // It sleeps, or is about to, and goes on with that.
             Some(Stop::Interrupted | Stop::Signal { .. }) if asleep => {}
-            Some(stop) => {
-                tracee.parked = false;
-                return Ok((key, stop));
-            }
+            Some(stop) => return Ok((key, stop)),
             None => {}
         }
         stray.another(tid, status)?;

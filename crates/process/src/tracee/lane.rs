@@ -292,11 +292,6 @@ impl Journal {
             Some(record.map(|(record, _)| record))
         })
     }
-
-    /// Nothing was answered.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
 }
 
 fn parse(raw: &[u8]) -> Option<(Record<'_>, &[u8])> {

@@ -262,7 +262,7 @@ impl Tracee {
 
     /// The program's registers, as of the last stop and what was done since. No call is made. Not of a parked thread.
     pub fn regs(&self) -> &Regs {
-        assert!(!self.parked, "a parked thread is taken out before its registers are looked at");
+        assert!(!self.is_parked(), "a parked thread is taken out before its registers are looked at");
         &self.regs
     }
 
@@ -493,7 +493,7 @@ impl Tracee {
 
     /// Sets the thread going on a native call; where it lands is the caller's business.
     pub(super) fn start_native(&mut self, nr: i64, args: [u64; 6]) -> Result<Regs> {
-        if self.parked {
+        if self.is_parked() {
             self.take_out()?;
         }
         let mut regs = self.regs;
