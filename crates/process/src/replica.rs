@@ -3,6 +3,7 @@
 use crate::fs::Exported;
 use crate::kernel::{Ctx, Errno, Fail, Io, Kernel, Tid, Tracees, input};
 use crate::run::event;
+use crate::run::lane;
 use crate::run::launch::{self, Command};
 use crate::run::pace::{Pace, Waits};
 use crate::run::place::Place;
@@ -203,10 +204,9 @@ impl ProcessGroup {
             code: Default::default(),
         };
         let jumps = self.pace.jumps;
-        event::turn(&mut self.kernel, &mut cx, &mut self.pace, who_waits).map_err(|fail| match fail {
-            Fail::Fatal(Error::Refused(why)) => Error::Refused(format!("{}: {why}", name_of(&self.kernel, pid))),
-            Fail::Fatal(e) => e,
-            Fail::Errno(Errno(n)) => Error::Level(format!("unexpected errno {n} outside a call")),
+        event::turn(&mut self.kernel, &mut cx, &mut self.pace, who_waits).map_err(|fail| match fatal(fail) {
+            Error::Refused(why) => Error::Refused(format!("{}: {why}", name_of(&self.kernel, pid))),
+            e => e,
         })?;
         if self.pace.jumps > jumps {
             // What the thread gave way to is taken now, not after as many more jumps as there may be calls between two looks.
@@ -294,6 +294,14 @@ fn apply(k: &mut Kernel, kind: gapless_log::Kind, body: &[u8]) -> Result<()> {
 fn name_of(k: &Kernel, pid: crate::kernel::Pid) -> String {
     let exe = k.processes.get(&pid).map(|p| String::from_utf8_lossy(&p.exe).into_owned()).unwrap_or_default();
     format!("program {exe} (process {})", pid.0)
+}
+
+/// What failed while no call was made.
+fn fatal(fail: Fail) -> Error {
+    match fail {
+        Fail::Fatal(e) => e,
+        Fail::Errno(Errno(n)) => Error::Level(format!("unexpected errno {n} outside a call")),
+    }
 }
 
 fn level(e: crate::tracee::Error) -> Error {
@@ -424,6 +432,9 @@ impl Replica for ProcessGroup {
 
     fn digest_parts(&mut self) -> Result<Parts> {
         let mut parts: Vec<_> = self.kernel.digest()?.into_iter().map(|(name, part)| (name.to_owned(), part)).collect();
+        for tid in self.kernel.threads.keys() {
+            lane::take_out(&self.kernel, &mut self.tracees, *tid).map_err(fatal)?;
+        }
         for (tid, tracee) in &mut self.tracees {
             let mut h = Hasher::new();
             for word in crate::tracee::sys::regs_words(tracee.regs()) {

@@ -277,6 +277,14 @@ fn who_is_stopped_while_it_computes_gives_the_baton_away() {
     assert!((2..128).contains(&jumps), "{jumps} entries of state jumps");
 }
 
+/// Two threads that wake each other do without the supervisor, but for a stop now and then.
+#[test]
+fn the_baton_passes_in_the_process() {
+    let figures = replay::record(&guests::find("baton"), Calls::InProcess).expect("recorded").figures;
+    let (stops, others) = (figures["stops"], figures["without a stop"]);
+    assert!(stops * 20 < others, "{stops} stops, {others} calls without one");
+}
+
 /// What a thread computed before its jump is no cost of the jump: it must not make the next signals wait ten times as long.
 #[test]
 fn a_long_computation_does_not_put_off_the_signals_behind_it() {

@@ -151,10 +151,16 @@ impl Kernel {
         self.thread_mut(tid).call.as_mut().expect("a handler runs for a call")
     }
 
+    /// A thread has made a call.
+    pub fn begin_call(&mut self, tid: Tid, call: Call) {
+        let thread = self.thread_mut(tid);
+        (thread.call, thread.granted) = (Some(call), false);
+    }
+
     /// The call a thread was in is over.
     pub fn end_call(&mut self, tid: Tid) {
         let thread = self.thread_mut(tid);
-        (thread.call, thread.granted, thread.futex_moved) = (None, false, None);
+        (thread.call, thread.granted) = (None, false);
     }
 
     /// The mask from before a call that waited with one of its own.
@@ -289,9 +295,6 @@ impl Kernel {
         }
         self.waiters.entry(to).or_default().push_back(tid);
         let thread = self.thread_mut(tid);
-        if let Key::Futex(word) = to {
-            thread.futex_moved = Some(word);
-        }
         if let State::Waiting(wait) = &mut thread.state {
             for key in wait.on.iter_mut().filter(|key| **key == from) {
                 *key = to;

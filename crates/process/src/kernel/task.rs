@@ -36,6 +36,13 @@ pub struct Call {
     pub progress: u64,
 }
 
+impl Call {
+    /// A call that has not been tried.
+    pub fn new(nr: u64, args: [u64; 6]) -> Self {
+        Self { nr, args, tries: 0, deadline: None, progress: 0 }
+    }
+}
+
 /// One thread.
 #[derive(Clone, Debug)]
 pub struct Thread {
@@ -57,8 +64,6 @@ pub struct Thread {
     pub granted: bool,
     /// Bitset of the futex wait in progress.
     pub futex_bits: u32,
-    /// FUTEX_REQUEUE has moved this thread's wait to another word.
-    pub futex_moved: Option<super::FutexKey>,
     /// CLONE_CHILD_CLEARTID or set_tid_address.
     pub clear_child_tid: u64,
     /// set_robust_list.
@@ -142,6 +147,8 @@ pub struct Process {
     pub prctl: BTreeMap<i32, u64>,
     /// Descriptors that it is likely to use next. Shapes nothing but speed.
     pub likely: Vec<i32>,
+    /// Its threads hand the baton to each other: they are parked when they wait. Shapes nothing but speed.
+    pub parks: bool,
 }
 
 impl Process {
@@ -221,9 +228,23 @@ impl Memory {
         (after <= mapped.end).then_some((first, mapped))
     }
 
+    /// The lowest address of what is shared, and the one behind the highest.
+    pub fn shared_between(&self) -> (u64, u64) {
+        let end = self.shared.values().map(|mapping| mapping.0).max();
+        self.shared.keys().next().zip(end).map_or((0, 0), |(&start, end)| (start, end))
+    }
+
     /// Is anything in a range shared?
     pub fn shares(&self, start: u64, end: u64) -> bool {
         self.shared.range(..end).any(|(_, mapping)| mapping.0 > start)
+    }
+
+    /// The addresses of a word of shared memory: where an object is mapped, the byte at this offset of it.
+    pub fn addresses_of(&self, object: u64, offset: u64) -> impl Iterator<Item = u64> {
+        self.shared.iter().filter_map(move |(&start, &(end, key, first))| {
+            let at = offset.checked_sub(first)?.checked_add(start)?;
+            (key == object && at < end).then_some(at)
+        })
     }
 
     /// Object and offset in it behind an address, if it lies in a shared mapping.

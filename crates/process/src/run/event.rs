@@ -1,10 +1,10 @@
 //! One event: a thread gets the baton, runs until it stops, and what it asks for is carried out.
 
 use super::pace::{Pace, Waits};
-use super::{deliver, jump, lane, names, patch, written};
+use super::{deliver, futexes, jump, lane, names, patch, written};
 use crate::kernel::{Call, Ctx, Errno, Fail, Io, Kernel, Outcome, State, input};
 use crate::syscalls::{Handler, process, table};
-use crate::tracee::{Stop, TICK, sys::regs_words};
+use crate::tracee::{Stop, TICK, baton, sys::regs_words};
 use gapless_log::{Error, chain};
 use std::time::{Duration, Instant};
 
@@ -16,6 +16,11 @@ pub type WhoWaits = fn(&Kernel, &mut Io<'_, '_>) -> Waits;
 
 /// Lets the thread in hand have one event. `pace` says how long it may compute although `who_waits` names somebody.
 pub fn turn(k: &mut Kernel, cx: &mut Ctx<'_, '_>, pace: &mut Pace, who_waits: WhoWaits) -> Result<(), Fail> {
+    if cx.tracee().is_parked() {
+        // The baton has come to it by a stop.
+        k.process_mut(cx.pid).parks = false;
+        lane::take_out(k, cx.tracees, cx.tid)?;
+    }
     if let Some(call) = k.thread(cx.tid).call {
         if crate::signal::deliverable(k, cx.tid).0 != 0 {
             deliver::interrupt(k, cx, call)?;
@@ -44,9 +49,7 @@ pub fn turn(k: &mut Kernel, cx: &mut Ctx<'_, '_>, pace: &mut Pace, who_waits: Wh
             if !arch_ok {
                 return Err(crate::syscalls::fd::refuse("a 32-bit or x32 system call"));
             }
-            let call = Call { nr: nr as u64, args, tries: 0, deadline: None, progress: 0 };
-            let thread = k.thread_mut(cx.tid);
-            (thread.call, thread.granted, thread.futex_moved) = (Some(call), false, None);
+            k.begin_call(cx.tid, Call::new(nr as u64, args));
             carry_out(k, cx)
         }
         Stop::Fault { signo, info } => {
@@ -97,8 +100,11 @@ fn run(k: &mut Kernel, cx: &mut Ctx<'_, '_>, pace: &Pace, who_waits: WhoWaits) -
     let mut may_spin = tracked;
     // What was sent without a stop leaves at the next one: that must not be far.
     let mut look_after = TICK;
+    let mut sent = false;
     let stop = loop {
-        match cx.tracee().run(began.map(|began| began + look_after))? {
+        let (tid, stop) = baton::run(cx.tracees, cx.tid, began.map(|began| began + look_after))?;
+        cx.tid = tid;
+        match stop {
             // Only signals of the model reach the program.
             Stop::Signal { .. } => {}
             Stop::Fault { signo: libc::SIGTRAP, mut info } if lane::is_inside(k, cx) => {
@@ -112,7 +118,9 @@ fn run(k: &mut Kernel, cx: &mut Ctx<'_, '_>, pace: &Pace, who_waits: WhoWaits) -
             Stop::Interrupted if lane::is_inside(k, cx) => {}
             Stop::Interrupted => {
                 let ran = began.map_or(Duration::ZERO, |began| began.elapsed());
-                let sent = cx.tracee().lane().has_sent();
+                sent |= cx.tracee().lane().has_sent();
+                // Whom it has woken waits for it; and from here on its calls stop.
+                lane::absorb(k, cx)?;
                 let left = match who_waits(k, &mut cx.io) {
                     Waits::Nobody { due_in } if !sent => due_in.max(TICK),
                     waits => {
@@ -125,17 +133,18 @@ fn run(k: &mut Kernel, cx: &mut Ctx<'_, '_>, pace: &Pace, who_waits: WhoWaits) -
                     }
                 };
                 look_after = ran + left.min(LOOK_EVERY);
-                let mut lane = cx.tracee().lane();
-                lane.close();
                 if sent {
                     // It sends and then computes: what it sends next is not to wait for that.
-                    lane.hold_sends();
+                    cx.tracee().lane().hold_sends();
                 }
             }
             stop => break stop,
         }
     };
-    lane::absorb(k, cx)?;
+    // Whoever is dead ends the replica, whether or not it had the baton.
+    if !matches!(stop, Stop::Exited(_) | Stop::Killed(_)) {
+        lane::absorb(k, cx)?;
+    }
     Ok(stop)
 }
 
@@ -194,7 +203,7 @@ fn carry_out(k: &mut Kernel, cx: &mut Ctx<'_, '_>) -> Result<(), Fail> {
                 }
             }
             k.park(tid, wait);
-            return Ok(());
+            return futexes::blocked(k, cx);
         }
     };
     if whole {

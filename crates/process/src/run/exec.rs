@@ -215,7 +215,6 @@ pub fn fresh_thread(tid: Tid, pid: Pid) -> crate::kernel::Thread {
         saved_mask: None,
         granted: false,
         futex_bits: 0,
-        futex_moved: None,
         clear_child_tid: 0,
         robust_list: 0,
         name: Vec::new(),

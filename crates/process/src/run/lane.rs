@@ -4,20 +4,23 @@
 //! same result, same history, same effect on the model, which [`absorb`] carries out by the very functions that the handlers use. So a log
 //! does not tell which calls took the lane, and either side may leave it closed.
 //!
-//! For that, nothing that wakes somebody, needs the world or ends a step is answered: [`open`] hands out only what is certain until the thread stops
-//! (the bytes that wait on a socket, the room to send, numbers that do not change, and the clock until something is due), and inputs
+//! For that, nothing that blocks, needs the world or ends a step is answered: [`open`] hands out only what is certain until the thread stops
+//! (the bytes that wait on a socket, the room to send, who waits for a futex, numbers that do not change, and the clock until something is due), and inputs
 //! enter only while it is stopped. On a backup the budget ends before the next entry of the log, so that the last event before it stops as it did on
 //! the primary.
 
 use crate::fs::{self, InodeId};
-use crate::kernel::{Call, Ctx, Fail, FileId, Io, Kernel, MemId, Nanos, ObjectId, OpenFile, Process, Tid, input};
+use crate::kernel::{
+    Call, Ctx, Fail, FileId, Io, Kernel, MemId, Nanos, ObjectId, OpenFile, Process, Tid, Tracees, input,
+};
 use crate::net;
 use crate::object::Object;
-use crate::run::{names, schedule};
+use crate::run::{futexes, names, schedule};
 use crate::syscalls::fd;
 use crate::tracee::call_site::{CallSite, Shape};
 use crate::tracee::lane::{
-    Clock, FDS_MAX, GRANT_BYTES_MAX, Grant, Granted, OwnFile, READINGS_MAX, ReadFile, Record, Stream, Terms,
+    Clock, FDS_MAX, GRANT_BYTES_MAX, Grant, Granted, HANDED_OVER, NO_SLOT, OwnFile, READINGS_MAX, ReadFile, Record,
+    Stream, Terms,
 };
 use crate::tracee::names::Owners;
 use crate::tracee::text::{self, MappedText};
@@ -60,6 +63,8 @@ pub fn takes(nr: u64) -> bool {
                 | libc::SYS_clock_gettime
                 | libc::SYS_gettimeofday
                 | libc::SYS_time
+                | libc::SYS_futex
+                | libc::SYS_sched_yield
         )
 }
 
@@ -94,7 +99,9 @@ pub fn account(k: &mut Kernel, tid: Tid, nr: u64, arg: u64, ret: i64, bytes_in: 
 /// Lays out what the thread in hand, which is about to run, may be answered.
 pub fn open(k: &mut Kernel, cx: &mut Ctx<'_, '_>) -> Result<(), Fail> {
     take_readings(k, cx)?;
-    let budget = budget(k, &cx.io);
+    let limit = limit(k, &cx.io);
+    let has_others = k.threads.values().filter(|t| t.pid == cx.pid).nth(1).is_some();
+    let slot = if has_others { cx.tracees.get_mut(&cx.tid).map_or(NO_SLOT, |t| t.slot(cx.tid.0)) } else { NO_SLOT };
     let mut touched = k.fs.take_touched();
     let mut names = std::mem::take(&mut k.names);
     let process = k.process(cx.pid);
@@ -107,8 +114,11 @@ pub fn open(k: &mut Kernel, cx: &mut Ctx<'_, '_>) -> Result<(), Fail> {
     let readings: Vec<(u32, Nanos)> =
         k.readings.iter().take(READINGS_MAX).map(|&(at, t)| (at.saturating_sub(k.position.0) as u32, t)).collect();
     let reads_counter = !cx.tracee().counter_traps();
+    let waiters = futexes::waiters(k, cx.tracees, cx.pid);
+    let ready = futexes::ready(k, cx.tracees, cx.pid);
     let terms = Terms {
-        budget,
+        limit,
+        slot,
         now: k.now,
         due: schedule::next_due(k).unwrap_or(u64::MAX),
         clock: match &mut cx.io {
@@ -123,24 +133,27 @@ pub fn open(k: &mut Kernel, cx: &mut Ctx<'_, '_>) -> Result<(), Fail> {
         owners,
         free,
         fds_limit,
+        waiters: &waiters,
+        ready: &ready,
+        shared: k.memories[&process.memory].shared_between(),
+        slice: k.slice,
     };
     cx.tracee().lane().open(&terms);
     k.names = names;
     Ok(())
 }
 
-/// How many events may pass without the supervisor: none of them may be the one before which somebody else gets the baton or an input enters.
-fn budget(k: &Kernel, io: &Io<'_, '_>) -> u32 {
-    let slice = if k.run_queue.is_empty() { BUDGET_MAX } else { u64::from(k.slice) };
+/// How many events may pass without the supervisor: none of them may be the one before which an input enters.
+fn limit(k: &Kernel, io: &Io<'_, '_>) -> u32 {
     let events = match io {
-        Io::Live { .. } => slice,
+        Io::Live { .. } => BUDGET_MAX,
         Io::Replay { log } => {
             let entry = log.peek().map_or(log.limit(), |entry| entry.at);
             let next = log.stop().map_or(entry, |stop| entry.min(stop));
-            next.0.saturating_sub(k.position.0 + 1).min(slice)
+            next.0.saturating_sub(k.position.0 + 1).min(BUDGET_MAX)
         }
     };
-    events.min(BUDGET_MAX) as u32
+    events as u32
 }
 
 /// What waits on the descriptors that the process is likely to use next, and the room that they have; and which files may be written by that.
@@ -231,19 +244,22 @@ fn take_readings(k: &mut Kernel, cx: &mut Ctx<'_, '_>) -> Result<(), Fail> {
 /// Carries over into the model what the thread in hand was answered since it ran on.
 pub fn absorb(k: &mut Kernel, cx: &mut Ctx<'_, '_>) -> Result<(), Fail> {
     let journal = cx.tracee().lane().take();
-    if journal.is_empty() {
-        return Ok(());
-    }
     let records: Option<Vec<Record<'_>>> = journal.records().collect();
     let Some(records) = records else { return Err(spoilt(k)) };
     log_readings(k, cx, &records)?;
+    let stopped = cx.tid;
+    cx.tid = k.current.ok_or_else(|| spoilt(k))?;
     for record in &records {
-        let (ret, bytes_in) = carry_over(k, cx, record)?;
-        account(k, cx.tid, record.nr.into(), record.arg.into(), ret, bytes_in);
+        // A thread in a call does nothing but return from it.
+        if k.thread(cx.tid).call.is_some() != (record.nr == HANDED_OVER) {
+            return Err(spoilt(k));
+        }
+        carry_over(k, cx, record)?;
         k.position = k.position.next();
-        k.slice = k.slice.saturating_sub(1);
+        // Whoever blocks is followed by whom the scheduler picks.
+        cx.tid = schedule::pick(k).filter(|&tid| k.thread(tid).pid == cx.pid).ok_or_else(|| spoilt(k))?;
     }
-    Ok(())
+    if cx.tid == stopped && !cx.tracee().is_parked() { Ok(()) } else { Err(spoilt(k)) }
 }
 
 fn is_clock(record: &Record<'_>) -> bool {
@@ -269,8 +285,30 @@ fn log_readings(k: &Kernel, cx: &mut Ctx<'_, '_>, records: &[Record<'_>]) -> Res
     Ok(())
 }
 
+/// One event, as it is with a stop: its effect on the model, and its history.
+fn carry_over(k: &mut Kernel, cx: &mut Ctx<'_, '_>, record: &Record<'_>) -> Result<(), Fail> {
+    let (nr, mut arg) = (record.nr, u64::from(record.arg));
+    let (ret, bytes_in) = match nr {
+        HANDED_OVER => {
+            arg = futexes::handed_over(k, cx, record.value).ok_or_else(|| spoilt(k))?;
+            (0, 0)
+        }
+        _ if i64::from(nr) == libc::SYS_futex => match futexes::carry_over(k, cx, record).ok_or_else(|| spoilt(k))? {
+            (Some(ret), bytes_in) => (ret, bytes_in),
+            (None, bytes_in) => {
+                k.history = chain(k.history, &[&bytes_in.to_le_bytes()]);
+                return Ok(());
+            }
+        },
+        _ => effect(k, cx, record)?,
+    };
+    let nr = if nr == HANDED_OVER { libc::SYS_futex as u64 } else { nr.into() };
+    account(k, cx.tid, nr, arg, ret, bytes_in);
+    Ok(())
+}
+
 /// The effect of one answered call on the model; its result, and the hash of what it read.
-fn carry_over(k: &mut Kernel, cx: &mut Ctx<'_, '_>, record: &Record<'_>) -> Result<(i64, Digest), Fail> {
+fn effect(k: &mut Kernel, cx: &mut Ctx<'_, '_>, record: &Record<'_>) -> Result<(i64, Digest), Fail> {
     let value = record.value as i64;
     match i64::from(record.nr) {
         _ if is_clock(record) => {
@@ -324,6 +362,10 @@ fn carry_over(k: &mut Kernel, cx: &mut Ctx<'_, '_>, record: &Record<'_>) -> Resu
         libc::SYS_close => {
             read_from(k, cx, record)?;
             fd::close_fd(k, cx, record.arg as i32).map_err(|_| spoilt(k))?;
+            Ok((value, 0))
+        }
+        libc::SYS_sched_yield => {
+            k.slice = 0;
             Ok((value, 0))
         }
         nr => match constant(nr as u64) {
@@ -444,9 +486,11 @@ pub fn mapped(k: &mut Kernel, cx: &mut Ctx<'_, '_>, start: u64, mapped: MappedTe
     Ok(())
 }
 
-/// Puts a jump in the place of a call site, unless there is none to be or another thread stands in it.
+/// Puts a jump in the place of a call site, unless there is none to be or another thread stands in it. Not one that is blocked there: it goes on by
+/// [`resume`], and is often what the thread in hand waits for at the same site.
 fn put(k: &mut Kernel, cx: &mut Ctx<'_, '_>, memory: MemId, shape: Shape, after: u64) -> Result<(), Fail> {
-    let others = k.threads.values().filter(|t| t.tid != cx.tid && k.process(t.pid).memory == memory);
+    let others =
+        k.threads.values().filter(|t| t.tid != cx.tid && t.call.is_none() && k.process(t.pid).memory == memory);
     if others.filter_map(|t| cx.tracees.get(&t.tid)).any(|t| t.regs().rip == after) {
         return Ok(());
     }
@@ -507,6 +551,11 @@ pub fn stepped(k: &mut Kernel, cx: &mut Ctx<'_, '_>, info: &mut SigInfo) -> Resu
     }
     *info = SigInfo::fault(info.signo(), info.code(), tracee.regs().rip);
     entered.ok_or_else(|| spoilt(k))
+}
+
+/// Takes a thread out of the blob, if it is parked there.
+pub fn take_out(k: &Kernel, tracees: &mut Tracees, tid: Tid) -> Result<(), Fail> {
+    if futexes::take_out(k, tracees, tid)? { Ok(()) } else { Err(spoilt(k)) }
 }
 
 /// Is the thread in hand on its way through gapless's own code, where the program never stands?

@@ -195,5 +195,6 @@ pub(crate) fn first_process(
         subreaper: false,
         prctl: BTreeMap::new(),
         likely: Vec::new(),
+        parks: false,
     }
 }

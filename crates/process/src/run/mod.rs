@@ -4,6 +4,7 @@ pub mod deliver;
 pub mod event;
 pub mod exec;
 pub mod fit;
+pub mod futexes;
 pub mod jump;
 pub mod lane;
 pub mod launch;

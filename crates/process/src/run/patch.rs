@@ -179,6 +179,7 @@ pub fn doubt(k: &Kernel, cx: &mut Ctx<'_, '_>) -> Result<(), Fail> {
 fn trap_counter(k: &Kernel, cx: &mut Ctx<'_, '_>) -> Result<(), Fail> {
     let memory = k.process(cx.pid).memory;
     for thread in k.threads.values().filter(|t| k.process(t.pid).memory == memory) {
+        super::lane::take_out(k, cx.tracees, thread.tid)?;
         if let Some(tracee) = cx.tracees.get_mut(&thread.tid) {
             tracee.set_counter_traps(true)?;
         }

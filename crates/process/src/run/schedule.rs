@@ -3,9 +3,7 @@
 use crate::kernel::{Kernel, State, Tid, TimerKey};
 use crate::object::timerfd;
 use crate::syscalls::signal;
-
-/// Events that a thread may have before another ready one gets the baton.
-const SLICE_EVENTS: u32 = 64;
+use crate::tracee::lane::SLICE_EVENTS;
 
 fn ready(k: &Kernel, tid: Tid) -> bool {
     k.threads.get(&tid).is_some_and(|t| t.state == State::Ready)

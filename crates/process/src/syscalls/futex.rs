@@ -1,12 +1,11 @@
 //! futex(2): waiting on words of the program's memory, ordered by the model.
 //!
 //! One thread runs at a time, so reading the word and parking are one step. A woken waiter is marked, so that its call, tried
-//! again, knows that it was woken and does not look at the word a second time.
+//! again, knows that it was woken and does not look at the word a second time. Whoever was disturbed otherwise looks at it, as the kernel does.
 
 use super::{SysResult, fd::refuse};
 use crate::kernel::{Ctx, Fail, FutexKey, Kernel, Key, MemId, Outcome, Tid, Wait, done, fail};
-
-const CMD_MASK: i32 = !(libc::FUTEX_PRIVATE_FLAG | libc::FUTEX_CLOCK_REALTIME);
+use crate::tracee::lane::FUTEX_COMMAND;
 
 /// The key of a word. Private ones are named by address space, shared ones by what is mapped there.
 pub fn key(k: &Kernel, memory: MemId, addr: u64) -> FutexKey {
@@ -14,6 +13,11 @@ pub fn key(k: &Kernel, memory: MemId, addr: u64) -> FutexKey {
         Some((object, offset)) => FutexKey::Shared(object, offset),
         None => FutexKey::Private(memory, addr),
     }
+}
+
+/// How many a wake is for. The count is signed, and whatever it says, one is woken.
+pub fn wake_count(value: u64) -> u64 {
+    (value as i32).max(1) as u64
 }
 
 /// Wakes at most `count` waiters whose bitset meets `bits`, oldest first.
@@ -36,7 +40,7 @@ pub fn wake(k: &mut Kernel, key: FutexKey, count: u64, bits: u32) -> u64 {
 /// futex(2).
 pub fn futex(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
     let [addr, op, value, timeout, addr2, value3] = *a;
-    let command = op as i32 & CMD_MASK;
+    let command = op as i32 & FUTEX_COMMAND;
     if addr % 4 != 0 {
         return fail(libc::EINVAL);
     }
@@ -46,9 +50,12 @@ pub fn futex(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
         libc::FUTEX_WAIT => wait(k, cx, word, a, u32::MAX, false),
         libc::FUTEX_WAIT_BITSET if value3 as u32 == 0 => fail(libc::EINVAL),
         libc::FUTEX_WAIT_BITSET => wait(k, cx, word, a, value3 as u32, true),
-        libc::FUTEX_WAKE => done(wake(k, word, u64::from(value as u32), u32::MAX)),
+        libc::FUTEX_WAKE => done(wake(k, word, wake_count(value), u32::MAX)),
         libc::FUTEX_WAKE_BITSET if value3 as u32 == 0 => fail(libc::EINVAL),
-        libc::FUTEX_WAKE_BITSET => done(wake(k, word, u64::from(value as u32), value3 as u32)),
+        libc::FUTEX_WAKE_BITSET => done(wake(k, word, wake_count(value), value3 as u32)),
+        libc::FUTEX_REQUEUE | libc::FUTEX_CMP_REQUEUE if (value as i32) < 0 || (timeout as i32) < 0 => {
+            fail(libc::EINVAL)
+        }
         libc::FUTEX_REQUEUE | libc::FUTEX_CMP_REQUEUE => {
             if command == libc::FUTEX_CMP_REQUEUE && cx.read_u32(addr)? != value3 as u32 {
                 return fail(libc::EAGAIN);
@@ -69,13 +76,17 @@ fn wait(k: &mut Kernel, cx: &mut Ctx<'_, '_>, word: FutexKey, a: &[u64; 6], bits
     if std::mem::take(&mut k.thread_mut(cx.tid).granted) {
         return done(0);
     }
-    let first = k.call(cx.tid).tries == 0;
-    if first && cx.read_u32(a[0])? != a[2] as u32 {
+    let deadline = k.call(cx.tid).deadline;
+    if deadline.is_some_and(|d| k.now >= d) {
+        return fail(libc::ETIMEDOUT);
+    }
+    // Also when it is tried again: after a stop or a signal without a handler, a wake may have come while it did not wait.
+    if cx.read_u32(a[0])? != a[2] as u32 {
         return fail(libc::EAGAIN);
     }
     let deadline = match a[3] {
         0 => None,
-        _ if k.call(cx.tid).deadline.is_some() => k.call(cx.tid).deadline,
+        _ if deadline.is_some() => deadline,
         timeout => {
             let time = cx.read_timespec(timeout)?;
             let now = cx.clock(k)?;
@@ -92,10 +103,13 @@ fn wait(k: &mut Kernel, cx: &mut Ctx<'_, '_>, word: FutexKey, a: &[u64; 6], bits
     if deadline.is_some_and(|d| k.now >= d) {
         return fail(libc::ETIMEDOUT);
     }
-    k.thread_mut(cx.tid).futex_bits = bits;
-    // A requeue has moved this waiter: it goes on waiting where it was moved to.
-    let on = k.thread_mut(cx.tid).futex_moved.unwrap_or(word);
-    Ok(Outcome::Block(Wait::key(Key::Futex(on)).until(deadline)))
+    Ok(Outcome::Block(waiting(k, cx.tid, word, bits).until(deadline)))
+}
+
+/// What a thread that waits for a word waits for.
+pub fn waiting(k: &mut Kernel, tid: Tid, word: FutexKey, bits: u32) -> Wait {
+    k.thread_mut(tid).futex_bits = bits;
+    Wait::key(Key::Futex(word))
 }
 
 fn requeue(k: &mut Kernel, from: FutexKey, to: FutexKey, count: u64) -> u64 {
@@ -136,9 +150,9 @@ fn wake_op(k: &mut Kernel, cx: &mut Ctx<'_, '_>, word: FutexKey, a: &[u64; 6]) -
     };
     let memory = k.process(cx.pid).memory;
     let second = key(k, memory, a[4]);
-    let mut woken = wake(k, word, u64::from(a[2] as u32), u32::MAX);
+    let mut woken = wake(k, word, wake_count(a[2]), u32::MAX);
     if holds {
-        woken += wake(k, second, u64::from(a[3] as u32), u32::MAX);
+        woken += wake(k, second, wake_count(a[3]), u32::MAX);
     }
     done(woken)
 }

@@ -66,7 +66,6 @@ pub fn clone(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
         saved_mask: None,
         granted: false,
         futex_bits: 0,
-        futex_moved: None,
         clear_child_tid: if has(CLONE_CHILD_CLEARTID) { child_tid } else { 0 },
         robust_list: 0,
         name: parent.name.clone(),
@@ -130,6 +129,7 @@ fn fork_process(k: &mut Kernel, cx: &Ctx<'_, '_>, pid: Pid, share_memory: bool, 
         subreaper: false,
         prctl: parent.prctl.clone(),
         likely: Vec::new(),
+        parks: false,
     };
     let files: Vec<_> = child.fds.iter().map(|(_, d)| d.file).collect();
     for file in files {

@@ -5,11 +5,15 @@
 //! * answered: it returns with the result in `rax`, `r11` as a system call leaves it, and the program's stack pointer;
 //! * not answered: it returns [`SLOW`] bytes further on, with all registers as they came.
 //!
-//! It reads the clock of a live replica by the time stamp counter, or, where that would trap, by the one system call that it makes. It uses no vector registers, which are the program's, and no memory but
+//! It reads the clock of a live replica by the time stamp counter, or, where that would trap, by a system call. A thread that waits for a futex parks
+//! here, if the next one that can run is parked too: then the baton passes by two system calls, one that wakes the other and one that waits. It uses no vector registers, which are the program's, and no memory but
 //! the lane and what the program's pointers name. A bad pointer faults *before* anything is journalled; the supervisor then sends the
 //! thread to [`bail`], and the call stops like any other.
 
-use super::lane::{self, COUNTER_TICKS_MAX, FILE, IOVECS_MAX, JOURNAL_LEN, OWN, READ, READ_EMPTY, STAT_LEN, WRITE, at};
+use super::lane::{
+    self, AMBIGUOUS, COUNTER_TICKS_MAX, FILE, FUTEX_COMMAND, FUTEX_LEN, GO, HANDED_OVER, IOVECS_MAX, JOURNAL_LEN, OWN,
+    PARKED, READ, READ_EMPTY, SLICE_EVENTS, STAT_LEN, WAITERS_MAX, WRITE, at,
+};
 use super::names::{self, entry};
 use super::stub::{BLOB_START, LANE_START};
 
@@ -23,14 +27,16 @@ pub(super) const STACK_TOP: u32 = (LANE + at::STACK_END) as u32;
 /// What the blob pushes: the flags and seven registers. At a fixed place, because its stack is always empty when it is entered (a call site's `call`
 /// has pushed the return address).
 const FRAME: usize = LANE + at::STACK_END - 8 - 8 * 8;
-/// Where its first argument is in the frame.
+/// Words of the frame, the return address among them.
+pub(super) const FRAME_WORDS: usize = 9;
+/// Where the first argument of the call is in the frame.
 const FRAME_ARG: usize = FRAME + 5 * 8;
 /// Where the number of the call is in the frame, and in the end its result.
 const FRAME_NR: usize = FRAME + 6 * 8;
 /// Where the return address is, above the flags.
 const FRAME_RETURN: usize = FRAME + 8 * 8;
 /// A record and room to spare: the journal has this much, or nothing is answered.
-const JOURNAL_SPARE: usize = 64;
+const JOURNAL_SPARE: usize = 128;
 /// Clocks by their number: those that show the monotonic clock or the wall clock (time.h), and of these the latter.
 const CLOCKS: u32 = 1 << 0 | 1 << 1 | 1 << 4 | 1 << 5 | 1 << 6 | 1 << 7;
 const WALL_CLOCKS: u32 = 1 << 0 | 1 << 5;
@@ -40,6 +46,9 @@ std::arch::global_asm!(
     ".balign 16",
     ".globl gapless_blob",
     ".globl gapless_blob_called",
+    ".globl gapless_blob_woke",
+    ".globl gapless_blob_park",
+    ".globl gapless_blob_waited",
     ".globl gapless_blob_bail",
     ".globl gapless_blob_end",
     "gapless_blob:",
@@ -100,6 +109,10 @@ std::arch::global_asm!(
     "je 205f",
     "cmp eax, {nr_statx}",
     "je 206f",
+    "cmp eax, {nr_futex}",
+    "je 323f",
+    "cmp eax, {nr_sched_yield}",
+    "je 335f",
     // A constant: r8 is the answer.
     "cmp eax, 256",
     "jae 90f",
@@ -540,6 +553,209 @@ std::arch::global_asm!(
     "or r8, rcx",
     "xor r9d, r9d",
     "jmp 80f",
+    // futex(rdi, esi, edx, r10, r8, r9d): the command into ecx, the bitset into r11d.
+    "323:",
+    "test edi, 3",
+    "jnz 90f",
+    "mov ecx, esi",
+    "and ecx, {futex_command}",
+    "mov r11d, -1",
+    "cmp ecx, {futex_wake}",
+    "je 324f",
+    "cmp ecx, {futex_wait}",
+    "je 328f",
+    "mov r11d, r9d",
+    "test r11d, r11d",
+    "jz 90f",
+    "cmp ecx, {futex_wake_bitset}",
+    "je 324f",
+    "cmp ecx, {futex_wait_bitset}",
+    "je 328f",
+    "jmp 90f",
+    // Wakes up to edx, one at least, of those who wait for the word at rdi and whose bitset meets r11d; the first of them decides whether it can
+    // be done here.
+    "324:",
+    "mov r9d, 1",
+    "cmp edx, r9d",
+    "cmovl edx, r9d",
+    "mov ecx, dword ptr [{waiting}]",
+    "cmp ecx, {waiters_max}",
+    "ja 90f",
+    "shl ecx, 4",
+    "add ecx, {waiters}",
+    "mov r8d, {waiters}",
+    "xor eax, eax",
+    "325:",
+    "cmp r8d, ecx",
+    "jae 327f",
+    "cmp qword ptr [r8], rdi",
+    "jne 326f",
+    "test dword ptr [r8 + 8], r11d",
+    "jz 326f",
+    "cmp eax, edx",
+    "jae 327f",
+    "mov r9d, dword ptr [r8 + 12]",
+    "cmp r9d, {ambiguous}",
+    "je 90f",
+    // Now somebody else is ready: no more events than the slice leaves, and one at least.
+    "mov r10d, dword ptr [{slice_end}]",
+    "sub r10d, dword ptr [{events}]",
+    "jbe 90f",
+    "cmp r10d, dword ptr [{budget}]",
+    "cmova r10d, dword ptr [{budget}]",
+    "mov dword ptr [{budget}], r10d",
+    "mov qword ptr [r8], 0",
+    "mov r10d, dword ptr [{ready_tail}]",
+    "mov dword ptr [r10 * 4 + {ready}], r9d",
+    "inc dword ptr [{ready_tail}]",
+    "inc eax",
+    "326:",
+    "add r8d, 16",
+    "jmp 325b",
+    "327:",
+    "xor r8d, r8d",
+    "jmp 329f",
+    // Waits if the word at rdi is edx.
+    "328:",
+    "mov r8d, dword ptr [rdi]",
+    "mov rax, {eagain}",
+    "cmp r8d, edx",
+    "jne 329f",
+    // Then the baton passes: from this thread, whose slot is r9, to the one at r11 that is ready next, if that one is parked. The word is private.
+    "test r10, r10",
+    "jnz 90f",
+    "mov r9d, dword ptr [{holder}]",
+    "test r9d, r9d",
+    "jz 90f",
+    "cmp dword ptr [{budget}], 2",
+    "jb 90f",
+    "cmp rdi, qword ptr [{shared_start}]",
+    "jb 336f",
+    "cmp rdi, qword ptr [{shared_end}]",
+    "jb 90f",
+    "336:",
+    "mov ecx, dword ptr [{ready_head}]",
+    "cmp ecx, dword ptr [{ready_tail}]",
+    "je 90f",
+    "mov eax, dword ptr [rcx * 4 + {ready}]",
+    "test eax, eax",
+    "jz 90f",
+    // It waits behind the last one that still does.
+    "mov ecx, dword ptr [{waiting}]",
+    "cmp ecx, {waiters_max}",
+    "jae 90f",
+    "shl ecx, 4",
+    "337:",
+    "jz 338f",
+    "cmp qword ptr [rcx + {waiters} - 16], 0",
+    "jne 338f",
+    "sub ecx, 16",
+    "jmp 337b",
+    "338:",
+    "mov qword ptr [rcx + {waiters}], rdi",
+    "mov dword ptr [rcx + {waiters} + 8], r11d",
+    "mov dword ptr [rcx + {waiters} + 12], r9d",
+    "shr ecx, 4",
+    "inc ecx",
+    "mov dword ptr [{waiting}], ecx",
+    "inc dword ptr [{ready_head}]",
+    "mov r11d, eax",
+    // Two events: it blocks, and the other one's call returns.
+    "mov ecx, dword ptr [{used}]",
+    "lea edi, [rcx + {journal} + {record_len}]",
+    "mov esi, {frame}",
+    "mov ecx, 6",
+    "rep movsq",
+    "mov qword ptr [rdi], r8",
+    "mov ecx, dword ptr [{used}]",
+    "mov dword ptr [rcx + {journal}], {nr_futex}",
+    "mov eax, dword ptr [{frame_arg}]",
+    "mov dword ptr [rcx + {journal} + 4], eax",
+    "mov qword ptr [rcx + {journal} + 8], -1",
+    "mov dword ptr [rcx + {journal} + {record_len} + {futex_len}], {handed_over}",
+    "mov dword ptr [rcx + {journal} + {record_len} + {futex_len} + 4], 0",
+    "mov qword ptr [rcx + {journal} + {record_len} + {futex_len} + 8], r11",
+    "add dword ptr [{used}], 2 * {record_len} + {futex_len}",
+    // The other one has a slice of its own.
+    "mov ecx, dword ptr [{events}]",
+    "add ecx, 2",
+    "mov dword ptr [{events}], ecx",
+    "mov edx, dword ptr [{limit}]",
+    "sub edx, ecx",
+    "add ecx, {slice} - 1",
+    "mov dword ptr [{slice_end}], ecx",
+    "mov eax, dword ptr [{ready_head}]",
+    "cmp eax, dword ptr [{ready_tail}]",
+    "je 339f",
+    "mov ecx, {slice} - 1",
+    "cmp edx, ecx",
+    "cmova edx, ecx",
+    "339:",
+    "mov dword ptr [{budget}], edx",
+    "mov dword ptr [{holder}], r11d",
+    "mov ecx, dword ptr [r11 + 4]",
+    "mov qword ptr [{values} + {nr_gettid} * 8], rcx",
+    // This one parks: everything that it returns with goes to its slot.
+    "mov rax, qword ptr [{saved_rsp}]",
+    "mov qword ptr [r9 + 8], rax",
+    "lea edi, [r9 + 16]",
+    "mov esi, {frame}",
+    "mov ecx, {frame_words}",
+    "rep movsq",
+    "mov dword ptr [r9], {parked}",
+    // From here on all of the lane but the slots is the other one's, the stack too.
+    "mov dword ptr [r11], {go}",
+    "mov edi, r11d",
+    "mov eax, {nr_futex}",
+    "mov esi, {futex_wake}",
+    "mov edx, 1",
+    "syscall",
+    "gapless_blob_woke:",
+    "mov edi, r9d",
+    // Parked, with its slot at rdi, until it has the baton.
+    "gapless_blob_park:",
+    "345:",
+    "mov r9d, dword ptr [rdi]",
+    "cmp r9d, {parked}",
+    "jne 346f",
+    "mov eax, {nr_futex}",
+    "mov esi, {futex_wait}",
+    "mov edx, {parked}",
+    "xor r10d, r10d",
+    "syscall",
+    "gapless_blob_waited:",
+    "jmp 345b",
+    "346:",
+    "mov rax, qword ptr [rdi + 8]",
+    "mov qword ptr [{saved_rsp}], rax",
+    "lea esi, [rdi + 16]",
+    "mov edi, {frame}",
+    "mov ecx, {frame_words}",
+    "rep movsq",
+    "cmp r9d, {go}",
+    "jne 90f",
+    "mov qword ptr [{frame_nr}], 0",
+    "jmp 91f",
+    // Journalled with all arguments, as the frame has them: r8 the word, if it was read; rax is the result.
+    "329:",
+    "mov ecx, dword ptr [{used}]",
+    "lea edi, [rcx + {journal} + {record_len}]",
+    "mov esi, {frame}",
+    "mov ecx, 6",
+    "rep movsq",
+    "mov qword ptr [rdi], r8",
+    "mov r8, rax",
+    "mov r10d, dword ptr [{frame_arg}]",
+    "mov r9d, {futex_len}",
+    "jmp 80f",
+    // sched_yield(), while nobody else is ready; who is woken after it is next.
+    "335:",
+    "mov eax, dword ptr [{ready_head}]",
+    "cmp eax, dword ptr [{ready_tail}]",
+    "jne 90f",
+    "mov dword ptr [{slice_end}], 0",
+    "mov r10d, edi",
+    "jmp 57b",
     // The grant of descriptor edi: into r8, and edi into r10d.
     "60:",
     "cmp edi, {fds_max}",
@@ -705,13 +921,24 @@ std::arch::global_asm!(
     buckets_mask = const names::BUCKETS - 1,
     cwd = const libc::AT_FDCWD,
     slash = const b'/' as i32,
-    frame_arg = const FRAME_ARG,
+    limit = const LANE + at::LIMIT,
+    holder = const LANE + at::HOLDER,
+    shared_start = const LANE + at::SHARED_START,
+    shared_end = const LANE + at::SHARED_END,
+    slice_end = const LANE + at::SLICE_END,
+    waiting = const LANE + at::WAITING,
+    ready_head = const LANE + at::READY_HEAD,
+    ready_tail = const LANE + at::READY_TAIL,
     values = const LANE + at::VALUES,
     grants = const LANE + at::GRANTS,
     ring = const LANE + at::RING,
+    waiters = const LANE + at::WAITERS,
+    ready = const LANE + at::READY,
     journal = const LANE + at::JOURNAL,
     arena = const LANE + at::ARENA,
     frame = const FRAME,
+    frame_words = const FRAME_WORDS,
+    frame_arg = const FRAME_ARG,
     frame_nr = const FRAME_NR,
     frame_return = const FRAME_RETURN,
     record_len = const lane::RECORD_LEN,
@@ -727,6 +954,18 @@ std::arch::global_asm!(
     seek_set = const libc::SEEK_SET,
     seek_cur = const libc::SEEK_CUR,
     seek_end = const libc::SEEK_END,
+    waiters_max = const WAITERS_MAX,
+    ambiguous = const AMBIGUOUS,
+    futex_len = const FUTEX_LEN,
+    handed_over = const HANDED_OVER,
+    slice = const SLICE_EVENTS,
+    parked = const PARKED,
+    go = const GO,
+    futex_command = const FUTEX_COMMAND,
+    futex_wait = const libc::FUTEX_WAIT,
+    futex_wake = const libc::FUTEX_WAKE,
+    futex_wait_bitset = const libc::FUTEX_WAIT_BITSET,
+    futex_wake_bitset = const libc::FUTEX_WAKE_BITSET,
     slow = const SLOW,
     clocks = const CLOCKS,
     wall_clocks = const WALL_CLOCKS,
@@ -754,11 +993,17 @@ std::arch::global_asm!(
     nr_readlink = const libc::SYS_readlink,
     nr_readlinkat = const libc::SYS_readlinkat,
     nr_statx = const libc::SYS_statx,
+    nr_futex = const libc::SYS_futex,
+    nr_gettid = const libc::SYS_gettid,
+    nr_sched_yield = const libc::SYS_sched_yield,
 );
 
 unsafe extern "C" {
     static gapless_blob: u8;
     static gapless_blob_called: u8;
+    static gapless_blob_woke: u8;
+    static gapless_blob_park: u8;
+    static gapless_blob_waited: u8;
     static gapless_blob_bail: u8;
     static gapless_blob_end: u8;
 }
@@ -775,9 +1020,15 @@ pub(super) fn code() -> &'static [u8] {
     unsafe { std::slice::from_raw_parts(&raw const gapless_blob, len) }
 }
 
-/// `rip` after its own system call: what the filter compares.
-pub(super) fn called() -> u64 {
-    BLOB_START + offset(&raw const gapless_blob_called)
+/// `rip` after each of its own system calls, which the filter lets happen: reading the clock, waking the next thread, and waiting to be woken.
+pub(super) fn called() -> [u64; 3] {
+    let labels = [&raw const gapless_blob_called, &raw const gapless_blob_woke, &raw const gapless_blob_waited];
+    labels.map(|label| BLOB_START + offset(label))
+}
+
+/// Where a thread parks, with its slot in `rdi`.
+pub(super) fn park() -> u64 {
+    BLOB_START + offset(&raw const gapless_blob_park)
 }
 
 /// Where a thread that faulted in the blob goes on.
@@ -809,10 +1060,12 @@ mod tests {
     }
 
     #[test]
-    fn it_makes_one_system_call_which_the_filter_knows() {
-        let calls: Vec<u64> =
+    fn it_makes_the_system_calls_that_the_filter_knows() {
+        let mut calls = called();
+        calls.sort_unstable();
+        let found: Vec<u64> =
             instructions().iter().filter(|i| i.mnemonic() == Mnemonic::Syscall).map(Instruction::next_ip).collect();
-        assert_eq!(calls, [called()]);
+        assert_eq!(found, calls);
     }
 
     #[test]

@@ -90,6 +90,11 @@ impl CallSite {
         STUBS_START + (self.index * STUB_LEN) as u64
     }
 
+    /// Where the blob returns to when it has answered the call.
+    pub fn answered(&self) -> u64 {
+        self.stub_after() - SYSCALL.len() as u64 - u64::from(blob::SLOW)
+    }
+
     /// `rip` when the stub's own call stops.
     fn stub_after(&self) -> u64 {
         self.stub() + if let Shape::Numbered(_) = self.shape { NUMBERED_AFTER } else { COMPARED_AFTER }

@@ -1,4 +1,4 @@
-//! The seccomp filter: everything traced, except the two instructions that are our own (the call gadget, and the blob's reading of the clock).
+//! The seccomp filter: everything traced, except the instructions that are our own (the call gadget, and the blob's calls).
 //!
 //! A foreign architecture (`int 0x80`) becomes SIGSYS, so that the common path need not ask which
 //! architecture a stop was for. x32 calls carry their own bit in the number and are traced.
@@ -33,15 +33,18 @@ const fn ret(k: u32) -> libc::sock_filter {
 }
 
 /// The program, in the order in which the kernel runs it.
-pub(super) fn program() -> [libc::sock_filter; 10] {
+pub(super) fn program() -> [libc::sock_filter; 12] {
+    let [clock, wake, wait] = blob::called().map(|rip| rip as u32);
     [
         load(OFFSET_ARCH),
         jump_eq(AUDIT_ARCH_X86_64, 1, 0),
         ret(RET_TRAP),
         load(OFFSET_IP_HIGH),
-        jump_eq((SCRATCH_START >> 32) as u32, 0, 4),
+        jump_eq((SCRATCH_START >> 32) as u32, 0, 6),
         load(OFFSET_IP_LOW),
-        jump_eq(blob::called() as u32, 1, 0),
+        jump_eq(clock, 3, 0),
+        jump_eq(wake, 2, 0),
+        jump_eq(wait, 1, 0),
         jump_eq(CALL_GADGET_AFTER as u32, 0, 1),
         ret(RET_ALLOW),
         ret(RET_TRACE),

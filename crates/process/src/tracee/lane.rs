@@ -12,8 +12,12 @@
 //!            + VALUES  256 constants, by call number (u64::MAX: not answered)
 //!            + GRANTS  one Grant for each descriptor below FDS_MAX
 //!            + RING    clock readings of the log, in order: number of the call, nanoseconds
+//!            + WAITERS who waits for a futex: address of the word, bitset, slot; in order of arrival
+//!            + READY   who can run, in order: slots
+//!            + SLOTS   parked threads
 //!            + STACK   the blob's own stack (a program's may be anywhere, and has a red zone)
-//!            + JOURNAL records: number (4 bytes), first argument (4), value (8), of pwrite64 the length (8), bytes sent (up to a multiple of 8)
+//!            + JOURNAL records: number (4 bytes), first argument (4), value (8); of pwrite64 the length (8); bytes sent (up to a multiple of 8), of a futex
+//!                      call all arguments
 //!            + ARENA   bytes that wait on sockets; contents of small files, each behind its struct stat
 //!            + NAMES   answers to calls on paths (see `names`)
 //! ```
@@ -23,7 +27,9 @@
 use std::borrow::Cow;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::ptr::{self, NonNull};
+use std::sync::atomic::AtomicU32;
 
+use super::blob::FRAME_WORDS;
 use super::names::{OWNER_SHIFT, Owners};
 use super::stub::{LANE_LEN, LANE_START};
 use super::{Result, sys};
@@ -61,21 +67,35 @@ pub(super) mod at {
     pub const OWNER: usize = 0x70;
     pub const FDS_LIMIT: usize = 0x78;
     pub const FREE: usize = 0x80;
+    pub const SLICE_END: usize = 0x100;
+    pub const WAITING: usize = 0x104;
+    pub const READY_HEAD: usize = 0x108;
+    pub const READY_TAIL: usize = 0x10c;
+    pub const LIMIT: usize = 0x110;
+    pub const HOLDER: usize = 0x114;
+    pub const SHARED_START: usize = 0x118;
+    pub const SHARED_END: usize = 0x120;
     pub const VALUES: usize = 0x800;
     pub const GRANTS: usize = 0x1000;
     pub const RING: usize = 0x5000;
-    pub const STACK: usize = 0x9000;
-    pub const STACK_END: usize = 0xa000;
-    pub const JOURNAL: usize = 0xa000;
-    pub const ARENA: usize = 0x8a000;
-    pub const NAMES: usize = 0x10a000;
-    pub const END: usize = 0x1da000;
+    pub const WAITERS: usize = 0x9000;
+    pub const READY: usize = 0x9800;
+    pub const SLOTS: usize = 0xac00;
+    pub const STACK: usize = 0xcf00;
+    pub const STACK_END: usize = 0xd000;
+    pub const JOURNAL: usize = 0xd000;
+    pub const ARENA: usize = 0x8d000;
+    pub const NAMES: usize = 0x10d000;
+    pub const END: usize = 0x1dd000;
 }
 
 const _: () = assert!(at::FREE + FDS_MAX / 8 <= at::VALUES);
 const _: () = assert!(at::VALUES + VALUES_MAX * 8 <= at::GRANTS);
 const _: () = assert!(at::GRANTS + FDS_MAX * GRANT_LEN <= at::RING);
-const _: () = assert!(at::RING + READINGS_MAX * 16 <= at::STACK);
+const _: () = assert!(at::RING + READINGS_MAX * 16 <= at::WAITERS);
+const _: () = assert!(at::WAITERS + WAITERS_MAX * WAITER_LEN <= at::READY);
+const _: () = assert!(at::READY + READY_MAX * 4 <= at::SLOTS);
+const _: () = assert!(at::SLOTS + SLOTS_MAX * SLOT_LEN <= at::STACK);
 const _: () = assert!(at::END as u64 == LANE_LEN);
 // The blob addresses everything here by 32-bit displacements.
 const _: () = assert!(LANE_START + LANE_LEN < 1 << 31);
@@ -100,6 +120,34 @@ pub(super) const OWN: u32 = 16;
 pub(super) const STAT_LEN: usize = 144;
 /// iovecs that are looked through.
 pub(super) const IOVECS_MAX: usize = 8;
+
+/// Threads waiting for futexes that are laid out at most.
+pub const WAITERS_MAX: usize = 128;
+const WAITER_LEN: usize = 16;
+/// Ready threads that are laid out; behind them there is room for all that can be woken before the thread must stop.
+const READY_GIVEN_MAX: usize = 64;
+const READY_MAX: usize = READY_GIVEN_MAX + WAITERS_MAX + READINGS_MAX;
+/// In the place of a slot: the thread is not parked, and runs on only by a stop.
+pub const NO_SLOT: u32 = 0;
+/// In the place of a slot: whoever is to be woken by this address waits on a word that has another one as well.
+pub const AMBIGUOUS: u32 = u32::MAX;
+/// Threads that can be parked. A slot is named by its address: a word, the thread's number, its stack pointer, and what it returns with.
+const SLOTS_MAX: usize = 64;
+const SLOT_LEN: usize = 128;
+/// The word of a slot whose thread sleeps, has been given the baton, or is to stop in its call.
+pub(super) const PARKED: u32 = 0;
+pub(super) const GO: u32 = 1;
+const OUT: u32 = 2;
+/// Events that a thread may have before another ready one gets the baton.
+pub const SLICE_EVENTS: u32 = 64;
+/// In the place of a call's number: the thread before has blocked, and the futex call of the next one, whose slot is the value, has returned.
+pub const HANDED_OVER: u32 = 1 << 31;
+/// In the place of a futex call's result: it blocks.
+pub const BLOCKED: u64 = u64::MAX;
+/// What says the same of a futex operation with and without it: the model finds out by itself what is shared, and clocks matter to timeouts only.
+pub const FUTEX_COMMAND: i32 = !(libc::FUTEX_PRIVATE_FLAG | libc::FUTEX_CLOCK_REALTIME);
+/// Bytes of a futex call's record: arguments 4, 6, 5, 3, 2 and 1, and the word if it was read.
+pub(super) const FUTEX_LEN: usize = 7 * 8;
 
 /// What the model would answer for one descriptor.
 #[derive(Debug, Clone)]
@@ -178,8 +226,10 @@ pub enum Clock<'a> {
 /// What holds until the thread stops.
 #[derive(Debug)]
 pub struct Terms<'a> {
-    /// Calls that may be answered.
-    pub budget: u32,
+    /// Calls that may be answered, whoever's they are.
+    pub limit: u32,
+    /// The slot of the thread that runs now.
+    pub slot: u32,
     /// The last reading of the clock, which never goes back.
     pub now: u64,
     /// A reading that reaches this is not for the lane: something is due then.
@@ -198,6 +248,44 @@ pub struct Terms<'a> {
     pub free: [u64; FDS_MAX / 64],
     /// No descriptor from here on is taken, though it may be closed.
     pub fds_limit: u32,
+    /// Who waits for futexes, in order; more than [`WAITERS_MAX`] are none, and nobody is woken.
+    pub waiters: &'a [Waiter],
+    /// The slots of threads that can run, in order.
+    pub ready: &'a [u32],
+    /// What of the memory is shared lies between these addresses.
+    pub shared: (u64, u64),
+    /// Events of the slice that are left behind the next one.
+    pub slice: u32,
+}
+
+/// A thread that waits for a futex.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Waiter {
+    /// The word, as the thread in hand addresses it.
+    pub addr: u64,
+    /// Which wakes it takes.
+    pub bits: u32,
+    /// Its slot.
+    pub slot: u32,
+}
+
+/// A futex call that was answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FutexCall {
+    /// Its arguments.
+    pub args: [u64; 6],
+    /// The word, if it was read.
+    pub word: u32,
+}
+
+impl Record<'_> {
+    /// What a futex call's record says.
+    pub fn futex(&self) -> Option<FutexCall> {
+        let mut words = self.bytes.chunks_exact(8).map(|raw| u64::from_le_bytes(raw.try_into().expect("8 bytes")));
+        let mut word = || words.next();
+        let [a3, a5, a4, a2, a1, a0, value] = [word()?, word()?, word()?, word()?, word()?, word()?, word()?];
+        Some(FutexCall { args: [a0, a1, a2, a3, a4, a5], word: value as u32 })
+    }
 }
 
 /// A call that was answered. Of `writev` the value is the number of iovecs and, in its low half, of bytes; its bytes are those of the iovecs and then
@@ -231,11 +319,6 @@ impl Journal {
             Some(record.map(|(record, _)| record))
         })
     }
-
-    /// Nothing was answered.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
 }
 
 fn parse(raw: &[u8]) -> Option<(Record<'_>, &[u8])> {
@@ -250,11 +333,17 @@ fn parse(raw: &[u8]) -> Option<(Record<'_>, &[u8])> {
             let (len, rest) = rest.split_first_chunk()?;
             (usize::try_from(u64::from_le_bytes(*len)).ok()?, rest)
         }
+        libc::SYS_futex => (FUTEX_LEN, rest),
         _ => (0, rest),
     };
     let bytes = rest.get(..len)?;
     let rest = rest.get(len.checked_next_multiple_of(8)?..)?;
     Some((Record { nr, arg, value, bytes }, rest))
+}
+
+/// Where a slot lies in the lane.
+fn offset_of(slot: u32) -> usize {
+    slot as usize - LANE_START as usize
 }
 
 /// The supervisor's view of the shared memory.
@@ -270,6 +359,10 @@ pub struct Lane {
     pub(super) names_end: usize,
     /// So many times more nothing may be sent.
     sends_held: u32,
+    /// Somebody who is laid out is parked.
+    hands_over: bool,
+    /// Slots that some thread has.
+    slots: [bool; SLOTS_MAX],
 }
 
 /// How often nothing may be sent after the program has shown that it runs on for long when it has sent something.
@@ -283,8 +376,16 @@ impl Lane {
     pub(super) fn new() -> Result<Lane> {
         let file = sys::memfd_create(c"gapless", libc::MFD_CLOEXEC)?;
         let base = sys::map_shared(file.as_fd(), LANE_LEN)?;
-        let (granted, free) = (Vec::new(), [0; FDS_MAX / 64]);
-        let mut lane = Lane { file, base, granted, free, names_end: 0, sends_held: 0 };
+        let mut lane = Lane {
+            file,
+            base,
+            granted: Vec::new(),
+            free: [0; FDS_MAX / 64],
+            names_end: 0,
+            sends_held: 0,
+            hands_over: false,
+            slots: [false; SLOTS_MAX],
+        };
         lane.clear_names();
         for nr in 0..VALUES_MAX {
             lane.put(at::VALUES + nr * 8, NO_VALUE);
@@ -330,7 +431,9 @@ impl Lane {
 
     /// Lays out what the next thread to run may be answered.
     pub fn open(&mut self, terms: &Terms<'_>) {
-        self.put(at::BUDGET, terms.budget);
+        let budget = if terms.ready.is_empty() { terms.limit } else { terms.limit.min(terms.slice) };
+        self.put(at::BUDGET, budget);
+        self.put(at::LIMIT, terms.limit);
         self.put(at::EVENTS, 0u32);
         self.put(at::USED, 0u32);
         self.put(at::SAID, 0u32);
@@ -369,6 +472,7 @@ impl Lane {
         self.put(at::FDS_LIMIT, terms.fds_limit);
         self.put(at::FREE, terms.free);
         self.free = terms.free;
+        self.futexes(terms);
     }
 
     /// Takes back the grants of the terms before.
@@ -385,6 +489,66 @@ impl Lane {
                 opened &= opened - 1;
             }
         }
+    }
+
+    fn futexes(&mut self, terms: &Terms<'_>) {
+        let all = terms.waiters.len() <= WAITERS_MAX && terms.ready.len() <= READY_GIVEN_MAX;
+        self.put(at::WAITING, if all { terms.waiters.len() as u32 } else { u32::MAX });
+        for (i, waiter) in terms.waiters.iter().take(WAITERS_MAX).enumerate() {
+            self.put(at::WAITERS + i * WAITER_LEN, waiter.addr);
+            self.put(at::WAITERS + i * WAITER_LEN + 8, [waiter.bits, waiter.slot]);
+        }
+        let slots = terms.waiters.iter().map(|waiter| waiter.slot).chain(terms.ready.iter().copied());
+        self.hands_over = slots.into_iter().any(|slot| slot != NO_SLOT);
+        let ready = &terms.ready[..terms.ready.len().min(READY_GIVEN_MAX)];
+        self.put(at::READY_HEAD, [0, ready.len() as u32]);
+        for (i, &slot) in ready.iter().enumerate() {
+            self.put(at::READY + i * 4, slot);
+        }
+        self.put(at::SLICE_END, terms.slice);
+        self.put(at::HOLDER, terms.slot);
+        self.put(at::SHARED_START, [terms.shared.0, terms.shared.1]);
+    }
+
+    /// Can the baton pass in the process, as things were laid out?
+    pub(super) fn hands_over(&self) -> bool {
+        self.hands_over
+    }
+
+    /// The slot of the thread that has the baton.
+    pub(super) fn holder(&self) -> u32 {
+        self.word(at::HOLDER)
+    }
+
+    /// A slot that nobody has; [`NO_SLOT`] if there is none.
+    pub(super) fn take_slot(&mut self) -> u32 {
+        let Some(free) = self.slots.iter().position(|taken| !taken) else { return NO_SLOT };
+        self.slots[free] = true;
+        (LANE_START as usize + at::SLOTS + free * SLOT_LEN) as u32
+    }
+
+    /// Gives a slot back.
+    pub(super) fn free_slot(&mut self, slot: u32) {
+        self.slots[(offset_of(slot) - at::SLOTS) / SLOT_LEN] = false;
+    }
+
+    /// The program knows the thread of this slot by this number.
+    pub(super) fn name_slot(&mut self, slot: u32, tid: i32) {
+        self.put(offset_of(slot) + 4, tid);
+    }
+
+    /// Lays out what a thread that parks returns with.
+    pub(super) fn park(&mut self, slot: u32, rsp: u64, frame: [u64; FRAME_WORDS]) {
+        self.put(offset_of(slot), PARKED);
+        self.put(offset_of(slot) + 8, rsp);
+        self.put(offset_of(slot) + 16, frame);
+    }
+
+    /// Makes a parked thread leave the blob.
+    pub(super) fn take_out(&mut self, slot: u32) -> Result<()> {
+        self.put(offset_of(slot), OUT);
+        // SAFETY: within the mapping and aligned; it outlives the call.
+        sys::futex_wake(unsafe { AtomicU32::from_ptr(self.base.as_ptr().add(offset_of(slot)).cast()) })
     }
 
     fn grant(&mut self, grants: &[Grant<'_>]) {

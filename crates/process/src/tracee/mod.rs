@@ -12,6 +12,7 @@
 //! All functions must be called on the thread that spawned the first tracee: ptrace ties a
 //! tracee to one tracer thread.
 
+pub mod baton;
 mod blob;
 pub mod call_site;
 mod clock;

@@ -60,7 +60,7 @@ impl Tracee {
         let stub = stub::memfd()?;
         let lane = Lane::new()?;
         let pid = fork_child(&ours, [theirs.as_fd(), stub.as_fd(), lane.file()])?;
-        let link = Link { socket: Arc::new(ours), lane: Arc::new(Mutex::new(lane)) };
+        let link = Link { socket: Arc::new(ours), lane: Arc::new(Mutex::new(lane)), group: pid };
         let mut tracee = Tracee::new(pid, pid, link, true);
         drop(theirs);
         sys::seize(pid, OPTIONS)?;

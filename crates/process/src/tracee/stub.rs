@@ -4,12 +4,12 @@
 //! It is an ELF file written by hand into a memfd. Its text is the scratch page itself, so that
 //! nothing has to be mapped before calls can be run in a new image:
 //! ```text
-//! SCRATCH_START + 0   syscall     call gadget: the filter allows this one instruction
+//! SCRATCH_START + 0   syscall     call gadget: the filter allows this instruction
 //!               + 2   xchg rax, rdi
 //!               + 4   xor eax, eax
 //!               + 6   syscall     trap gadget: traced, so it hands control back
 //!               + 8   ud2 ...     never reached
-//! BLOB_START          the in-process code (see `blob`), whose own system call the filter allows too
+//! BLOB_START          the in-process code (see `blob`), whose own system calls the filter allows too
 //! SCRATCH_DATA        two writable pages for the arguments of injected calls
 //! LANE_START          memory shared with the supervisor (see `lane`), mapped by a call: no ELF file can ask for it
 //!
@@ -65,7 +65,7 @@ pub(super) const BLOB_START: u64 = SCRATCH_START + 0x100;
 /// The memory shared with the supervisor.
 pub const LANE_START: u64 = SCRATCH_DATA + SCRATCH_DATA_LEN as u64;
 /// Its length.
-pub(super) const LANE_LEN: u64 = 0x1da000;
+pub(super) const LANE_LEN: u64 = 0x1dd000;
 /// Call sites that one image can have patched.
 pub(super) const SITES_MAX: usize = 512;
 /// Where their jumps look up the stub. The address ends a jump as `0f 05`, the bytes of `syscall`.

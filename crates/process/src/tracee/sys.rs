@@ -5,7 +5,7 @@ use std::io;
 use std::mem::{MaybeUninit, size_of};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use libc::{c_int, c_long, c_uint, c_void, pid_t};
 
@@ -184,29 +184,44 @@ pub enum Waited {
     Nothing,
 }
 
-fn waitpid(tid: pid_t, flags: c_int) -> Result<Waited> {
+/// Waits for a thread, or, with a negative number, for any of a process group: whose status it is, and which.
+fn waitpid(tid: pid_t, flags: c_int) -> Result<(pid_t, Waited)> {
     let mut status = 0;
     // SAFETY: `status` is a live `c_int`.
     let ret = unsafe { libc::waitpid(tid, &mut status, flags | libc::__WALL) };
     match ret {
-        0 => Ok(Waited::Nothing),
-        ret if ret > 0 => Ok(Waited::Status(status)),
+        0 => Ok((0, Waited::Nothing)),
+        ret if ret > 0 => Ok((ret, Waited::Status(status))),
         _ => match errno() {
-            libc::EINTR => Ok(Waited::Interrupted),
+            libc::EINTR => Ok((0, Waited::Interrupted)),
             libc::ECHILD => Err(Error::Gone { tid }),
             errno => Err(Error::Os { call: "waitpid", errno }),
         },
     }
 }
 
+/// Waits for any thread of a process group until one stops, ends, or a signal of our own arrives.
+pub fn wait_any(group: pid_t) -> Result<(pid_t, Waited)> {
+    waitpid(-group, 0)
+}
+
+/// Wakes one thread that waits for a word of shared memory, in whatever process.
+pub fn futex_wake(word: &AtomicU32) -> Result<()> {
+    // SAFETY: `word` is live; waking reads nothing else.
+    match unsafe { libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAKE, 1, 0, 0, 0) } {
+        -1 => Err(last("futex")),
+        _ => Ok(()),
+    }
+}
+
 /// Waits for one thread until it stops, ends, or a signal of our own arrives.
 pub fn wait_once(tid: pid_t) -> Result<Waited> {
-    waitpid(tid, 0)
+    waitpid(tid, 0).map(|(_, waited)| waited)
 }
 
 /// Asks whether there is a status, without blocking.
 pub fn wait_poll(tid: pid_t) -> Result<Waited> {
-    waitpid(tid, libc::WNOHANG)
+    waitpid(tid, libc::WNOHANG).map(|(_, waited)| waited)
 }
 
 /// Sends a signal to one thread.

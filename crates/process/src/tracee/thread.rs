@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use libc::{c_int, pid_t};
 
-use super::lane::Lane;
+use super::lane::{Lane, NO_SLOT};
 use super::stub::{CALL_GADGET, CALL_GADGET_AFTER, TRAP_GADGET_AFTER};
 use super::sys::{self, Regs, Waited};
 use super::{Error, Result, SigInfo, blob, clock, tsc};
@@ -81,6 +81,8 @@ pub(super) struct Link {
     pub socket: Arc<OwnedFd>,
     /// The memory that all of them share with us.
     pub lane: Arc<Mutex<Lane>>,
+    /// Their process group on this host, which nobody leaves: the program's groups are the model's.
+    pub group: pid_t,
 }
 
 /// A thread of the program, held by the calling thread. Dropping it while it lives kills its
@@ -97,6 +99,10 @@ pub struct Tracee {
     pub(super) dirty: bool,
     /// Reading the time stamp counter stops it.
     counter_traps: bool,
+    /// It sleeps in the blob ([`baton`](super::baton)).
+    pub(super) parked: bool,
+    /// Where it can, once it has waited beside others.
+    pub(super) slot: u32,
     /// Stops that arrived during a native call, to be reported before the thread runs on.
     deferred: Vec<Stop>,
     /// `/proc/PID/mem` of its image, if it was needed.
@@ -152,7 +158,7 @@ const fn event(event: c_int) -> c_int {
     libc::SIGTRAP | event << 8
 }
 
-const EVENT_SECCOMP: c_int = event(libc::PTRACE_EVENT_SECCOMP);
+pub(super) const EVENT_SECCOMP: c_int = event(libc::PTRACE_EVENT_SECCOMP);
 const EVENT_EXEC: c_int = event(libc::PTRACE_EVENT_EXEC);
 const EVENT_CLONE: c_int = event(libc::PTRACE_EVENT_CLONE);
 const EVENT_FORK: c_int = event(libc::PTRACE_EVENT_FORK);
@@ -164,7 +170,7 @@ const SYSCALL_STOP: c_int = libc::SIGTRAP | 0x80;
 const ZOMBIE_TICKS: u32 = 5;
 
 /// The trap flag: a native call must not single-step.
-const EFLAGS_TF: u64 = 0x100;
+pub(super) const EFLAGS_TF: u64 = 0x100;
 const X32_BIT: u32 = 0x4000_0000;
 
 impl Tracee {
@@ -182,6 +188,8 @@ impl Tracee {
             regs,
             dirty: false,
             counter_traps,
+            parked: false,
+            slot: NO_SLOT,
             deferred: Vec::new(),
             memory: OnceCell::new(),
         }
@@ -203,6 +211,16 @@ impl Tracee {
 
     pub(super) fn link(&self) -> Link {
         self.link.clone()
+    }
+
+    /// The process group on this host of all tracees that descend from one spawn.
+    pub(super) fn group(&self) -> pid_t {
+        self.link.group
+    }
+
+    /// Is a stop to be reported before the thread runs on?
+    pub(super) fn has_deferred(&self) -> bool {
+        !self.deferred.is_empty()
     }
 
     /// The memory that all threads of the group share with us. Only while none of them runs.
@@ -245,8 +263,9 @@ impl Tracee {
         matches!(self.at, At::Dead | At::Zombie)
     }
 
-    /// The program's registers, as of the last stop and what was done since. No call is made.
+    /// The program's registers, as of the last stop and what was done since. No call is made. Not of a parked thread.
     pub fn regs(&self) -> &Regs {
+        assert!(!self.is_parked(), "a parked thread is taken out before its registers are looked at");
         &self.regs
     }
 
@@ -503,6 +522,9 @@ impl Tracee {
 
     /// Sets the thread going on a native call; where it lands is the caller's business.
     pub(super) fn start_native(&mut self, nr: i64, args: [u64; 6]) -> Result<Regs> {
+        if self.is_parked() {
+            self.take_out()?;
+        }
         let mut regs = self.regs;
         match self.at {
             At::Running => return self.misuse("native call while running"),
@@ -630,7 +652,7 @@ impl Tracee {
     }
 
     /// Turns a wait status into a stop, or nothing if the thread is to go on.
-    fn classify(&mut self, status: c_int) -> Result<Option<Stop>> {
+    pub(super) fn classify(&mut self, status: c_int) -> Result<Option<Stop>> {
         if !libc::WIFSTOPPED(status) {
             if self.at != At::Zombie {
                 self.at = At::Dead;
@@ -687,7 +709,7 @@ fn taken(signo: i32, info: SigInfo) -> Stop {
 }
 
 /// What an exit status means.
-pub(super) fn death(status: c_int) -> Stop {
+fn death(status: c_int) -> Stop {
     if libc::WIFEXITED(status) { Stop::Exited(libc::WEXITSTATUS(status)) } else { Stop::Killed(libc::WTERMSIG(status)) }
 }
 
@@ -706,6 +728,9 @@ impl Drop for Tracee {
         }
         if self.counter_traps {
             tsc::release();
+        }
+        if self.slot != NO_SLOT {
+            self.lane().free_slot(self.slot);
         }
     }
 }

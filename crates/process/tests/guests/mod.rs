@@ -80,6 +80,9 @@ macro_rules! each_guest {
             append
             argv_env
             bare
+            baton
+            baton_ends
+            baton_signals
             brk
             cache_threads
             call_sites
@@ -113,6 +116,7 @@ macro_rules! each_guest {
             ftruncate
             futex
             futex_shared
+            futex_wake
             getdents
             getrandom
             inotify

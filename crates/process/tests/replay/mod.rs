@@ -73,6 +73,8 @@ pub struct Recording {
     outputs: Vec<(u64, Vec<u8>)>,
     /// Which channel is which standard stream.
     stdio: BTreeMap<u64, i32>,
+    /// How many calls stopped, and how many were answered in the process.
+    pub figures: BTreeMap<&'static str, u64>,
     /// The log, with a digest after every step.
     pub log: tempfile::TempDir,
     /// The most call sites that were patched at once.
@@ -317,7 +319,8 @@ pub fn record(guest: &Guest, calls: Calls) -> Result<Recording> {
     let (stdout, stderr) = (streams.text(1), streams.text(2));
     let status = status.map_err(|e| Error::Refused(format!("{e}\nit wrote:\n{stdout}{stderr}")))?;
     let stdio = host.replica().kernel().objects.stdio.iter().map(|(id, s)| (id.0, s.number)).collect();
-    Ok(Recording { frames, status, stdout, stderr, parts, memory, outputs, stdio, log, patched })
+    let figures = host.replica().figures().now().into_iter().collect();
+    Ok(Recording { frames, status, stdout, stderr, parts, memory, outputs, stdio, figures, log, patched })
 }
 
 /// What a replay came to.
