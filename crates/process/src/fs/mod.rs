@@ -1,7 +1,7 @@
 //! The file system of the replica: an inode model over the host's files, which are only ever read.
 //!
 //! The rule it keeps: **the program sees one consistent snapshot, equal on both sides**. The first look at a name of the host is an
-//! input ([`crate::kernel::input::HOST_PATH`]), remembered for ever, its absence included; the contents of a host file come into the log once
+//! input ([`crate::kernel::input::HOST_PATH`], or one of several that were read `ahead`), remembered for ever, its absence included; the contents of a host file come into the log once
 //! per content hash. Everything that the program changes changes only here: names and attributes in memory, contents in files
 //! of the log directory (`store`). A local error on such a file stops this side; the program never sees it.
 //!
