@@ -158,10 +158,42 @@ static void pool(void) {
     ok("a pool with a queue");
 }
 
+// Two are woken at once, and one of them goes on for more than its slice while the other could run.
+static atomic_int start[2], ended;
+
+static void *runs_long(void *arg) {
+    int me = (int)(intptr_t)arg;
+    for (int lap = 1; lap <= 200; lap++) {
+        while (start[me] != lap) futex(&start[me], FUTEX_WAIT_PRIVATE, lap - 1);
+        for (int i = 0; i < (lap % 4 == 3 ? 150 : 1); i++) {
+            getppid();
+            note(gettid());
+        }
+        if (++ended == 2 * lap) futex(&ended, FUTEX_WAKE_PRIVATE, 1);
+    }
+    return NULL;
+}
+
+static void slices(void) {
+    pthread_t threads[2];
+    for (intptr_t i = 0; i < 2; i++) PT(pthread_create(&threads[i], NULL, runs_long, (void *)i));
+    for (int lap = 1; lap <= 200; lap++) {
+        for (int i = 0; i < 2; i++) {
+            start[i] = lap;
+            futex(&start[i], FUTEX_WAKE_PRIVATE, 1);
+        }
+        for (int now; (now = ended) != 2 * lap;) futex(&ended, FUTEX_WAIT_PRIVATE, now);
+    }
+    for (int i = 0; i < 2; i++) PT(pthread_join(threads[i], NULL));
+    show("slices %llx", (unsigned long long)history);
+    ok("who has been given way to gives way after its slice");
+}
+
 int main(void) {
     pairs();
     ring();
     barriers();
     pool();
+    slices();
     return 0;
 }

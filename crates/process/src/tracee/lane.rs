@@ -6,7 +6,8 @@
 //! answer stops as any other does, so the lane is only ever a shortcut: what a call returns, and what the model is afterwards, is the same with and
 //! without it.
 //!
-//! One thread of the group runs at a time, so one lane serves all of them; the supervisor touches it only while none runs.
+//! One thread of the group runs at a time, so one lane serves all of them; the supervisor touches it only while none runs. A thread that has handed the
+//! baton over touches nothing but slots from then on.
 //! ```text
 //! LANE_START + 0      the words below          supervisor and blob
 //!            + VALUES  256 constants, by call number (u64::MAX: not answered)

@@ -5,7 +5,8 @@
 //!
 //! The rule it keeps: a thread runs only between [`Tracee::resume`] and the [`Stop`] that ends
 //! it, and nothing of the program reaches the host kernel unless the caller asks for it by name
-//! ([`Tracee::native`], [`Tracee::through`] and their relatives).
+//! ([`Tracee::native`], [`Tracee::through`] and their relatives). Threads that are parked in the
+//! in-process code ([`baton`]) pass the right to run among themselves.
 //!
 //! What it leaves out: scheduling, descriptors, pids, time, the meaning of signals.
 //!
