@@ -260,9 +260,10 @@ fn no_guest_is_forgotten() {
 #[test]
 fn call_sites_of_files_that_are_known_are_patched_as_they_are_mapped() {
     let guest = guests::find("small_files");
-    let first = replay::record(&guest, Calls::InProcess).expect("recorded");
+    replay::record(&guest, Calls::InProcess).expect("recorded");
     let again = replay::record(&guest, Calls::AsKnown).expect("recorded");
-    assert!(first.patched > 2 && again.patched >= first.patched, "{} sites, and then {}", first.patched, again.patched);
+    // None but at sites that were patched as they were mapped.
+    assert!(again.figures["without a stop"] > 20, "{:?}", again.figures);
     let dir = tempfile::tempdir().expect("a directory");
     replay::replay(&again, dir.path(), Calls::Stopping).expect("the same run with every call stopping");
 }

@@ -4,12 +4,9 @@ use super::pace::{Pace, Waits};
 use super::{deliver, futexes, jump, lane, names, patch, written};
 use crate::kernel::{Call, Ctx, Errno, Fail, Io, Kernel, Outcome, State, input};
 use crate::syscalls::{Handler, process, table};
-use crate::tracee::{Stop, TICK, baton, sys::regs_words};
+use crate::tracee::{Stop, TICK, TICK_ALONE, baton, sys::regs_words, tick_every};
 use gapless_log::{Error, chain};
 use std::time::{Duration, Instant};
-
-/// A thread that computes is looked at again after this time at the latest.
-const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// What a computing thread keeps waiting.
 pub type WhoWaits = fn(&Kernel, &mut Io<'_, '_>) -> Waits;
@@ -122,8 +119,12 @@ fn run(k: &mut Kernel, cx: &mut Ctx<'_, '_>, pace: &Pace, who_waits: WhoWaits) -
                 // Whom it has woken waits for it; and from here on its calls stop.
                 lane::absorb(k, cx)?;
                 let left = match who_waits(k, &mut cx.io) {
-                    Waits::Nobody { due_in } if !sent => due_in.max(TICK),
+                    Waits::Nobody { due_in } if !sent => {
+                        tick_every(TICK_ALONE)?;
+                        due_in.max(TICK)
+                    }
                     waits => {
+                        tick_every(TICK)?;
                         let left = pace.left(tracked, waits == Waits::Woken, ran);
                         // Whoever waits for somebody else's turn has had its own.
                         if left.is_zero() || std::mem::take(&mut may_spin) && cx.tracee().spins()? {
@@ -132,7 +133,7 @@ fn run(k: &mut Kernel, cx: &mut Ctx<'_, '_>, pace: &Pace, who_waits: WhoWaits) -
                         left
                     }
                 };
-                look_after = ran + left.min(LOOK_EVERY);
+                look_after = ran + left.min(TICK_ALONE);
                 if sent {
                     // It sends and then computes: what it sends next is not to wait for that.
                     cx.tracee().lane().hold_sends();

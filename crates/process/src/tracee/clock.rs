@@ -12,8 +12,10 @@ use std::time::Duration;
 
 use super::{Error, Result, sys};
 
-/// Time between two ticks: the precision of deadlines.
+/// Time between two ticks while somebody waits for a computing thread: the precision of deadlines.
 pub const TICK: Duration = Duration::from_millis(2);
+/// The same while nobody does. Each tick takes the processor from the thread that computes.
+pub const TICK_ALONE: Duration = Duration::from_millis(10);
 
 thread_local! {
     static TICKER: Cell<Option<Ticker>> = const { Cell::new(None) };
@@ -23,6 +25,7 @@ thread_local! {
 struct Ticker {
     timer: libc::timer_t,
     armed: bool,
+    period: Duration,
 }
 
 /// The signal of the tick, which no other part of the program may use.
@@ -59,7 +62,7 @@ fn create() -> Result<Ticker> {
     if ret != 0 {
         return Err(failed("timer_create"));
     }
-    Ok(Ticker { timer, armed: false })
+    Ok(Ticker { timer, armed: false, period: TICK_ALONE })
 }
 
 fn set(timer: libc::timer_t, period: Duration) -> Result<()> {
@@ -80,9 +83,23 @@ pub(super) fn ensure_ticks() -> Result<()> {
             Some(ticker) => ticker,
             None => create()?,
         };
-        set(ticker.timer, TICK)?;
+        set(ticker.timer, ticker.period)?;
         cell.set(Some(Ticker { armed: true, ..ticker }));
         Ok(())
+    })
+}
+
+/// From now on the calling thread ticks this often, if it ticks.
+pub fn tick_every(period: Duration) -> Result<()> {
+    TICKER.with(|cell| match cell.get() {
+        Some(ticker) if ticker.period != period => {
+            if ticker.armed {
+                set(ticker.timer, period)?;
+            }
+            cell.set(Some(Ticker { period, ..ticker }));
+            Ok(())
+        }
+        _ => Ok(()),
     })
 }
 

@@ -42,7 +42,7 @@ mod tsc;
 mod uffd;
 
 pub use call_site::CallSites;
-pub use clock::{TICK, pause_ticks};
+pub use clock::{TICK, TICK_ALONE, pause_ticks, tick_every};
 pub use elf::{Elf, Errno};
 pub use error::{Error, Result};
 pub use group::Died;

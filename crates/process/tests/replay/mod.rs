@@ -77,8 +77,6 @@ pub struct Recording {
     pub figures: BTreeMap<&'static str, u64>,
     /// The log, with a digest after every step.
     pub log: tempfile::TempDir,
-    /// The most call sites that were patched at once.
-    pub patched: usize,
 }
 
 type Parts = Vec<(String, Digest)>;
@@ -302,14 +300,12 @@ pub fn record(guest: &Guest, calls: Calls) -> Result<Recording> {
     let mut host = Host::new(calls.of(replica), options());
     host.go_live(Term(1), Seq(0), 0)?;
     let (mut frames, mut outputs) = (Vec::new(), Vec::new());
-    let (mut parts, mut memory, mut patched) = (BTreeMap::new(), BTreeMap::new(), 0);
+    let (mut parts, mut memory) = (BTreeMap::new(), BTreeMap::new());
     let status = run_live(&mut host, true, |host, sealed| {
         for frame in sealed {
             store.append(&frame)?;
             frames.push(frame);
         }
-        let memories = host.replica().kernel().memories.values();
-        patched = patched.max(memories.map(|memory| memory.sites.count().0).sum());
         parts.insert(host.replica().position(), host.replica_mut().digest_parts()?);
         memory.insert(host.replica().position(), pages(host)?);
         // All that waits is released next.
@@ -320,7 +316,7 @@ pub fn record(guest: &Guest, calls: Calls) -> Result<Recording> {
     let status = status.map_err(|e| Error::Refused(format!("{e}\nit wrote:\n{stdout}{stderr}")))?;
     let stdio = host.replica().kernel().objects.stdio.iter().map(|(id, s)| (id.0, s.number)).collect();
     let figures = host.replica().figures().now().into_iter().collect();
-    Ok(Recording { frames, status, stdout, stderr, parts, memory, outputs, stdio, figures, log, patched })
+    Ok(Recording { frames, status, stdout, stderr, parts, memory, outputs, stdio, figures, log })
 }
 
 /// What a replay came to.
