@@ -1,5 +1,6 @@
 // Calls on paths again and again, while what they name is moved, replaced, removed, changed, by this process and by another.
 #include "guest.h"
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -265,6 +266,23 @@ static void descriptors(void) {
     ok("as many descriptors as there may be");
 }
 
+// A small file of the host is opened as before when it has been mapped, which takes its content out of the model's own memory.
+static void mapped(void) {
+    char first[64], again[64];
+    for (int i = 0; i < 3 * TIMES; i++) {
+        int fd = SYS(open("/etc/passwd", O_RDONLY));
+        ssize_t got = SYS(read(fd, i == 0 ? first : again, sizeof first));
+        CHECK(got > 0 && (i == 0 || memcmp(first, again, got) == 0));
+        if (i == TIMES) {
+            char *there = mmap(NULL, 4096, PROT_READ, MAP_PRIVATE, fd, 0);
+            CHECK(there != MAP_FAILED && memcmp(there, first, got) == 0);
+            SYS(munmap(there, 4096));
+        }
+        SYS(close(fd));
+    }
+    ok("opened and read alike before and after it was mapped");
+}
+
 int main(int argc, char **argv) {
     if (argc > 1) {
         // After exec: the descriptor that was to be closed is.
@@ -280,6 +298,7 @@ int main(int argc, char **argv) {
     places();
     pointers();
     descriptors();
+    mapped();
 
     // Another process changes what this one asks for, and asks itself.
     make("common", 10);
