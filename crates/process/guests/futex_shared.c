@@ -30,6 +30,30 @@ static void woken_before_a_signal(int *word) {
     ok("woken before a signal");
 }
 
+static long wake(atomic_int *word) { return syscall(SYS_futex, word, FUTEX_WAKE, 1, NULL, NULL, 0); }
+
+static void *waits(void *word) {
+    syscall(SYS_futex, word, FUTEX_WAIT, 0, NULL, NULL, 0);
+    _exit(1);
+}
+
+// Who waits for a private word waits for that one, whatever is mapped there since.
+static void mapped_over(void) {
+    pid_t child = SYS(fork());
+    if (child == 0) {
+        atomic_int *word = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0), other = 0;
+        for (int i = 0; i < 20; i++) EQ(wake(&other), 0);
+        pthread_t thread;
+        PT(pthread_create(&thread, NULL, waits, word));
+        sleep_ms(2);
+        CHECK(mmap(word, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED, -1, 0) == word);
+        for (int i = 0; i < 20; i++) EQ(wake(word), 0);
+        _exit(0);
+    }
+    EQ(exit_of(child), 0);
+    ok("a shared word is another than the private one that was there");
+}
+
 int main(void) {
     struct shared *s = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     CHECK(s != MAP_FAILED);
@@ -64,5 +88,6 @@ int main(void) {
     ok("three processes take turns");
     s->turn = 0;
     woken_before_a_signal(&s->turn);
+    mapped_over();
     return 0;
 }

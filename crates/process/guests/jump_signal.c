@@ -32,12 +32,21 @@ static void (*at_run_time)(void);
 // push %rbx; xor %ebx,%ebx; 1: inc %rbx; jmp 1b
 static const unsigned char code[] = {0x53, 0x31, 0xdb, 0x48, 0xff, 0xc3, 0xeb, 0xfb};
 
+// What is on the stack where the frame of the next signal will be: not all of it is written over.
+static __attribute__((noinline)) void litter(void) {
+    unsigned char below[32768];
+    memset(below, 0x5a, sizeof below);
+    __asm__ volatile("" ::"r"(below) : "memory");
+}
+
 static void by_timer(void) {
+    litter();
     struct itimerval timer = {{0, 0}, {0, 5000}};
     SYS(setitimer(ITIMER_REAL, &timer, NULL));
 }
 
 static pid_t by_child(int signal) {
+    litter();
     pid_t parent = getpid(), child = SYS(fork());
     if (child == 0) {
         sleep_ms(3);

@@ -88,6 +88,24 @@ int main(void) {
     }
     ok("two descriptors share an offset or do not");
 
+    for (int i = 0; i < TIMES; i++) {
+        // A descriptor of a file is no directory, and once it is closed it is nothing.
+        struct stat none;
+        char c;
+        int fd = SYS(open("/etc/passwd", O_RDONLY));
+        EQ(read(fd, &c, 1), 1);
+        for (int j = 0; j < 6; j++) {
+            FAILS(ENOTDIR, fstatat(fd, "x", &none, 0));
+            FAILS(ENOTDIR, openat(fd, "x", O_RDONLY));
+        }
+        umask(022);
+        FAILS(ENOTDIR, fstatat(fd, "x", &none, 0));
+        SYS(close(fd));
+        FAILS(EBADF, fstatat(fd, "x", &none, 0));
+        FAILS(EBADF, openat(fd, "x", O_RDONLY));
+    }
+    ok("a closed file is no directory either");
+
     int locked = SYS(open("own", O_RDWR));
     for (int i = 0; i < TIMES; i++) {
         SYS(flock(locked, LOCK_EX));

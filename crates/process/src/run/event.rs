@@ -95,6 +95,12 @@ fn run(k: &mut Kernel, cx: &mut Ctx<'_, '_>, pace: &Pace, who_waits: WhoWaits) -
     let began = cx.io.is_live().then(Instant::now);
     let tracked = is_tracked(k, cx);
     let mut may_spin = tracked;
+    if std::mem::take(&mut cx.tracee().spun)
+        && let Some(tracker) = k.memories[&k.process(cx.pid).memory].tracker.clone()
+    {
+        // It is likely to be stopped in its loop again: then only what it has written from here on is needed, not what others have.
+        cx.tracee().mark_written_pages(&tracker)?;
+    }
     // What was sent without a stop leaves at the next one: that must not be far.
     let mut look_after = TICK;
     let mut sent = false;
@@ -127,7 +133,11 @@ fn run(k: &mut Kernel, cx: &mut Ctx<'_, '_>, pace: &Pace, who_waits: WhoWaits) -
                         tick_every(TICK)?;
                         let left = pace.left(tracked, waits == Waits::Woken, ran);
                         // Whoever waits for somebody else's turn has had its own.
-                        if left.is_zero() || std::mem::take(&mut may_spin) && cx.tracee().spins()? {
+                        if left.is_zero() {
+                            break Stop::Interrupted;
+                        }
+                        if std::mem::take(&mut may_spin) && cx.tracee().spins()? {
+                            cx.tracee().spun = true;
                             break Stop::Interrupted;
                         }
                         left

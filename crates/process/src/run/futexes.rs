@@ -4,23 +4,29 @@
 //! certain if the thread that is ready next waits for nothing more and is parked in the blob: then the baton passes there, to whom the scheduler
 //! would give it. What names a word is the model's: an address stands for whatever is mapped there, so a word of shared memory is not blocked on here.
 
-use crate::kernel::{Call, Ctx, Fail, FutexKey, Kernel, Key, MemId, Pid, Tid, Tracees};
+use crate::kernel::{Call, Ctx, Fail, FutexKey, Kernel, Key, Pid, Tid, Tracees};
 use crate::signal;
 use crate::syscalls::futex;
 use crate::tracee::Tracee;
-use crate::tracee::lane::{AMBIGUOUS, BLOCKED, FUTEX_COMMAND, FutexCall, NO_SLOT, Record, Waiter};
+use crate::tracee::lane::{
+    AMBIGUOUS, BLOCKED, FUTEX_COMMAND, FutexCall, NO_SLOT, READY_GIVEN_MAX, Record, WAITERS_MAX, Waiter,
+};
 use gapless_log::{Digest, chain};
 
-/// Who waits for a word that the threads of a process can name.
+/// Who waits for a word that the threads of a process can name. Not all of them, if they are more than can be laid out.
 pub fn waiters(k: &Kernel, tracees: &Tracees, pid: Pid) -> Vec<Waiter> {
-    let memory = k.process(pid).memory;
-    let first = Key::Futex(FutexKey::Private(MemId(0), 0));
-    let last = Key::Futex(FutexKey::Shared(u64::MAX, u64::MAX));
+    let id = k.process(pid).memory;
+    let memory = &k.memories[&id];
+    let keys = |first, last| k.waiters.range(Key::Futex(first)..=Key::Futex(last));
+    let private = keys(FutexKey::Private(id, 0), FutexKey::Private(id, u64::MAX));
+    let shared = keys(FutexKey::Shared(0, 0), FutexKey::Shared(u64::MAX, u64::MAX));
+    let shared = shared.take_while(|_| !memory.shared.is_empty());
     let mut waiters = Vec::new();
-    for (key, queue) in k.waiters.range(first..=last) {
+    for (key, queue) in private.chain(shared) {
         let addresses: Vec<u64> = match *key {
-            Key::Futex(FutexKey::Private(of, addr)) if of == memory => vec![addr],
-            Key::Futex(FutexKey::Shared(object, offset)) => k.memories[&memory].addresses_of(object, offset).collect(),
+            // Who waits where something shared has been mapped since waits for what nobody can name any more.
+            Key::Futex(FutexKey::Private(_, addr)) if memory.shared_at(addr).is_none() => vec![addr],
+            Key::Futex(FutexKey::Shared(object, offset)) => memory.addresses_of(object, offset).collect(),
             _ => continue,
         };
         let is_ambiguous = addresses.len() > 1;
@@ -29,20 +35,26 @@ pub fn waiters(k: &Kernel, tracees: &Tracees, pid: Pid) -> Vec<Waiter> {
                 let slot = if is_ambiguous { AMBIGUOUS } else { slot_of(k, tracees, pid, tid) };
                 Waiter { addr, bits: k.thread(tid).futex_bits, slot }
             }));
+            if waiters.len() > WAITERS_MAX {
+                return waiters;
+            }
         }
     }
     waiters
 }
 
-/// The slots of the threads that can run: of those that only have to return from a futex call.
+/// The slots of threads that can run: of those that only have to return from a futex call. Not all, if they are more than can be laid out.
 pub fn ready(k: &Kernel, tracees: &Tracees, pid: Pid) -> Vec<u32> {
     let slot = |&tid: &Tid| if k.thread(tid).granted { slot_of(k, tracees, pid, tid) } else { NO_SLOT };
-    k.run_queue.iter().map(slot).collect()
+    k.run_queue.iter().take(READY_GIVEN_MAX + 1).map(slot).collect()
 }
+
+/// With more threads than these in the group nobody parks: waiting for whoever of them stops takes the host the longer the more they are.
+const THREADS_MAX: usize = 64;
 
 /// Where a thread of this process is parked that nothing keeps from returning once it is woken.
 fn slot_of(k: &Kernel, tracees: &Tracees, pid: Pid, tid: Tid) -> u32 {
-    let is_free = k.thread(tid).pid == pid && signal::deliverable(k, tid).0 == 0;
+    let is_free = tracees.len() <= THREADS_MAX && k.thread(tid).pid == pid && signal::deliverable(k, tid).0 == 0;
     tracees.get(&tid).filter(|_| is_free).and_then(Tracee::parked_in).unwrap_or(NO_SLOT)
 }
 
@@ -107,7 +119,7 @@ pub fn blocked(k: &mut Kernel, cx: &mut Ctx<'_, '_>) -> Result<(), Fail> {
     if next.is_some() {
         k.process_mut(cx.pid).parks = true;
     }
-    if !k.process(cx.pid).parks {
+    if !k.process(cx.pid).parks || cx.tracees.len() > THREADS_MAX {
         return Ok(());
     }
     let rip = cx.tracee().regs().rip;

@@ -334,7 +334,7 @@ fn answer<'a>(k: &'a Kernel, pid: Pid, call: &PathCall) -> Option<Known<'a>> {
     if flags & !known_flags != 0 {
         return None;
     }
-    let dir = if call.is_below() { Some((call.dirfd, k.file_of(pid, call.dirfd).ok()?)) } else { None };
+    let dir = if call.is_below() { Some((call.dirfd, directory(k, pid, call.dirfd)?)) } else { None };
     let fs::Walked { found, through: mut on } = fs::resolve_known(k, pid, call.dirfd, &call.path, last)?;
     on.extend(found.as_ref().ok().and_then(|found| found.inode));
     let answer = match found.and_then(|found| found.existing(k)).and_then(|id| of_inode(k, pid, call, id)) {
@@ -344,6 +344,12 @@ fn answer<'a>(k: &'a Kernel, pid: Pid, call: &PathCall) -> Option<Known<'a>> {
         Err(Fail::Fatal(_)) => return None,
     };
     Some(Known { answer, on, dir })
+}
+
+/// The open directory behind a descriptor. Of anything else nothing is told: a file may be closed in the process, and then its number means nothing.
+fn directory(k: &Kernel, pid: Pid, fd: i32) -> Option<FileId> {
+    let file = k.file_of(pid, fd).ok()?;
+    path::base(k, pid, fd).is_ok().then_some(file)
 }
 
 /// The same when its path leads here. `None` if that cannot be told.

@@ -54,7 +54,9 @@ impl Pace {
         let began = cpu_time();
         jump()?;
         let cost = cpu_time().saturating_sub(began);
-        self.rest[usize::from(tracked)] = Some(Instant::now() + cost * JUMP_COST_FACTOR);
+        // That of a spin comes when it likes, and must not make up for what a large one has cost.
+        let rest = &mut self.rest[usize::from(tracked)];
+        *rest = (*rest).max(Some(Instant::now() + cost * JUMP_COST_FACTOR));
         self.jumps += 1;
         Ok(())
     }

@@ -89,7 +89,7 @@ pub fn answer(leaf: u32, subleaf: u32) -> [u32; 4] {
 }
 
 /// What the processor itself says. In a virtual machine every question leaves it, and a program asks some fifty of them at its start.
-fn host(leaf: u32, subleaf: u32) -> [u32; 4] {
+pub(super) fn host(leaf: u32, subleaf: u32) -> [u32; 4] {
     const ASKED_MAX: usize = 256;
     static ASKED: Mutex<BTreeMap<(u32, u32), [u32; 4]>> = Mutex::new(BTreeMap::new());
     let mut asked = ASKED.lock().expect("nobody panics while holding it");

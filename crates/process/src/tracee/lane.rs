@@ -126,7 +126,7 @@ pub(super) const IOVECS_MAX: usize = 8;
 pub const WAITERS_MAX: usize = 128;
 const WAITER_LEN: usize = 16;
 /// Ready threads that are laid out; behind them there is room for all that can be woken before the thread must stop.
-const READY_GIVEN_MAX: usize = 64;
+pub const READY_GIVEN_MAX: usize = 64;
 const READY_MAX: usize = READY_GIVEN_MAX + WAITERS_MAX + READINGS_MAX;
 /// In the place of a slot: the thread is not parked, and runs on only by a stop.
 pub const NO_SLOT: u32 = 0;

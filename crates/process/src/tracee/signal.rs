@@ -200,8 +200,34 @@ impl Tracee {
         if let Ok(features) = self.read_u64(fpstate.wrapping_add(FEATURES_AT)) {
             // The kernel has just written there.
             let _ = self.write_u64(fpstate.wrapping_add(IN_USE_AT), features);
+            self.clear_gaps(fpstate, features);
         }
         Ok(())
+    }
+
+    /// Between the parts is what was on the stack before, or zeros: the kernel clears all of it first if it cannot write there at once, as where a page
+    /// has a mark ([`track`](super::track)) or is not there yet.
+    fn clear_gaps(&mut self, fpstate: u64, features: u64) {
+        const LEAF: u32 = 0xd;
+        // What the processor leaves out of the legacy region; from 464 on the kernel writes.
+        let mut gaps = vec![(416, 464)];
+        let part = |bit: u32| {
+            let [size, offset, ..] = super::cpuid::host(LEAF, bit);
+            (u64::from(offset), u64::from(offset) + u64::from(size))
+        };
+        let mut parts: Vec<_> = (2..63).filter(|bit| features >> bit & 1 == 1).map(part).collect();
+        parts.sort_unstable();
+        let mut at = 576;
+        for (start, end) in parts {
+            if at < start {
+                gaps.push((at, start));
+            }
+            at = at.max(end);
+        }
+        for (start, end) in gaps {
+            // The kernel has just written around it.
+            let _ = self.write_all(fpstate.wrapping_add(start), &vec![0; (end - start) as usize]);
+        }
     }
 
     /// Brings the thread into a stop that can take a signal. The carrier is SIGSTOP: it cannot be

@@ -103,6 +103,8 @@ pub struct Tracee {
     pub(super) parked: bool,
     /// Where it can, once it has waited beside others.
     pub(super) slot: u32,
+    /// It was last stopped in a loop that waits for a word to change, and is likely to be there again.
+    pub spun: bool,
     /// Stops that arrived during a native call, to be reported before the thread runs on.
     deferred: Vec<Stop>,
     /// `/proc/PID/mem` of its image, if it was needed.
@@ -190,6 +192,7 @@ impl Tracee {
             counter_traps,
             parked: false,
             slot: NO_SLOT,
+            spun: false,
             deferred: Vec::new(),
             memory: OnceCell::new(),
         }

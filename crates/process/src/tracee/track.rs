@@ -93,6 +93,21 @@ impl Tracee {
         pages.flush()
     }
 
+    /// All that was written until now is not to be visited: nobody needs it any more.
+    pub fn mark_written_pages(&self, tracker: &Tracker) -> Result<()> {
+        let pagemap = self.pagemap()?;
+        for mapping in self.maps()?.iter().filter(|m| m.write && m.read && !m.is_ours() && !m.shared) {
+            // What is not registered is not marked, and is visited whole.
+            if uffd::register(&tracker.uffd, mapping.start, mapping.end).is_err() {
+                continue;
+            }
+            for &sought in sought_in(mapping) {
+                uffd::scan(&pagemap, (mapping.start, mapping.end), sought, true, |_| Ok(()))?;
+            }
+        }
+        Ok(())
+    }
+
     /// The process's page map.
     pub(super) fn pagemap(&self) -> Result<File> {
         let path = format!("/proc/{}/pagemap", self.tid());
