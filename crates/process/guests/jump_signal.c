@@ -1,5 +1,6 @@
 // Signals reach loops that make no call: compiled, in registers only, and written at run time. The handler sees what was counted.
 #include "guest.h"
+#include <alloca.h>
 #include <ucontext.h>
 
 static sigjmp_buf out;
@@ -70,6 +71,16 @@ int main(void) {
     in_c();
     EQ(exit_of(child), 0);
     ok("a loop in C, by a timer and by another process");
+
+    // The frame of the signal begins at another place of a page each time.
+    for (int depth = 0; depth < 8192; depth += 1024) {
+        volatile char *room = alloca(depth + 16);
+        room[0] = 0;
+        noted = 0;
+        by_timer();
+        in_c();
+    }
+    ok("frames wherever they begin");
 
     on_siginfo(SIGALRM, leave, 0);
     on_siginfo(SIGUSR1, leave, 0);

@@ -9,6 +9,7 @@ use crate::tracee::maps::Mapping;
 use crate::tracee::sites::{PATCH, find_sites};
 use crate::tracee::text::{MappedText, Replaced, Text, replaced};
 use gapless_log::chain;
+use std::sync::Arc;
 
 /// Cycles of the program's time stamp counter per nanosecond of its clock.
 const TSC_PER_NANO: u64 = 2;
@@ -41,10 +42,7 @@ pub fn executable(
     let source = source.filter(|_| !writable);
     let text = match source {
         Some(source) => Text::known(source.key(end - start), || code_at(cx, start, end)),
-        None => {
-            let code = code_at(cx, start, end);
-            Text::known(gapless_log::hash(&code), || code)
-        }
+        None => Arc::new(Text::of(&code_at(cx, start, end))),
     };
     put_back(k, cx, start, end);
     patch(k, cx, start, &text.silent);

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use super::call_site::{Shape, is_direct_jump};
 use super::sites::{Site, find_counter_reads, find_sites};
 
-/// Pieces of code that are remembered; a program has some dozens.
+/// Pieces of code that are remembered; a program has some dozens. When there are as many, all are forgotten.
 const KNOWN_MAX: usize = 1024;
 
 static KNOWN: Mutex<BTreeMap<u128, Arc<Text>>> = Mutex::new(BTreeMap::new());
@@ -38,18 +38,23 @@ impl Text {
         if let Some(text) = KNOWN.lock().expect("nobody panics while holding it").get(&key) {
             return text.clone();
         }
-        let code = code();
-        let text = Arc::new(Text {
-            silent: replaced(&code, find_sites(&code)),
-            counter: find_counter_reads(&code).map(|sites| replaced(&code, sites)),
+        let text = Arc::new(Text::of(&code()));
+        let mut known = KNOWN.lock().expect("nobody panics while holding it");
+        if known.len() == KNOWN_MAX {
+            known.clear();
+        }
+        known.insert(key, text.clone());
+        text
+    }
+
+    /// The text that these bytes are; not remembered.
+    pub fn of(code: &[u8]) -> Text {
+        Text {
+            silent: replaced(code, find_sites(code)),
+            counter: find_counter_reads(code).map(|sites| replaced(code, sites)),
             shapes: Mutex::default(),
             targets: OnceLock::new(),
-        });
-        let mut known = KNOWN.lock().expect("nobody panics while holding it");
-        if known.len() < KNOWN_MAX {
-            known.insert(key, text.clone());
         }
-        text
     }
 
     /// The shape of the call site whose `syscall` ends at this offset, if it can be patched. `code` is asked for the bytes if that is not known.
