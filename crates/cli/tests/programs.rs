@@ -290,9 +290,7 @@ fn redis_like(name: &str, argv: impl Fn(u16) -> Vec<String>, more: impl Fn(&mut 
             loading.join().expect("what was counted is right")
         });
         assert!(killed.is_err(), "the connection broke");
-        let mut resume = area.gapless(area.path(), ["resume"]);
-        resume.arg(&log);
-        let mut server = Process::start(resume, &area.join("resumed"));
+        let mut server = Process::start(area.resume(&log), &area.join("resumed"));
         load.recheck();
         load.run(20).expect("nothing is killed here");
         more(&mut load.client);
@@ -476,9 +474,7 @@ fn redis_killed_while_it_saves() {
     let mut server = Process::start(area.record(&log, &job("killed", port)), &area.join("killed-run"));
     let mut saving = Saving::start(port);
     saving.kill(|| _ = server.destroy());
-    let mut resume = area.gapless(area.path(), ["resume"]);
-    resume.arg(&log);
-    let mut server = Process::start(resume, &area.join("resumed"));
+    let mut server = Process::start(area.resume(&log), &area.join("resumed"));
     saving.survive();
     server.destroy();
 
@@ -558,9 +554,7 @@ fn curl() {
         sleep_ms(5);
     }
     let first = first.destroy();
-    let mut resume = area.gapless(area.path(), ["resume"]);
-    resume.arg(&log);
-    let second = Process::start(resume, &area.join("resumed")).finish();
+    let second = Process::start(area.resume(&log), &area.join("resumed")).finish();
     assert_eq!(second.code(), RECEIVE_ERROR, "resumed: {}", second.stderr_text());
     assert!(body.starts_with(&first.stdout), "what was written is right");
     source.join().expect("the source has noticed");

@@ -112,9 +112,8 @@ impl Batch<'_> {
                     let first = process.destroy();
                     let at = Log::open(&log).expect("it has a position").position();
                     let what = format!("{name}, killed at position {at} of {last}");
-                    let mut resume = area.gapless(area.path(), ["resume"]);
-                    resume.arg(&log);
-                    let second = Process::start(resume, &area.join(&format!("resumed-{round}-{i}"))).finish();
+                    let second =
+                        Process::start(area.resume(&log), &area.join(&format!("resumed-{round}-{i}"))).finish();
                     assert_eq!(second.code(), native.code(), "{what}, resumed:\n{}", second.stderr_text());
                     assert_continues(&native.stdout, &first.stdout, &second.stdout, &what);
                     let replay = area.replay(&log);

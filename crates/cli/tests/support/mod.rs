@@ -97,6 +97,13 @@ impl Area {
         command
     }
 
+    /// `gapless resume` of a log.
+    pub fn resume(&self, log: &Path) -> Command {
+        let mut command = self.gapless(self.path(), ["resume"]);
+        command.arg(log);
+        command
+    }
+
     /// Replays a log and answers what the replay says about itself; every digest in the log was equal.
     pub fn replay(&self, log: &Path) -> serde_json::Value {
         let mut command = self.gapless(self.path(), ["replay", "--digest", "--json"]);

@@ -48,9 +48,7 @@ pub fn http_like(name: &str, argv: impl Fn(&Path, u16) -> Vec<String>) {
             Process::start(area.record(&log, &job(&format!("killed-{round}"), port)), &area.join("killed-run"));
         ask(port, "before the kill");
         server.destroy();
-        let mut resume = area.gapless(area.path(), ["resume"]);
-        resume.arg(&log);
-        let mut server = Process::start(resume, &area.join("resumed"));
+        let mut server = Process::start(area.resume(&log), &area.join("resumed"));
         ask(port, "resumed");
         server.destroy();
 
@@ -134,9 +132,7 @@ pub fn keeps<K: Kept>(
             server.destroy();
         });
         assert_eq!(broken, CLIENTS, "{name}: the connections broke");
-        let mut resume = area.gapless(area.path(), ["resume"]);
-        resume.arg(&log);
-        let mut server = Process::start(resume, &area.join("resumed"));
+        let mut server = Process::start(area.resume(&log), &area.join("resumed"));
         clients.iter_mut().for_each(K::recheck);
         assert_eq!(all(&mut clients, 10, &mut || {}), 0, "{name}: nothing is killed here");
         drop(clients);

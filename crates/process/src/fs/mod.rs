@@ -1,9 +1,10 @@
 //! The file system of the replica: an inode model over the host's files, which are only ever read.
 //!
 //! The rule it keeps: **the program sees one consistent snapshot, equal on both sides**. The first look at a name of the host is an
-//! input ([`crate::kernel::input::HOST_PATH`], or one of several that were read `ahead`), remembered for ever, its absence included; the contents of a host file come into the log once
-//! per content hash. Everything that the program changes changes only here: names and attributes in memory, contents in files
-//! of the log directory (`store`). A local error on such a file stops this side; the program never sees it.
+//! input ([`crate::kernel::input::HOST_PATH`], or one of several that were read `ahead`), remembered for ever, its absence included;
+//! the contents of a host file come into the log once per content hash. Everything that the program changes changes only here: names
+//! and attributes in memory, contents in files of the log directory (`store`). A local error on such a file stops this side; the
+//! program never sees it.
 //!
 //! Left out: device files of the host (only those of `dev` exist), mounts, chroot, leases, inotify, extended attributes, mandatory
 //! locks. Files that others create on the host after the program first looked

@@ -6,9 +6,9 @@
 //! * not answered: it returns [`SLOW`] bytes further on, with all registers as they came.
 //!
 //! It reads the clock of a live replica by the time stamp counter, or, where that would trap, by a system call. A thread that waits for a futex parks
-//! here, if the next one that can run is parked too: then the baton passes by two system calls, one that wakes the other and one that waits. It uses no vector registers, which are the program's, and no memory but
-//! the lane and what the program's pointers name. A bad pointer faults *before* anything is journalled; the supervisor then sends the
-//! thread to [`bail`], and the call stops like any other.
+//! here, if the next one that can run is parked too: then the baton passes by two system calls, one that wakes the other and one that waits. It uses
+//! no vector registers, which are the program's, and no memory but the lane and what the program's pointers name. A bad pointer faults *before*
+//! anything is journalled; the supervisor then sends the thread to [`bail`], and the call stops like any other.
 
 use super::lane::{
     self, AMBIGUOUS, COUNTER_TICKS_MAX, FILE, FUTEX_COMMAND, FUTEX_LEN, GO, HANDED_OVER, IOVECS_MAX, JOURNAL_LEN, OWN,
