@@ -18,13 +18,13 @@ fn words<const N: usize>(words: [&str; N]) -> Vec<OsString> {
     words.map(OsString::from).to_vec()
 }
 
-/// Native and recorded take turns, each in a directory that was filled before.
+/// Native, pinned and not, and recorded take turns, each in a directory that was filled before.
 fn times(
     bed: &mut Bed,
     program: &[OsString],
     fill: impl Fn(&Path) -> Result<(), String> + Copy,
 ) -> Result<Series, String> {
-    bed.in_turns(&[Way::Native, Way::Recorded], |bed, way| {
+    bed.in_turns(&[Way::Native, Way::Unpinned, Way::Recorded], |bed, way| {
         Ok(vec![(way.name().to_owned(), bed.time(way, program, fill)?.0)])
     })
 }

@@ -28,7 +28,7 @@ pub fn nginx(bed: &mut Bed) -> Result<Series, String> {
     let place = bed.fresh_dir()?;
     let configuration = site(place.path()).map_err(crate::text)?;
     let file = place.path().join("nginx.conf");
-    bed.in_turns(&[Way::Native, Way::Recorded], |bed, way| {
+    bed.in_turns(&[Way::Native, Way::Unpinned, Way::Recorded], |bed, way| {
         let program = |port: u16| {
             // A file that cannot be written is one that nginx cannot read, and says so.
             let _ = fs::write(&file, configuration.replace("PORT", &port.to_string()));
