@@ -142,6 +142,7 @@ impl Tracee {
 
     /// As `wait_status`, but notices at once when a leader has become a zombie.
     fn poll_leader(&mut self) -> Result<c_int> {
+        let mut looks = sys::Looks::begin();
         loop {
             match sys::wait_poll(self.tid())? {
                 sys::Waited::Status(status) => return Ok(status),
@@ -155,7 +156,7 @@ impl Tracee {
                         self.at = At::Dead;
                         return Ok(status);
                     }
-                    std::thread::yield_now();
+                    looks.pause();
                 }
             }
         }

@@ -6,6 +6,7 @@ use std::mem::{MaybeUninit, size_of};
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use libc::{c_int, c_long, c_uint, c_void, pid_t};
 
@@ -222,6 +223,27 @@ pub fn wait_once(tid: pid_t) -> Result<Waited> {
 /// Asks whether there is a status, without blocking.
 pub fn wait_poll(tid: pid_t) -> Result<Waited> {
     waitpid(tid, libc::WNOHANG).map(|(_, waited)| waited)
+}
+
+/// Pauses between looks at what no wait tells of, each twice as long as the one before.
+///
+/// They sleep. A loop around `sched_yield` may keep the processor from just the thread that it waits for: on Linux 6.18 half a minute of that was seen.
+pub struct Looks(Duration);
+
+impl Looks {
+    const FIRST: Duration = Duration::from_micros(20);
+    const LONGEST: Duration = Duration::from_millis(1);
+
+    /// Before the first pause.
+    pub fn begin() -> Self {
+        Self(Self::FIRST)
+    }
+
+    /// Sleeps.
+    pub fn pause(&mut self) {
+        std::thread::sleep(self.0);
+        self.0 = (self.0 * 2).min(Self::LONGEST);
+    }
 }
 
 /// Sends a signal to one thread.

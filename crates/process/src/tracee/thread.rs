@@ -611,6 +611,7 @@ impl Tracee {
         if self.tid == self.pid {
             return self.wait_status();
         }
+        let mut looks = sys::Looks::begin();
         loop {
             match sys::wait_poll(self.tid) {
                 Ok(Waited::Status(status)) => return Ok(status),
@@ -621,7 +622,7 @@ impl Tracee {
                 self.tid = self.pid;
                 return Ok(status);
             }
-            std::thread::yield_now();
+            looks.pause();
         }
     }
 
