@@ -10,6 +10,7 @@
 //!
 //! Errors here are this side's own (disk full, directory gone): they stop it, and the program never sees them.
 
+use super::view::View;
 use gapless_log::{Error, Hasher, Result};
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
@@ -169,6 +170,13 @@ impl Store {
         let (used, file) = self.open.get_mut(&name).expect("just kept");
         *used = uses;
         Ok(file)
+    }
+
+    /// A range of a content, as a mapping shows it: see [`View::of`].
+    pub fn view(&mut self, hash: u128, offset: u64, len: u64) -> Result<View> {
+        let path = self.path(Name::Content(hash));
+        let file = self.open(Name::Content(hash), false)?;
+        View::of(&file, offset, len).map_err(|e| disk("mapping", path, e))
     }
 
     /// All of a content, if it is in memory.
@@ -670,6 +678,8 @@ mod tests {
             let mut kept = vec![0; size + 1];
             assert_eq!(store.read(Name::Content(hash), 0, &mut kept).unwrap(), size);
             assert!(kept[..size] == bytes && store.has(hash, size as u64));
+            let view = store.view(hash, 0, u64::MAX).unwrap();
+            assert!(view[..size] == bytes);
         }
         assert_eq!(fs::read_dir(&store.private).unwrap().count(), 1, "only the lock");
     }
