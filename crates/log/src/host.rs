@@ -260,7 +260,7 @@ impl<R: Replica> Host<R> {
         if !fresh {
             writer.push(self.replica.position(), Kind::LIVE, term.0.to_le_bytes().to_vec());
         }
-        let mut recorder = Recorder { writer: &mut writer, outbox: &mut self.outbox };
+        let mut recorder = Recorder { writer: &mut writer, outbox: &mut self.outbox, sink: None };
         self.replica.go_live(term, &mut recorder)?;
         self.writer = Some(writer);
         if !fresh {
@@ -302,15 +302,21 @@ impl<R: Replica> Host<R> {
         self.writer.as_mut().expect("only a live replica writes")
     }
 
-    /// Runs one live step and ends it with its mark.
+    /// Runs one live step and ends it with its mark. All its frames wait for [`Host::seal`].
     pub fn record_step(&mut self) -> Result<Progress> {
+        self.record_step_to(None)
+    }
+
+    fn record_step_to(&mut self, sink: Option<&mut dyn Sink>) -> Result<Progress> {
         if let Some(status) = self.ended {
             return Ok(Progress::Ended(status));
         }
         let before = (self.replica.position(), self.outbox.said());
         let writer = self.writer.as_mut().expect("only a live replica records");
-        let mut recorder = Recorder { writer, outbox: &mut self.outbox };
+        let sink = sink.map(|sink| sink as &mut dyn Sink);
+        let mut recorder = Recorder { writer, outbox: &mut self.outbox, sink };
         let progress = self.replica.record(&mut recorder)?;
+        self.writer().end_of_step()?;
         let changed = before != (self.replica.position(), self.outbox.said()) || !self.writer().step_is_empty();
         if let Progress::Ended(status) = progress {
             self.ended = Some(status);
@@ -393,7 +399,8 @@ impl<R: Replica> Host<R> {
             }
             self.release(sink.committed())?;
             let full = self.outbox.queued_bytes() > self.options.outbox_bytes_max;
-            let progress = if order == Order::None && !full { Some(self.record_step()?) } else { None };
+            let progress =
+                if order == Order::None && !full { Some(self.record_step_to(Some(&mut *sink))?) } else { None };
             if order == Order::None && self.ended.is_none() && digest.due(self.replica.position()) {
                 let started = Instant::now();
                 self.record_digest()?;

@@ -5,7 +5,7 @@
 
 use crate::entry::ENTRY_BODY_BYTES_MAX;
 use crate::frame::{ENTRY_HEAD_BYTES_MAX, PAYLOAD_BYTES_MAX};
-use crate::{Entry, Frame, FrameBuilder, Kind, Outbox, Position, Seq};
+use crate::{Entry, Error, Frame, FrameBuilder, Kind, Outbox, Position, Result, Seq, Sink};
 
 /// A step longer than this is spread over frames of its own.
 const OPEN_BYTES_MAX: usize = 1 << 20;
@@ -23,11 +23,13 @@ pub(crate) struct Writer {
     /// Sealed, not yet handed to the sink.
     sealed: Vec<Frame>,
     synced: Seq,
+    /// Why the sink has not taken a frame within a step; it gets none after that.
+    refused: Option<Error>,
 }
 
 impl Writer {
     pub(crate) fn new(builder: FrameBuilder) -> Self {
-        Self { builder, open: Vec::new(), open_bytes: 0, sealed: Vec::new(), synced: Seq(0) }
+        Self { builder, open: Vec::new(), open_bytes: 0, sealed: Vec::new(), synced: Seq(0), refused: None }
     }
 
     pub(crate) fn next_seq(&self) -> Seq {
@@ -92,13 +94,34 @@ impl Writer {
     pub(crate) fn take_sealed(&mut self) -> Vec<Frame> {
         std::mem::take(&mut self.sealed)
     }
+
+    /// Gives what is sealed to the sink within a step; [`Writer::end_of_step`] tells whether it took all.
+    fn hand_over(&mut self, sink: &mut dyn Sink) {
+        for frame in self.sealed.drain(..) {
+            if self.refused.is_none() {
+                self.refused = sink.append(frame).err();
+            }
+        }
+    }
+
+    /// The error of the sink's in the step that has been executed.
+    pub(crate) fn end_of_step(&mut self) -> Result<()> {
+        self.refused.take().map_or(Ok(()), Err)
+    }
 }
 
 /// What a live replica writes its inputs and outputs to, for one step.
-#[derive(Debug)]
 pub struct Recorder<'a> {
     pub(crate) writer: &'a mut Writer,
     pub(crate) outbox: &'a mut Outbox,
+    /// Takes the frames of a step that fills several as they come, so that they are not all in memory at once. Without it they wait for the step's end.
+    pub(crate) sink: Option<&'a mut dyn Sink>,
+}
+
+impl std::fmt::Debug for Recorder<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Recorder").field("writer", self.writer).field("outbox", self.outbox).finish_non_exhaustive()
+    }
 }
 
 impl Recorder<'_> {
@@ -108,7 +131,11 @@ impl Recorder<'_> {
     /// If `kind` belongs to the host loop, or the body is longer than [`crate::ENTRY_BODY_BYTES_MAX`].
     pub fn input(&mut self, at: Position, kind: Kind, body: Vec<u8>) -> Seq {
         assert!(kind >= Kind::FIRST_OF_LEVEL, "kind {} belongs to the host loop", kind.0);
-        self.writer.push(at, kind, body)
+        let seq = self.writer.push(at, kind, body);
+        if let Some(sink) = &mut self.sink {
+            self.writer.hand_over(*sink);
+        }
+        seq
     }
 
     /// Where outputs are said.

@@ -7,6 +7,8 @@ use gapless_log::{
     chain, hash,
 };
 use std::io::{Read, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 fn say(outbox: &mut Outbox, words: &[&str]) {
@@ -261,11 +263,18 @@ struct Fake {
     committed: Option<Seq>,
     orders: Vec<Order>,
     failure: Option<Error>,
+    /// How many frames it has taken, and after how many it takes no more.
+    taken: Arc<AtomicUsize>,
+    room: Option<usize>,
 }
 
 impl Sink for Fake {
     fn append(&mut self, frame: Frame) -> Result<()> {
+        if self.room.is_some_and(|room| self.frames.len() >= room) {
+            return Err(Error::Level("no room".into()));
+        }
         self.frames.push(frame);
+        self.taken.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
     fn committed(&self) -> Seq {
@@ -300,6 +309,28 @@ fn the_live_loop_releases_everything_before_it_exits() {
     let emitted = &host.replica().emitted;
     assert_eq!(emitted.iter().map(|o| o.number).collect::<Vec<_>>(), (0..50).collect::<Vec<_>>());
     assert_eq!(host.ended(), Some(7));
+}
+
+/// A step that is much longer than a frame does not wait in memory for its end.
+#[test]
+fn the_frames_of_a_long_step_are_appended_as_they_fill() {
+    let waker = Waker::new().unwrap();
+    for (room, outcome) in [(None, Some(End::Exited(0))), (Some(3), None)] {
+        let taken = Arc::new(AtomicUsize::new(0));
+        let mut sink = Fake { taken: taken.clone(), room, ..Fake::default() };
+        let mut host = Scripted::new(move |log, at| {
+            for entry in 0..20 {
+                let before = taken.load(Ordering::Relaxed);
+                assert_eq!(before, (entry as usize).saturating_sub(1).min(room.unwrap_or(usize::MAX)));
+                log.input(Position(at), Kind(16), vec![entry; 1 << 20]);
+            }
+            Progress::Ended(0)
+        });
+        assert_eq!(host.run_live(&mut sink, &waker).ok(), outcome);
+        let seqs = sink.frames.iter().map(|frame| (frame.first_seq(), frame.end_seq()));
+        assert!(seqs.clone().zip(seqs.skip(1)).all(|(one, next)| one.1 == next.0));
+        assert!(sink.frames.iter().take(19).all(|frame| !frame.ends_step()));
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@
 
 use super::ahead;
 use super::inode::{Body, Child, Dir, Inode, InodeId, Kind, Node, Time};
-use super::store::Name;
+use super::store::{Fetched, Name, SMALL_BYTES_MAX, Store};
 use crate::kernel::{Ctx, Fail, Kernel, fail, input};
 use gapless_log::Error;
 use serde::{Deserialize, Serialize};
@@ -17,6 +17,7 @@ use std::path::Path;
 
 /// Bytes of contents in one entry.
 pub const CHUNK_BYTES: usize = 512 << 10;
+const _: () = assert!(SMALL_BYTES_MAX as usize <= CHUNK_BYTES, "what is kept in memory is one entry");
 /// Larger files are not shipped when they are opened for reading; their reads are inputs.
 pub const SHIP_BYTES_MAX: u64 = 256 << 20;
 /// A file of /proc or /sys is cut here.
@@ -304,16 +305,37 @@ fn open_live(at: &[u8]) -> Result<File, i32> {
     std::fs::OpenOptions::new().read(true).custom_flags(flags).open(path(at)).map_err(|e| errno(&e))
 }
 
-/// The whole content of a host file as one consistent piece of memory, or its size if that is above `max`.
-fn read_live(at: &[u8], max: u64) -> Result<Result<Vec<u8>, u64>, i32> {
-    let file = open_live(at)?;
-    let size = file.metadata().map_err(|e| errno(&e))?.len();
-    if size > max {
-        return Ok(Err(size));
+/// What the host says of a content. What has been read of it does not change with the host's file any more.
+enum Live {
+    Failed(i32),
+    Large(u64),
+    Whole(Fetched),
+}
+
+impl Live {
+    /// Reads a host file, unless it has more than `max` bytes.
+    fn read(store: &mut Store, at: &[u8], max: u64) -> gapless_log::Result<Self> {
+        let opened = open_live(at).and_then(|file| {
+            let size = file.metadata().map_err(|e| errno(&e))?.len();
+            Ok((file, size))
+        });
+        Ok(match opened {
+            Err(e) => Live::Failed(e),
+            Ok((_, size)) if size > max => Live::Large(size),
+            Ok((file, size)) => match store.fetch(file.take(max), size)? {
+                Err(e) => Live::Failed(errno(&e)),
+                Ok(fetched) => Live::Whole(fetched),
+            },
+        })
     }
-    let mut bytes = Vec::with_capacity(size as usize);
-    file.take(max).read_to_end(&mut bytes).map_err(|e| errno(&e))?;
-    Ok(Ok(bytes))
+
+    fn head(&self) -> Head {
+        match self {
+            Live::Failed(e) => Head::Failed(*e),
+            Live::Large(size) => Head::Large(*size),
+            Live::Whole(fetched) => Head::Whole(fetched.hash(), fetched.size()),
+        }
+    }
 }
 
 /// Appends the whole content of a host file of at most `max` bytes; false if it cannot be read or is longer (then part of it may be there).
@@ -332,20 +354,20 @@ pub fn ship(k: &mut Kernel, cx: &mut Ctx<'_, '_>, id: InodeId, max: u64) -> Resu
         Node::Regular(Body::Large { path, size }) if *size <= max => path.clone(),
         _ => return Ok(()),
     };
-    let mut bytes = Vec::new();
-    let head: Head = cx.io.value(k.position, input::CONTENT, |_| match read_live(&at, max) {
-        Err(e) => Head::Failed(e),
-        Ok(Err(size)) => Head::Large(size),
-        Ok(Ok(content)) => {
-            bytes = content;
-            Head::Whole(gapless_log::hash(&bytes), bytes.len() as u64)
-        }
-    })?;
+    let live = if cx.io.is_live() { Some(Live::read(&mut k.fs.store, &at, max)?) } else { None };
+    let head = cx.io.value(k.position, input::CONTENT, |_| live.as_ref().expect("read on the live side").head())?;
     let body = match head {
         Head::Failed(e) => return fail(e),
         Head::Large(size) => Body::Large { path: at, size },
         Head::Whole(hash, size) => {
-            receive(k, cx, hash, size, &bytes)?;
+            if k.fs.shipped.insert(hash) {
+                match live {
+                    Some(Live::Whole(fetched)) => send(k, cx, fetched)?,
+                    _ => receive(k, cx, hash, size)?,
+                }
+            } else if !k.fs.store.has(hash, size) {
+                return Err(missing(hash).into());
+            }
             Body::Content { hash, size }
         }
     };
@@ -360,17 +382,19 @@ pub fn missing(hash: u128) -> Error {
     ))
 }
 
-fn receive(k: &mut Kernel, cx: &mut Ctx<'_, '_>, hash: u128, size: u64, bytes: &[u8]) -> Result<(), Fail> {
-    if !k.fs.shipped.insert(hash) {
-        if k.fs.store.has(hash, size) {
-            return Ok(());
-        }
-        return Err(missing(hash).into());
+/// Live: puts the bytes of a content into the log and keeps them.
+fn send(k: &mut Kernel, cx: &mut Ctx<'_, '_>, mut fetched: Fetched) -> Result<(), Fail> {
+    for _ in (0..fetched.size()).step_by(CHUNK_BYTES) {
+        cx.io.told(k.position, input::CONTENT, fetched.next(CHUNK_BYTES)?);
     }
+    Ok(fetched.keep(&mut k.fs.store)?)
+}
+
+/// Takes the bytes of a content from the log.
+fn receive(k: &mut Kernel, cx: &mut Ctx<'_, '_>, hash: u128, size: u64) -> Result<(), Fail> {
     let mut receiving = k.fs.store.receive(hash, size)?;
-    let mut chunks = bytes.chunks(CHUNK_BYTES);
     while receiving.left() > 0 {
-        let chunk = cx.io.bytes(k.position, input::CONTENT, |_| chunks.next().unwrap_or_default().to_vec())?;
+        let chunk = cx.io.bytes(k.position, input::CONTENT, |_| unreachable!("only a backup receives"))?;
         if chunk.is_empty() {
             return Err(Error::Refused(format!("content {hash:032x} ends early at position {}", k.position)).into());
         }

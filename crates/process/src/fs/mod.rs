@@ -29,6 +29,7 @@ mod state;
 mod store;
 #[cfg(test)]
 pub(crate) mod tests;
+mod view;
 
 pub use ahead::{Listings, contents_in_words, looks_in_words};
 pub use create::{bind_socket_name, lookup_socket, unbind_socket};
@@ -50,6 +51,7 @@ pub use proc_text::is_written;
 pub use stat::{stat, stat_file, statx, statx_file};
 pub use state::load_state;
 pub use store::{STORE_NAMES, foreign};
+pub use view::View;
 
 use crate::kernel::{Kernel, Pid};
 use std::collections::{BTreeMap, BTreeSet};
@@ -201,6 +203,11 @@ impl Fs {
         if !matches!((&before, &inode.node), (Node::Regular(a), Node::Regular(b)) if a.size() == b.size()) {
             self.touched.insert(id);
         }
+    }
+
+    /// A range of a shipped content, as a private mapping shows it that nobody has written to.
+    pub fn view(&mut self, content: u128, offset: u64, len: u64) -> gapless_log::Result<View> {
+        self.store.view(content, offset, len)
     }
 
     fn is_fixed(&self, id: InodeId) -> bool {

@@ -10,7 +10,8 @@
 //!
 //! Errors here are this side's own (disk full, directory gone): they stop it, and the program never sees them.
 
-use gapless_log::{Error, Result};
+use super::view::View;
+use gapless_log::{Error, Hasher, Result};
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Read, Seek, Write};
@@ -24,10 +25,12 @@ const LOCK: &str = "gapless-replica-lock";
 /// Contents and private files, below the directory that the store is given.
 const CONTENT: &str = "content";
 const FILES: &str = "files";
-/// A content that is not whole yet has this before its hash.
+/// A content that is not whole yet has this before a number, of as many digits as a hash.
 const INCOMING: &str = "incoming-";
+/// A content is read from the host in parts of this size.
+const PART_BYTES: usize = 256 << 10;
 /// Contents up to this size are kept in memory ...
-const SMALL_BYTES_MAX: u64 = 64 << 10;
+pub const SMALL_BYTES_MAX: u64 = 64 << 10;
 /// ... as long as all of them have room in this.
 const SMALL_BYTES_TOTAL: usize = 64 << 20;
 /// Files kept open between reads and writes.
@@ -55,6 +58,7 @@ pub struct Store {
     open: BTreeMap<Name, (u64, File)>,
     uses: u64,
     last_number: u64,
+    last_incoming: u64,
 }
 
 /// Tells the replicas of one supervisor process apart.
@@ -96,7 +100,17 @@ impl Store {
             disk("creating", &path, e)
         })?;
         let (small, open) = (BTreeMap::new(), BTreeMap::new());
-        Ok(Self { content, private, _lock: lock, small, small_bytes: 0, open, uses: 0, last_number: 0 })
+        Ok(Self {
+            content,
+            private,
+            _lock: lock,
+            small,
+            small_bytes: 0,
+            open,
+            uses: 0,
+            last_number: 0,
+            last_incoming: 0,
+        })
     }
 
     fn path(&self, name: Name) -> PathBuf {
@@ -158,6 +172,13 @@ impl Store {
         Ok(file)
     }
 
+    /// A range of a content, as a mapping shows it: see [`View::of`].
+    pub fn view(&mut self, hash: u128, offset: u64, len: u64) -> Result<View> {
+        let path = self.path(Name::Content(hash));
+        let file = self.open(Name::Content(hash), false)?;
+        View::of(&file, offset, len).map_err(|e| disk("mapping", path, e))
+    }
+
     /// All of a content, if it is in memory.
     pub fn in_memory(&self, hash: u128) -> Option<&[u8]> {
         self.small.get(&hash).map(Vec::as_slice)
@@ -165,19 +186,19 @@ impl Store {
 
     /// Gives a content that is only in memory its file.
     fn make_real(&mut self, hash: u128) -> Result<()> {
-        let Some(bytes) = self.small.get(&hash) else { return Ok(()) };
-        let mut file = self.incoming(hash)?;
-        file.put(bytes)?;
-        file.name()?;
-        self.small_bytes -= self.small.remove(&hash).map_or(0, |bytes| bytes.len());
-        Ok(())
+        let Some(bytes) = self.small.remove(&hash) else { return Ok(()) };
+        self.small_bytes -= bytes.len();
+        let mut file = self.incoming()?;
+        file.put(&bytes)?;
+        file.name(&self.path(Name::Content(hash)))
     }
 
     /// A file for a content, without its name yet: in the directory that is swept, so that no half of a content outlives a crash.
-    fn incoming(&self, hash: u128) -> Result<Incoming> {
-        let temporary = self.private.join(format!("{INCOMING}{hash:032x}"));
-        let file = File::create(&temporary).map_err(|e| disk("creating", &temporary, e))?;
-        Ok(Incoming { file, temporary, path: self.path(Name::Content(hash)), named: false })
+    fn incoming(&mut self) -> Result<Incoming> {
+        self.last_incoming += 1;
+        let temporary = self.private.join(format!("{INCOMING}{:032x}", self.last_incoming));
+        let file = File::create_new(&temporary).map_err(|e| disk("creating", &temporary, e))?;
+        Ok(Incoming { file, temporary, named: false })
     }
 
     /// Reads up to the end of the file; how many bytes there were.
@@ -255,8 +276,45 @@ impl Store {
         fs::metadata(self.path(Name::Content(hash))).is_ok_and(|m| m.len() == size)
     }
 
+    /// Reads a whole content of about `size` bytes. An error inside is that of reading.
+    pub fn fetch(&mut self, mut from: impl Read, size: u64) -> Result<std::io::Result<Fetched>> {
+        let mut start = Vec::new();
+        if size <= SMALL_BYTES_MAX {
+            start.reserve(size as usize + 1);
+            if let Err(e) = (&mut from).take(SMALL_BYTES_MAX + 1).read_to_end(&mut start) {
+                return Ok(Err(e));
+            }
+            if start.len() as u64 <= SMALL_BYTES_MAX {
+                let (hash, size) = (gapless_log::hash(&start), start.len() as u64);
+                return Ok(Ok(Fetched { hash, size, held: Held::Memory(start) }));
+            }
+        }
+        self.fetch_large(start.as_slice().chain(from))
+    }
+
+    fn fetch_large(&mut self, mut from: impl Read) -> Result<std::io::Result<Fetched>> {
+        // Each part is hashed and written while it is still in the processor's cache.
+        let (mut incoming, mut hasher, mut part) = (self.incoming()?, Hasher::new(), vec![0; PART_BYTES]);
+        let mut size = 0;
+        loop {
+            match from.read(&mut part) {
+                Ok(0) => {
+                    incoming.rewind()?;
+                    return Ok(Ok(Fetched { hash: hasher.finish(), size, held: Held::File(incoming) }));
+                }
+                Ok(n) => {
+                    hasher.update(&part[..n]);
+                    incoming.put(&part[..n])?;
+                    size += n as u64;
+                }
+                Err(e) if e.kind() == ErrorKind::Interrupted => {}
+                Err(e) => return Ok(Err(e)),
+            }
+        }
+    }
+
     /// Starts to receive a content.
-    pub fn receive(&self, hash: u128, size: u64) -> Result<Receiving> {
+    pub fn receive(&mut self, hash: u128, size: u64) -> Result<Receiving> {
         let to = if self.small.contains_key(&hash) {
             To::Nowhere
         } else if size <= SMALL_BYTES_MAX && self.small_bytes + size as usize <= SMALL_BYTES_TOTAL {
@@ -265,7 +323,7 @@ impl Store {
         } else if self.has(hash, size) {
             To::Nowhere
         } else {
-            To::File(self.incoming(hash)?)
+            To::File(self.incoming()?)
         };
         Ok(Receiving { to, hash, left: size })
     }
@@ -405,7 +463,6 @@ fn disk(what: &'static str, path: impl Into<PathBuf>, e: std::io::Error) -> Erro
 struct Incoming {
     file: File,
     temporary: PathBuf,
-    path: PathBuf,
     named: bool,
 }
 
@@ -414,13 +471,25 @@ impl Incoming {
         self.file.write_all(bytes).map_err(|e| disk("writing", &self.temporary, e))
     }
 
+    /// Begins again, to be read.
+    fn rewind(&mut self) -> Result<()> {
+        self.file.rewind().map_err(|e| disk("reading", &self.temporary, e))
+    }
+
+    /// The next bytes, at most `len`.
+    fn get(&mut self, len: usize) -> Result<Vec<u8>> {
+        let mut bytes = Vec::with_capacity(len);
+        let read = (&self.file).take(len as u64).read_to_end(&mut bytes);
+        read.map(|_| bytes).map_err(|e| disk("reading", &self.temporary, e))
+    }
+
     /// It is whole.
-    fn name(mut self) -> Result<()> {
+    fn name(mut self, path: &Path) -> Result<()> {
         let named = self.file.metadata().and_then(|m| {
             let mut permissions = m.permissions();
             permissions.set_readonly(true);
             self.file.set_permissions(permissions)?;
-            fs::rename(&self.temporary, &self.path)
+            fs::rename(&self.temporary, path)
         });
         self.named = named.is_ok();
         named.map_err(|e| disk("naming", &self.temporary, e))
@@ -431,6 +500,54 @@ impl Drop for Incoming {
     fn drop(&mut self) {
         if !self.named {
             let _ = fs::remove_file(&self.temporary);
+        }
+    }
+}
+
+/// A content that has been read from the host.
+#[derive(Debug)]
+pub struct Fetched {
+    hash: u128,
+    size: u64,
+    held: Held,
+}
+
+/// Where its bytes are.
+#[derive(Debug)]
+enum Held {
+    Memory(Vec<u8>),
+    File(Incoming),
+}
+
+impl Fetched {
+    /// Hash of the bytes.
+    pub fn hash(&self) -> u128 {
+        self.hash
+    }
+
+    /// How many there are.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
+    /// The next bytes: at most `len`, which is not less than [`SMALL_BYTES_MAX`].
+    pub fn next(&mut self, len: usize) -> Result<Vec<u8>> {
+        match &mut self.held {
+            Held::Memory(bytes) => Ok(bytes.clone()),
+            Held::File(incoming) => incoming.get(len),
+        }
+    }
+
+    /// Puts it into the store.
+    pub fn keep(self, store: &mut Store) -> Result<()> {
+        match self.held {
+            Held::File(_) if store.has(self.hash, self.size) => Ok(()),
+            Held::File(incoming) => incoming.name(&store.path(Name::Content(self.hash))),
+            Held::Memory(bytes) => {
+                let mut receiving = store.receive(self.hash, self.size)?;
+                receiving.put(&bytes)?;
+                receiving.finish(store)
+            }
         }
     }
 }
@@ -485,7 +602,7 @@ impl Receiving {
                 store.small_bytes += bytes.len();
                 store.small.insert(self.hash, bytes);
             }
-            To::File(incoming) => incoming.name()?,
+            To::File(incoming) => incoming.name(&store.path(Name::Content(self.hash)))?,
         }
         Ok(())
     }
@@ -539,6 +656,32 @@ mod tests {
         assert_eq!(store.small_bytes, 0);
         bring(&mut store, 4, &vec![1; SMALL_BYTES_MAX as usize + 1]);
         assert_eq!((store.small.len(), files()), (0, 4));
+    }
+
+    /// The file may have another length by then than it had before, and another content a moment later.
+    #[test]
+    fn what_was_read_is_what_is_hashed_told_and_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut store = Store::new(dir.path()).unwrap();
+        let (small, part) = (SMALL_BYTES_MAX as usize, PART_BYTES);
+        for (size, expected) in [(0, 0), (10, 9), (small, small), (small + 1, small), (3 * part + 7, 20), (9, 9 * part)]
+        {
+            let bytes: Vec<u8> = (0..size).map(|n| (n / 7 % 251) as u8).collect();
+            let mut fetched = store.fetch(bytes.as_slice(), expected as u64).unwrap().unwrap();
+            let (hash, mut told) = (fetched.hash(), Vec::new());
+            assert_eq!((hash, fetched.size()), (gapless_log::hash(&bytes), size as u64));
+            while told.len() < size {
+                told.extend(fetched.next(small).unwrap());
+            }
+            assert!(told == bytes);
+            fetched.keep(&mut store).unwrap();
+            let mut kept = vec![0; size + 1];
+            assert_eq!(store.read(Name::Content(hash), 0, &mut kept).unwrap(), size);
+            assert!(kept[..size] == bytes && store.has(hash, size as u64));
+            let view = store.view(hash, 0, u64::MAX).unwrap();
+            assert!(view[..size] == bytes);
+        }
+        assert_eq!(fs::read_dir(&store.private).unwrap().count(), 1, "only the lock");
     }
 
     /// Timers and children send the supervisor's thread signals at any time.

@@ -40,6 +40,17 @@ impl Io<'_, '_> {
         }
     }
 
+    /// Logs raw bytes that the live side has asked for already.
+    ///
+    /// # Panics
+    /// On a backup.
+    pub fn told(&mut self, at: Position, kind: Kind, bytes: Vec<u8>) {
+        match self {
+            Io::Live { log, .. } => log.input(at, kind, bytes),
+            Io::Replay { .. } => panic!("a backup asks nobody"),
+        };
+    }
+
     /// Asks for a value.
     pub fn value<T: Serialize + DeserializeOwned>(
         &mut self,

@@ -1,11 +1,12 @@
 //! exec: finding the program, replacing the image, building the stack. The kernel's own loader only ever loads our stub.
 
-use super::patch::{self, Source, executable};
+use super::patch::{self, executable};
 use crate::fs::{self, Last};
 use crate::kernel::{Ctx, Fail, Kernel, MemId, Memory, Pid, Tid, fail};
 use crate::signal::SigQueue;
 use crate::syscalls::process;
 use crate::tracee::loader::{Object, Piece, Plan, Start};
+use crate::tracee::text::Source;
 use crate::tracee::{Elf, SITES_END, SITES_START};
 use std::os::fd::AsFd;
 

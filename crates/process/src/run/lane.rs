@@ -23,7 +23,7 @@ use crate::tracee::lane::{
     Stream, Terms,
 };
 use crate::tracee::names::Owners;
-use crate::tracee::text::{self, MappedText};
+use crate::tracee::text::{self, MappedText, Source};
 use crate::tracee::{SigInfo, Tracee};
 use gapless_log::{Digest, Error, Reader, Varint, chain};
 
@@ -461,7 +461,10 @@ fn patch(k: &mut Kernel, cx: &mut Ctx<'_, '_>, memory: MemId, after: u64) -> Res
     let tracee = cx.tracee();
     let of_file = k.memories[&memory].text_before(after);
     let shape = match of_file.map(|(start, mapped)| (start, mapped.clone())) {
-        Some((start, MappedText { end, text })) => text.shape((after - start) as usize, || peek(tracee, start, end)),
+        Some((start, MappedText { end, source: Source { content, offset }, text })) => {
+            // Without a view the site stays as it is, which nobody sees.
+            text.shape((after - start) as usize, || k.fs.view(content, offset, end - start).ok())
+        }
         None => text_around(tracee, after)?.and_then(|(code, start)| text::shape(&code, (after - start) as usize)),
     };
     match shape.filter(|shape| shape.number().is_none_or(|nr| takes(nr.into()))) {

@@ -7,27 +7,11 @@ use crate::tracee::cpuid;
 use crate::tracee::insn::{Answer, Kind as InsnKind, Trapped};
 use crate::tracee::maps::Mapping;
 use crate::tracee::sites::{PATCH, find_sites};
-use crate::tracee::text::{MappedText, Replaced, Text, replaced};
-use gapless_log::chain;
+use crate::tracee::text::{MappedText, Replaced, Source, Text, replaced};
 use std::sync::Arc;
 
 /// Cycles of the program's time stamp counter per nanosecond of its clock.
 const TSC_PER_NANO: u64 = 2;
-/// What a private mapping shows as long as nobody writes to it.
-#[derive(Debug, Clone, Copy)]
-pub struct Source {
-    /// Hash of the file's content.
-    pub content: u128,
-    /// Offset in it.
-    pub offset: u64,
-}
-
-impl Source {
-    /// What stands for so many bytes of it.
-    fn key(self, len: u64) -> u128 {
-        chain(self.content, &[&self.offset.to_le_bytes(), &len.to_le_bytes()])
-    }
-}
 
 /// Patches code that has just become executable. `writable`: the program may still change it, here or through another mapping. `source`: it has just been
 /// mapped, and is what a file has there.
@@ -41,7 +25,7 @@ pub fn executable(
 ) -> Result<(), Fail> {
     let source = source.filter(|_| !writable);
     let text = match source {
-        Some(source) => Text::known(source.key(end - start), || code_at(cx, start, end)),
+        Some(source) => Text::known(source, end - start, || k.fs.view(source.content, source.offset, end - start))?,
         None => Arc::new(Text::of(&code_at(cx, start, end))),
     };
     put_back(k, cx, start, end);
@@ -53,8 +37,8 @@ pub fn executable(
             trap_counter(k, cx)?;
         }
     }
-    if source.is_some() {
-        lane::mapped(k, cx, start, MappedText { end, text })?;
+    if let Some(source) = source {
+        lane::mapped(k, cx, start, MappedText { end, source, text })?;
     }
     Ok(())
 }

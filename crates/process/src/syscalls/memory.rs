@@ -5,8 +5,9 @@ use super::SysResult;
 use crate::fs::{self, InodeId};
 use crate::kernel::{Ctx, Errno, Fail, Kernel, done, fail, input};
 use crate::object::Object;
-use crate::run::patch::{self, Source, executable};
+use crate::run::patch::{self, executable};
 use crate::run::written;
+use crate::tracee::text::Source;
 use crate::tracee::{SCRATCH_END, SCRATCH_START, SITES_END, SITES_START};
 use libc::{
     MAP_ANONYMOUS, MAP_FIXED, MAP_FIXED_NOREPLACE, MAP_SHARED, MAP_SHARED_VALIDATE, MAP_TYPE, PROT_EXEC, PROT_READ,

@@ -43,9 +43,8 @@ pub fn find_sites(code: &[u8]) -> Vec<Site> {
 /// `rdtscp` can be made to trap, unlike the others, so nothing need ever be missed.
 pub fn find_counter_reads(code: &[u8]) -> Option<Vec<Site>> {
     let mut found = Vec::new();
-    let pairs = code.iter().zip(code.get(1..).unwrap_or(&[])).enumerate();
-    let firsts = pairs.filter(|(_, pair)| matches!(pair, (0x0f, 0x31 | 0x01))).map(|(at, _)| at);
-    for at in firsts.filter(|&at| matches!(code[at..], [0x0f, 0x31, ..] | [0x0f, 0x01, 0xf9, ..])) {
+    for at in opcodes(code, [0x31, 0x01]).filter(|&at| matches!(code[at..], [0x0f, 0x31, ..] | [0x0f, 0x01, 0xf9, ..]))
+    {
         let len = if code[at + 1] == 0x31 { 2 } else { 3 };
         match verify_any(code, at, is_counter_read) {
             Some(Verdict::Site(site)) => found.push(site),
@@ -107,19 +106,23 @@ const CHUNK: usize = 64;
 
 /// Offsets of `0F A2` and of `0F C7` with a register operand of group 6 or 7.
 fn candidates(code: &[u8]) -> impl Iterator<Item = usize> {
+    opcodes(code, [0xa2, 0xc7]).filter(|&at| is_candidate(&code[at..]))
+}
+
+/// Offsets of `0F` with one of these bytes behind it.
+fn opcodes(code: &[u8], seconds: [u8; 2]) -> impl Iterator<Item = usize> {
     (0..code.len()).step_by(CHUNK).flat_map(move |from| {
         // One byte of overlap, since the pattern has two.
         let chunk = &code[from..code.len().min(from + CHUNK + 1)];
-        let range = if may_contain(chunk) { from..from + chunk.len().saturating_sub(1) } else { 0..0 };
-        range.filter(move |&at| is_candidate(&code[at..]))
+        let range = if may_contain(chunk, seconds) { from..from + chunk.len().saturating_sub(1) } else { 0..0 };
+        range.filter(move |&at| code[at] == 0x0f && seconds.contains(&code[at + 1]))
     })
 }
 
 /// Written so that the compiler makes vector code of it.
-fn may_contain(chunk: &[u8]) -> bool {
-    let seconds = chunk.get(1..).unwrap_or(&[]);
-    let hits = chunk.iter().zip(seconds).fold(0u8, |hits, (first, second)| {
-        hits | (u8::from(*first == 0x0f) & (u8::from(*second == 0xa2) | u8::from(*second == 0xc7)))
+fn may_contain(chunk: &[u8], [one, other]: [u8; 2]) -> bool {
+    let hits = chunk.iter().zip(chunk.get(1..).unwrap_or(&[])).fold(0u8, |hits, (first, second)| {
+        hits | (u8::from(*first == 0x0f) & (u8::from(*second == one) | u8::from(*second == other)))
     });
     hits != 0
 }

@@ -1,15 +1,33 @@
 //! What a piece of code holds, found out once: every exec maps the same libraries, and looking one through takes milliseconds.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::ops::Deref;
+use std::sync::{Arc, Mutex};
 
 use super::call_site::{Shape, is_direct_jump};
 use super::sites::{Site, find_counter_reads, find_sites};
+use gapless_log::chain;
 
 /// Pieces of code that are remembered; a program has some dozens. When there are as many, all are forgotten.
 const KNOWN_MAX: usize = 1024;
 
 static KNOWN: Mutex<BTreeMap<u128, Arc<Text>>> = Mutex::new(BTreeMap::new());
+
+/// What a private mapping shows as long as nobody writes to it.
+#[derive(Debug, Clone, Copy)]
+pub struct Source {
+    /// Hash of the file's content.
+    pub content: u128,
+    /// Offset in it.
+    pub offset: u64,
+}
+
+impl Source {
+    /// What stands for so many bytes of it.
+    fn key(self, len: u64) -> u128 {
+        chain(self.content, &[&self.offset.to_le_bytes(), &len.to_le_bytes()])
+    }
+}
 
 /// An instruction that is to be replaced.
 #[derive(Debug)]
@@ -29,22 +47,26 @@ pub struct Text {
     pub counter: Option<Vec<Replaced>>,
     /// Call sites that were asked for, by the offset behind their `syscall`; `None` in the place of one that fits no shape.
     shapes: Mutex<BTreeMap<usize, Option<Shape>>>,
-    targets: OnceLock<Targets>,
 }
 
 impl Text {
-    /// The text that `key` stands for, which must say what its bytes are. `code` is asked for them if they are not known.
-    pub fn known(key: u128, code: impl FnOnce() -> Vec<u8>) -> Arc<Text> {
+    /// The text that `len` bytes of a source are. `code` is asked for them if they are not known; its error is passed on.
+    pub fn known<C: Deref<Target = [u8]>, E>(
+        source: Source,
+        len: u64,
+        code: impl FnOnce() -> Result<C, E>,
+    ) -> Result<Arc<Text>, E> {
+        let key = source.key(len);
         if let Some(text) = KNOWN.lock().expect("nobody panics while holding it").get(&key) {
-            return text.clone();
+            return Ok(text.clone());
         }
-        let text = Arc::new(Text::of(&code()));
+        let text = Arc::new(Text::of(&code()?));
         let mut known = KNOWN.lock().expect("nobody panics while holding it");
         if known.len() == KNOWN_MAX {
             known.clear();
         }
         known.insert(key, text.clone());
-        text
+        Ok(text)
     }
 
     /// The text that these bytes are; not remembered.
@@ -53,18 +75,17 @@ impl Text {
             silent: replaced(code, find_sites(code)),
             counter: find_counter_reads(code).map(|sites| replaced(code, sites)),
             shapes: Mutex::default(),
-            targets: OnceLock::new(),
         }
     }
 
     /// The shape of the call site whose `syscall` ends at this offset, if it can be patched. `code` is asked for the bytes if that is not known.
-    pub fn shape(&self, behind: usize, code: impl FnOnce() -> Option<Vec<u8>>) -> Option<Shape> {
+    pub fn shape<C: Deref<Target = [u8]>>(&self, behind: usize, code: impl FnOnce() -> Option<C>) -> Option<Shape> {
         let mut shapes = self.shapes.lock().expect("nobody panics while holding it");
         if let Some(shape) = shapes.get(&behind) {
             return *shape;
         }
         let code = code()?;
-        let shape = shape_among(&code, behind, &self.targets);
+        let shape = shape(&code, behind);
         shapes.insert(behind, shape);
         shape
     }
@@ -78,11 +99,7 @@ impl Text {
 
 /// [`Text::shape`] of code that is not worth being remembered.
 pub fn shape(code: &[u8], behind: usize) -> Option<Shape> {
-    shape_among(code, behind, &OnceLock::new())
-}
-
-fn shape_among(code: &[u8], behind: usize, targets: &OnceLock<Targets>) -> Option<Shape> {
-    Shape::recognise(code, behind, || targets.get_or_init(|| Targets::of(code)).contains(behind))
+    Shape::recognise(code, behind, || is_jumped_to(code, behind))
 }
 
 /// The same sites with the bytes that stand there.
@@ -91,28 +108,31 @@ pub fn replaced(code: &[u8], sites: Vec<Site>) -> Vec<Replaced> {
     sites.iter().map(|site| Replaced { offset: site.offset, original: bytes(site) }).collect()
 }
 
-/// Where something looks like a direct jump to: one bit for each byte. Every byte is taken for the beginning of an instruction, so no real jump is missed.
-#[derive(Debug)]
-struct Targets(Vec<u64>);
+/// Does anything here look like a direct jump to this offset? Every byte is taken for the beginning of an instruction, so no real jump is missed.
+fn is_jumped_to(code: &[u8], target: usize) -> bool {
+    let jumps = |at: usize| is_direct_jump(code, at).contains(&Some(target as i64));
+    let (from, to) = (target.saturating_sub(SHORT_JUMP_MAX), code.len().min(target + SHORT_JUMP_MAX));
+    (from..to).any(jumps) || displacements_to(code, target).any(|at| at > 0 && jumps(at - 1))
+}
 
-impl Targets {
-    fn of(code: &[u8]) -> Targets {
-        let mut bits = vec![0u64; code.len().div_ceil(64)];
-        for at in 0..code.len() {
-            for to in is_direct_jump(code, at).into_iter().flatten() {
-                if let Ok(to) = usize::try_from(to)
-                    && to < code.len()
-                {
-                    bits[to / 64] |= 1 << (to % 64);
-                }
-            }
-        }
-        Targets(bits)
-    }
+/// No jump with an 8-bit displacement begins farther from where it leads.
+const SHORT_JUMP_MAX: usize = 2 + 128;
 
-    fn contains(&self, offset: usize) -> bool {
-        self.0.get(offset / 64).is_some_and(|word| word >> (offset % 64) & 1 == 1)
-    }
+/// Where 32 bits, as a displacement from their end, may lead to this offset: all offsets of the blocks in which that is so.
+fn displacements_to(code: &[u8], target: usize) -> impl Iterator<Item = usize> {
+    const WORD: usize = size_of::<u32>();
+    const BLOCK: usize = 1024 * WORD;
+    let blocks = (0..code.len()).step_by(BLOCK).flat_map(|start| (0..WORD).map(move |shift| start + shift));
+    let hit = move |&start: &usize| {
+        let words = code.get(start..).unwrap_or(&[]).chunks_exact(WORD).take(BLOCK / WORD);
+        let first = (target as u32).wrapping_sub((start + WORD) as u32);
+        // Written so that the compiler makes vector code of it: this is most of the work.
+        words.zip(0u32..).fold(false, |hit, (word, index)| {
+            let word = u32::from_le_bytes([word[0], word[1], word[2], word[3]]);
+            hit | (word == first.wrapping_sub(index * WORD as u32))
+        })
+    };
+    blocks.filter(hit).flat_map(move |start| start..code.len().min(start + BLOCK))
 }
 
 /// The code of a file as a process has mapped it, untouched but for what gapless itself has replaced there.
@@ -120,6 +140,27 @@ impl Targets {
 pub struct MappedText {
     /// First address behind it.
     pub end: u64,
+    /// What is mapped.
+    pub source: Source,
     /// What it holds.
     pub text: Arc<Text>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// As if each byte were looked at: short jumps and far ones, over the borders of the blocks.
+        #[test]
+        fn no_jump_is_missed(noise in prop::collection::vec(any::<u8>(), 9000), at in 0usize..8990, target in 0usize..9000) {
+            let mut code = noise;
+            let each = |code: &[u8]| (0..code.len()).any(|at| is_direct_jump(code, at).contains(&Some(target as i64)));
+            prop_assert_eq!(is_jumped_to(&code, target), each(&code));
+            code[at] = 0xe9;
+            code[at + 1..at + 5].copy_from_slice(&(target as i32 - (at as i32 + 5)).to_le_bytes());
+            prop_assert!(is_jumped_to(&code, target) && each(&code));
+        }
+    }
 }

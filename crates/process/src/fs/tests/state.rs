@@ -144,7 +144,7 @@ fn a_store_is_not_made_among_files_of_others() {
 #[test]
 fn a_content_that_does_not_fit_leaves_nothing_behind() {
     let dir = tempfile::tempdir().unwrap();
-    let fs = Fs::new(dir.path()).unwrap();
+    let mut fs = Fs::new(dir.path()).unwrap();
     let mut receiving = fs.store.receive(7, 1 << 20).unwrap();
     receiving.put(b"12345").unwrap();
     drop(receiving);
