@@ -42,7 +42,9 @@ int main(void) {
     // Whoever is not waiting yet is not moved: ask until all three are.
     int moved = 0;
     while (moved < 3) {
-        long r = SYS(futex(&one, FUTEX_CMP_REQUEUE_PRIVATE, 0, (void *)10, &two, 0));
+        // Both ways to ask say how many were moved.
+        int op = moved ? FUTEX_REQUEUE_PRIVATE : FUTEX_CMP_REQUEUE_PRIVATE;
+        long r = SYS(futex(&one, op, 0, (void *)1, &two, 0));
         moved += r;
         if (r == 0) sleep_ms(1);
     }

@@ -14,6 +14,7 @@ int main(void) {
     EQ(memcmp(text, "abs", 3), 0);
     FAILS(EINVAL, readlink("f", text, sizeof text));
     FAILS(ELOOP, open("loop", O_RDONLY));
+    FAILS(ENOENT, symlink("", "loop/name"));
     FAILS(ENOENT, open("dangling", O_RDONLY));
     FAILS(ELOOP, open("s", O_RDONLY | O_NOFOLLOW));
     FAILS(EEXIST, open("dangling", O_WRONLY | O_CREAT | O_EXCL, 0600));

@@ -25,6 +25,9 @@ int main(void) {
     struct stat st;
     SYS(fstat(path, &st));
     EQ(st.st_size, 3);
+    FAILS(EBADF, fcntl(path, F_SETFL, O_NONBLOCK));
+    EQ(fcntl(path, F_GETFL) & O_PATH, O_PATH);
+    FAILS(EBADF, mmap(NULL, 3, PROT_READ, MAP_PRIVATE, path, 0) == MAP_FAILED ? -1 : 0);
     ok("O_PATH");
     SYS(fsync(fd));
     SYS(fdatasync(fd));

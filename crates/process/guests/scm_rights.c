@@ -66,6 +66,16 @@ int main(void) {
     EQ(read(p[0], &c, 1), 0);
     ok("kept while in flight, closed when there is no room for it");
 
+    // What was sent before comes with them, what was sent after does not.
+    EQ(write(s[0], "before", 6), 6);
+    send_fds(s[0], &file, 1);
+    EQ(write(s[0], "after", 5), 5);
+    char text[20] = "";
+    EQ(read(s[1], text, sizeof text), 7);
+    EQ(read(s[1], text + 7, sizeof text - 7), 5);
+    EQ(strcmp(text, "beforeFafter"), 0);
+    ok("descriptors end a read");
+
     int on = 1;
     SYS(setsockopt(s[1], SOL_SOCKET, SO_PASSCRED, &on, sizeof on));
     EQ(write(s[0], "x", 1), 1);

@@ -21,6 +21,13 @@ int main(void) {
     FAILS(EPIPE, write(p[1], "x", 1));
     EQ(got, 2);
     ok("signal and error, error alone");
+    EQ(write(p[1], "", 0), 0);
+    EQ(writev(p[1], &(struct iovec){"", 0}, 1), 0);
+    EQ(writev(s[1], &(struct iovec){"", 0}, 1), 0);
+    FAILS(EPIPE, write(s[1], "", 0));
+    EQ(readv(open(".", O_RDONLY), &(struct iovec){&s, 0}, 1), 0);
+    FAILS(EBADF, readv(p[1], &(struct iovec){&s, 0}, 1));
+    ok("nothing can be written to nobody");
     pid_t child = SYS(fork());
     if (child == 0) {
         on_signal(SIGPIPE, SIG_DFL, 0);

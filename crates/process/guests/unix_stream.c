@@ -1,6 +1,7 @@
 // cc: -pthread
 // Unix stream sockets: by path, abstract and paired; accept, names, half close, peek.
 #include "guest.h"
+#include <sys/ioctl.h>
 
 static struct sockaddr_un path_name = {AF_UNIX, "socket"};
 
@@ -88,6 +89,9 @@ int main(void) {
     SYS(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, s));
     EQ(send(s[0], "one", 3, 0), 3);
     EQ(send(s[0], "two", 3, 0), 3);
+    int waiting;
+    SYS(ioctl(s[1], FIONREAD, &waiting));
+    EQ(waiting, 6);
     EQ(recv(s[1], text, 8, 0), 3);
     EQ(recv(s[1], text, 2, MSG_TRUNC), 3);
     ok("packets keep their borders");

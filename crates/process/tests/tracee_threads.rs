@@ -354,6 +354,41 @@ fn a_signal_from_outside_is_reported_and_swallowed() {
     assert_eq!(seen(&mut toy), [0; 7]);
 }
 
+/// A SIGCONT takes away stop signals that are on their way.
+#[test]
+fn a_signal_is_delivered_while_somebody_continues_the_process() {
+    let mut toy = toy("continued", HANDLER);
+    let (pid, tid) = (toy.tracee.pid(), toy.tracee.tid());
+    let somebody = std::thread::spawn(move || {
+        for _ in 0..10_000 {
+            let _ = sys::tgkill(pid, tid, libc::SIGCONT);
+            std::thread::sleep(Duration::from_micros(10));
+        }
+    });
+    // It stops the thread on its way, too.
+    let goes_on_to_call = |toy: &mut Toy| loop {
+        match toy.run(|_, stop| matches!(stop, Stop::Syscall { nr: SYS_GETPPID, .. })) {
+            Stop::Interrupted | Stop::Signal { signo: libc::SIGCONT, .. } => {}
+            Stop::Syscall { nr: SYS_GETPPID, .. } => break,
+            stop => panic!("never made its call: {stop:?}"),
+        }
+    };
+    goes_on_to_call(&mut toy);
+    for round in 0.. {
+        toy.output.clear();
+        toy.tracee.finish_syscall(round);
+        let wait_mask = (round % 2 == 0).then_some(bit(libc::SIGALRM) as u64);
+        let delivery = toy.tracee.deliver(libc::SIGUSR1, &SigInfo::zeroed(), wait_mask).unwrap();
+        assert_eq!(delivery, Delivery::Handler);
+        // The call's result is what it was: nothing of the program ran before its handler.
+        goes_on_to_call(&mut toy);
+        assert_eq!(toy.output[3 * 8..][..8], round.to_le_bytes());
+        if somebody.is_finished() {
+            break;
+        }
+    }
+}
+
 #[test]
 fn a_handler_without_room_for_its_frame_is_a_fault() {
     let mut toy = toy("no-room", HANDLER);

@@ -71,14 +71,14 @@ impl Queue {
         Some(all)
     }
 
-    /// Takes up to `max` bytes of a stream. Bytes sent with descriptors are never joined with what comes before or after.
+    /// Takes up to `max` bytes of a stream. Bytes sent with descriptors are the last ones of a read: nothing that comes after is joined with them.
     pub fn read_stream(&mut self, max: usize, peek: bool) -> Message {
         let mut out = Message::default();
         let mut skip = self.taken;
         let mut index = 0;
         while out.bytes.len() < max {
             let Some(message) = self.messages.get(index) else { break };
-            if index > 0 && (!message.files.is_empty() || !out.files.is_empty()) {
+            if !out.files.is_empty() {
                 break;
             }
             let rest = &message.bytes[skip..];

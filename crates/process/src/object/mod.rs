@@ -187,7 +187,7 @@ pub fn ioctl(k: &mut Kernel, cx: &mut Ctx<'_, '_>, file: FileId, request: u64, a
         }
         Object::Socket(id) if request == libc::FIONREAD => {
             let socket = k.net.get(id);
-            let n = if socket.kind == libc::SOCK_STREAM { socket.queue.bytes() } else { socket.queue.first_len() };
+            let n = if socket.kind == libc::SOCK_DGRAM { socket.queue.first_len() } else { socket.queue.bytes() };
             cx.write(arg, &(n as u32).to_le_bytes())?;
             crate::kernel::done(0)
         }

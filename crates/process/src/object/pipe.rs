@@ -106,14 +106,14 @@ pub fn read(k: &mut Kernel, id: ObjectId, max: usize) -> Result<Vec<u8>, Fail> {
 /// Writes what there is room for.
 pub fn write(k: &mut Kernel, tid: Tid, id: ObjectId, bytes: &[u8]) -> Result<usize, Fail> {
     let pipe = k.objects.pipes.get_mut(&id).expect("pipe exists");
+    if bytes.is_empty() {
+        return Ok(0);
+    }
     if pipe.readers == 0 {
         crate::signal::broken_pipe(k, tid);
         return fail(libc::EPIPE);
     }
     let room = pipe.capacity - pipe.bytes.len();
-    if bytes.is_empty() {
-        return Ok(0);
-    }
     if room == 0 || (bytes.len() <= PIPE_BUF && room < bytes.len()) {
         return fail(libc::EAGAIN);
     }

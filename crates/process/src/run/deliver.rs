@@ -3,6 +3,7 @@
 use crate::kernel::{Call, Ctx, Fail, Kernel, State, Tid};
 use crate::signal::{self, Action, DefaultAction, SigSet, Signal};
 use crate::syscalls::{process, time};
+use crate::tracee::lane::FUTEX_COMMAND;
 use crate::tracee::{self, Delivery, Stop};
 
 /// Gives the real process an action, so that the kernel builds frames by it.
@@ -126,7 +127,7 @@ pub fn interrupt(k: &mut Kernel, cx: &mut Ctx<'_, '_>, call: Call) -> Result<(),
             let nr = call.nr as i64;
             if call.progress > 0 {
                 cx.tracee().finish_syscall(call.progress as i64);
-            } else if action.flags & libc::SA_RESTART as u64 != 0 && restarts(nr, &call) {
+            } else if always_restarts(&call) || action.flags & libc::SA_RESTART as u64 != 0 && restarts(nr, &call) {
                 cx.tracee().rewind_syscall(nr);
             } else {
                 if matches!(nr, libc::SYS_nanosleep | libc::SYS_clock_nanosleep) {
@@ -141,6 +142,12 @@ pub fn interrupt(k: &mut Kernel, cx: &mut Ctx<'_, '_>, call: Call) -> Result<(),
         act(k, cx, signal)?;
     }
     Ok(())
+}
+
+/// Is this call made again after any handler? A wait for a priority-inheriting lock is (its timeout is a time of day, or of the clock).
+fn always_restarts(call: &Call) -> bool {
+    call.nr == libc::SYS_futex as u64
+        && matches!(call.args[1] as i32 & FUTEX_COMMAND, libc::FUTEX_LOCK_PI | libc::FUTEX_LOCK_PI2)
 }
 
 /// Is this call made again after a handler with SA_RESTART (signal(7))? Never those with a timeout, nor waits for events.

@@ -1,4 +1,4 @@
-//! How soon a computing thread may be stopped: such that state jumps cost at most a tenth of the time.
+//! How soon a computing thread may be stopped: such that state jumps cost at most a tenth of the time, as long as nobody waits for seconds.
 
 use crate::kernel::Fail;
 use crate::world::cpu_time;
@@ -13,6 +13,9 @@ const PATIENCE_TRACKED: Duration = Duration::from_millis(10);
 const PATIENCE_WOKEN: Duration = Duration::from_millis(2);
 /// A state jump must not cost more than this fraction of the time.
 const JUMP_COST_FACTOR: u32 = 10;
+/// But whoever waits is let run after so long at the latest, however dear the jump before was: what it cost may be a stall of the host, or its search
+/// for memory, of which the next one is free.
+const REST_MAX: Duration = Duration::from_secs(10);
 
 /// What a computing thread keeps waiting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,8 +59,25 @@ impl Pace {
         let cost = cpu_time().saturating_sub(began);
         // That of a spin comes when it likes, and must not make up for what a large one has cost.
         let rest = &mut self.rest[usize::from(tracked)];
-        *rest = (*rest).max(Some(Instant::now() + cost * JUMP_COST_FACTOR));
+        *rest = (*rest).max(Some(Instant::now() + rest_after(cost)));
         self.jumps += 1;
         Ok(())
+    }
+}
+
+/// How long no jump comes after one that cost so much.
+fn rest_after(cost: Duration) -> Duration {
+    cost.saturating_mul(JUMP_COST_FACTOR).min(REST_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn jumps_take_a_tenth_of_the_time_but_nobody_waits_for_ever() {
+        assert_eq!(rest_after(Duration::from_millis(3)), Duration::from_millis(30));
+        assert_eq!(rest_after(Duration::from_secs(6)), Duration::from_secs(10));
+        assert_eq!(rest_after(Duration::MAX), Duration::from_secs(10));
     }
 }

@@ -121,6 +121,7 @@ pub fn fcntl(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
             }
             _ => done(k.file(file).flags),
         },
+        _ if k.file(file).flags & libc::O_PATH != 0 => fail(libc::EBADF),
         libc::F_SETFL => {
             if arg as i32 & libc::O_ASYNC != 0 {
                 return fail(libc::EINVAL);

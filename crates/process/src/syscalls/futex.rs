@@ -4,7 +4,7 @@
 //! again, knows that it was woken and does not look at the word a second time. Whoever was disturbed otherwise looks at it, as the kernel does.
 
 use super::{SysResult, fd::refuse};
-use crate::kernel::{Ctx, Fail, FutexKey, Kernel, Key, MemId, Outcome, Tid, Wait, done, fail};
+use crate::kernel::{Ctx, Fail, FutexKey, Kernel, Key, MemId, Nanos, Outcome, Tid, Wait, done, fail};
 use crate::tracee::lane::FUTEX_COMMAND;
 
 /// The key of a word. Private ones are named by address space, shared ones by what is mapped there.
@@ -62,11 +62,10 @@ pub fn futex(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
             }
             let target = key(k, memory, addr2);
             let woken = wake(k, word, u64::from(value as u32), u32::MAX);
-            let moved = requeue(k, word, target, timeout);
-            done(if command == libc::FUTEX_CMP_REQUEUE { woken + moved } else { woken })
+            done(woken + requeue(k, word, target, u64::from(timeout as u32)))
         }
         libc::FUTEX_WAKE_OP => wake_op(k, cx, word, a),
-        libc::FUTEX_LOCK_PI | libc::FUTEX_LOCK_PI2 | libc::FUTEX_TRYLOCK_PI => lock_pi(k, cx, word, addr, command),
+        libc::FUTEX_LOCK_PI | libc::FUTEX_LOCK_PI2 | libc::FUTEX_TRYLOCK_PI => lock_pi(k, cx, word, a),
         libc::FUTEX_UNLOCK_PI => unlock_pi(k, cx, word, addr),
         _ => Err(refuse(&format!("futex operation {command}"))),
     }
@@ -84,26 +83,44 @@ fn wait(k: &mut Kernel, cx: &mut Ctx<'_, '_>, word: FutexKey, a: &[u64; 6], bits
     if cx.read_u32(a[0])? != a[2] as u32 {
         return fail(libc::EAGAIN);
     }
-    let deadline = match a[3] {
-        0 => None,
-        _ if deadline.is_some() => deadline,
-        timeout => {
-            let time = cx.read_timespec(timeout)?;
-            let now = cx.clock(k)?;
-            let realtime = a[1] as i32 & libc::FUTEX_CLOCK_REALTIME != 0;
-            let deadline = match (absolute, realtime) {
-                (false, _) => now.saturating_add(time),
-                (true, false) => time,
-                (true, true) => time.saturating_add_signed(-k.realtime_offset),
-            };
-            k.call_mut(cx.tid).deadline = Some(deadline);
-            Some(deadline)
-        }
+    let realtime = a[1] as i32 & libc::FUTEX_CLOCK_REALTIME != 0;
+    let timeout = match (absolute, realtime) {
+        (false, _) => Timeout::Relative,
+        (true, false) => Timeout::Until,
+        (true, true) => Timeout::UntilRealtime,
     };
+    let deadline = gives_up_at(k, cx, a[3], timeout)?;
     if deadline.is_some_and(|d| k.now >= d) {
         return fail(libc::ETIMEDOUT);
     }
     Ok(Outcome::Block(waiting(k, cx.tid, word, bits).until(deadline)))
+}
+
+/// What a timeout is counted from.
+enum Timeout {
+    /// The call itself.
+    Relative,
+    /// The monotonic clock's zero.
+    Until,
+    /// The wall clock's zero.
+    UntilRealtime,
+}
+
+/// When the call in hand gives up, if ever: by the timeout at `addr` (0: none), which is read at its first try.
+fn gives_up_at(k: &mut Kernel, cx: &mut Ctx<'_, '_>, addr: u64, timeout: Timeout) -> Result<Option<Nanos>, Fail> {
+    let known = k.call(cx.tid).deadline;
+    if addr == 0 || known.is_some() {
+        return Ok(known);
+    }
+    let time = cx.read_timespec(addr)?;
+    let now = cx.clock(k)?;
+    let deadline = match timeout {
+        Timeout::Relative => now.saturating_add(time),
+        Timeout::Until => time,
+        Timeout::UntilRealtime => time.saturating_add_signed(-k.realtime_offset),
+    };
+    k.call_mut(cx.tid).deadline = Some(deadline);
+    Ok(Some(deadline))
 }
 
 /// What a thread that waits for a word waits for.
@@ -114,7 +131,7 @@ pub fn waiting(k: &mut Kernel, tid: Tid, word: FutexKey, bits: u32) -> Wait {
 
 fn requeue(k: &mut Kernel, from: FutexKey, to: FutexKey, count: u64) -> u64 {
     let waiting: Vec<Tid> = k.waiters.get(&Key::Futex(from)).into_iter().flatten().copied().collect();
-    let moving: Vec<Tid> = waiting.into_iter().take(count.min(i32::MAX as u64) as usize).collect();
+    let moving: Vec<Tid> = waiting.into_iter().take(count as usize).collect();
     for &tid in &moving {
         k.move_wait(tid, Key::Futex(from), Key::Futex(to));
     }
@@ -159,7 +176,8 @@ fn wake_op(k: &mut Kernel, cx: &mut Ctx<'_, '_>, word: FutexKey, a: &[u64; 6]) -
 
 /// Priority-inheriting locks: the word holds the owner's tid and FUTEX_WAITERS. There are no priorities here; what is kept is
 /// who owns the lock, and that ownership passes to the oldest waiter.
-fn lock_pi(k: &mut Kernel, cx: &mut Ctx<'_, '_>, word: FutexKey, addr: u64, command: i32) -> SysResult {
+fn lock_pi(k: &mut Kernel, cx: &mut Ctx<'_, '_>, word: FutexKey, a: &[u64; 6]) -> SysResult {
+    let [addr, op, _, timeout, ..] = *a;
     if std::mem::take(&mut k.thread_mut(cx.tid).granted) {
         return done(0);
     }
@@ -173,30 +191,41 @@ fn lock_pi(k: &mut Kernel, cx: &mut Ctx<'_, '_>, word: FutexKey, addr: u64, comm
     if owner == me {
         return fail(libc::EDEADLK);
     }
-    if command == libc::FUTEX_TRYLOCK_PI {
+    if op as i32 & FUTEX_COMMAND == libc::FUTEX_TRYLOCK_PI {
         return fail(libc::EAGAIN);
     }
     if !k.threads.contains_key(&Tid(owner as i32)) {
         return fail(libc::ESRCH);
     }
+    // The older command has only the wall clock.
+    let monotonic = op as i32 & (FUTEX_COMMAND | libc::FUTEX_CLOCK_REALTIME) == libc::FUTEX_LOCK_PI2;
+    let deadline = gives_up_at(k, cx, timeout, if monotonic { Timeout::Until } else { Timeout::UntilRealtime })?;
+    if deadline.is_some_and(|d| k.now >= d) {
+        return fail(libc::ETIMEDOUT);
+    }
     cx.write(addr, &(value | libc::FUTEX_WAITERS).to_le_bytes())?;
-    k.thread_mut(cx.tid).futex_bits = u32::MAX;
-    Ok(Outcome::Block(Wait::key(Key::Futex(word))))
+    Ok(Outcome::Block(waiting(k, cx.tid, word, u32::MAX).until(deadline)))
 }
 
 fn unlock_pi(k: &mut Kernel, cx: &mut Ctx<'_, '_>, word: FutexKey, addr: u64) -> SysResult {
     if cx.read_u32(addr)? & libc::FUTEX_TID_MASK != cx.tid.0 as u32 {
         return fail(libc::EPERM);
     }
+    pass_on(k, cx, word, addr, 0)?;
+    done(0)
+}
+
+/// The oldest waiter, if there is one, owns a priority-inheriting lock from now on; `died` is FUTEX_OWNER_DIED if its owner has.
+fn pass_on(k: &mut Kernel, cx: &mut Ctx<'_, '_>, word: FutexKey, addr: u64, died: u32) -> Result<(), Fail> {
     let waiting: Vec<Tid> = k.waiters.get(&Key::Futex(word)).into_iter().flatten().copied().collect();
     let value = match waiting.as_slice() {
         [] => 0,
         [one] => one.0 as u32,
         [next, ..] => next.0 as u32 | libc::FUTEX_WAITERS,
     };
-    cx.write(addr, &value.to_le_bytes())?;
+    cx.write(addr, &(value | died).to_le_bytes())?;
     wake(k, word, 1, u32::MAX);
-    done(0)
+    Ok(())
 }
 
 /// The longest robust list that is walked (the kernel's own limit).
@@ -217,29 +246,37 @@ pub fn thread_exit(k: &mut Kernel, cx: &mut Ctx<'_, '_>) {
     }
 }
 
+/// In the pointers of a robust list: the lock is a priority-inheriting one.
+const ROBUST_PI: u64 = 1;
+
 fn walk_robust_list(k: &mut Kernel, cx: &mut Ctx<'_, '_>, memory: MemId, head: u64) -> Result<(), Fail> {
     let offset = cx.read_u64(head + 8)?;
     let pending = cx.read_u64(head + 16)?;
     let mut entry = cx.read_u64(head)?;
     let mut locks = Vec::new();
-    while entry & !1 != head && locks.len() < ROBUST_LIST_MAX {
-        if entry & !1 != pending & !1 {
-            locks.push(entry & !1);
+    while entry & !ROBUST_PI != head && locks.len() < ROBUST_LIST_MAX {
+        if entry & !ROBUST_PI != pending & !ROBUST_PI {
+            locks.push(entry);
         }
-        entry = cx.read_u64(entry & !1)?;
+        entry = cx.read_u64(entry & !ROBUST_PI)?;
     }
-    if pending & !1 != 0 {
-        locks.push(pending & !1);
+    if pending & !ROBUST_PI != 0 {
+        locks.push(pending);
     }
     for lock in locks {
-        let addr = lock.wrapping_add(offset);
+        let addr = (lock & !ROBUST_PI).wrapping_add(offset);
         let value = cx.read_u32(addr)?;
-        if value & libc::FUTEX_TID_MASK == cx.tid.0 as u32 {
-            cx.write(addr, &(value & libc::FUTEX_WAITERS | libc::FUTEX_OWNER_DIED).to_le_bytes())?;
-            if value & libc::FUTEX_WAITERS != 0 {
-                let word = key(k, memory, addr);
-                wake(k, word, 1, u32::MAX);
-            }
+        if value & libc::FUTEX_TID_MASK != cx.tid.0 as u32 {
+            continue;
+        }
+        let word = key(k, memory, addr);
+        if lock & ROBUST_PI != 0 {
+            pass_on(k, cx, word, addr, libc::FUTEX_OWNER_DIED)?;
+            continue;
+        }
+        cx.write(addr, &(value & libc::FUTEX_WAITERS | libc::FUTEX_OWNER_DIED).to_le_bytes())?;
+        if value & libc::FUTEX_WAITERS != 0 {
+            wake(k, word, 1, u32::MAX);
         }
     }
     Ok(())

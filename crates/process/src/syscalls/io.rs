@@ -70,7 +70,7 @@ fn read_to(k: &mut Kernel, cx: &mut Ctx<'_, '_>, fd: u64, iovecs: &[(u64, usize)
             }
         }
     }
-    if iovecs.iter().all(|v| v.1 == 0) {
+    if name_nothing(iovecs) {
         object::read(k, cx, file, 0, offset.map(|o| o + total))?;
     }
     done(total)
@@ -160,26 +160,43 @@ pub fn pwrite(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
 
 /// readv(2).
 pub fn readv(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
-    let iovecs = cx.read_iovecs(a[1], a[2])?;
-    read_to(k, cx, a[0], &iovecs, None)
+    readv_at(k, cx, a, None)
 }
 
 /// writev(2).
 pub fn writev(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
+    writev_at(k, cx, a, None)
+}
+
+fn readv_at(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6], offset: Option<u64>) -> SysResult {
     let iovecs = cx.read_iovecs(a[1], a[2])?;
-    write_from(k, cx, a[0], &iovecs, None)
+    if name_nothing(&iovecs) {
+        return readable(k, cx, a[0]).and(done(0));
+    }
+    read_to(k, cx, a[0], &iovecs, offset)
+}
+
+fn writev_at(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6], offset: Option<u64>) -> SysResult {
+    let iovecs = cx.read_iovecs(a[1], a[2])?;
+    if name_nothing(&iovecs) {
+        return writable(k, cx, a[0]).and(done(0));
+    }
+    write_from(k, cx, a[0], &iovecs, offset)
+}
+
+/// Then a call does nothing but look at the descriptor, other than read(2) and write(2) of no bytes: whatever the object is, it is not asked.
+fn name_nothing(iovecs: &[(u64, usize)]) -> bool {
+    iovecs.iter().all(|&(_, len)| len == 0)
 }
 
 /// preadv(2) and preadv2(2); of the flags none is known.
 pub fn preadv(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
-    let iovecs = cx.read_iovecs(a[1], a[2])?;
-    read_to(k, cx, a[0], &iovecs, at(a[3])?)
+    readv_at(k, cx, a, at(a[3])?)
 }
 
 /// pwritev(2).
 pub fn pwritev(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
-    let iovecs = cx.read_iovecs(a[1], a[2])?;
-    write_from(k, cx, a[0], &iovecs, at(a[3])?)
+    writev_at(k, cx, a, at(a[3])?)
 }
 
 /// preadv2(2): offset -1 means the file's own.

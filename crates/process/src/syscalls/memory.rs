@@ -85,6 +85,9 @@ pub fn mmap(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
     if flags & MAP_ANONYMOUS == 0 {
         let file = k.file_of(cx.pid, fd as i32)?;
         let writable = k.file(file).writable();
+        if k.file(file).flags & libc::O_PATH != 0 {
+            return fail(libc::EBADF);
+        }
         if !k.file(file).readable() || (shared && prot as i32 & PROT_WRITE != 0 && !writable) {
             return fail(libc::EACCES);
         }

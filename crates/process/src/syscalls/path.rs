@@ -241,10 +241,10 @@ pub fn symlink(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult 
 /// symlinkat(2).
 pub fn symlinkat(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
     let to = cx.read_path(a[0])?;
-    let at = find(k, cx, a[1], a[2], Last::Entry)?;
     if to.is_empty() {
         return fail(libc::ENOENT);
     }
+    let at = find(k, cx, a[1], a[2], Last::Entry)?;
     make_node(k, cx, &at, Node::Symlink(to), 0o777)?;
     done(0)
 }

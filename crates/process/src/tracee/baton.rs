@@ -10,7 +10,7 @@ use std::time::Instant;
 use super::lane::NO_SLOT;
 use super::sys::{self, Waited};
 use super::thread::{At, EFLAGS_TF, EVENT_SECCOMP, Stop, Stray};
-use super::{Result, Tracee, blob, clock, tsc};
+use super::{Error, Result, Tracee, blob, clock, tsc};
 
 impl Tracee {
     /// Does it sleep in the blob? What the journal says of a thread that is stopped, or has no slot, is not so.
@@ -114,7 +114,10 @@ pub fn run<K: Copy + Ord>(tracees: &mut BTreeMap<K, Tracee>, first: K, deadline:
             }
             continue;
         };
-        let Some((&key, tracee)) = tracees.iter_mut().find(|(_, tracee)| tracee.tid() == tid) else { continue };
+        let Some((&key, tracee)) = tracees.iter_mut().find(|(_, tracee)| tracee.tid() == tid) else {
+            // To pass over it would leave it stopped, and whoever waits for it waiting.
+            return Err(Error::Unexpected { tid, status, doing: "running beside the group's threads" });
+        };
         let asleep = !has_baton(key, tracee);
         match tracee.classify(status)? {
             // It sleeps, or is about to, and goes on with that.

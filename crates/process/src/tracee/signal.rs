@@ -1,8 +1,13 @@
 //! Signals: what comes with one, and how a handler is entered.
 
+use std::time::{Duration, Instant};
+
 use super::stub::SCRATCH_DATA;
 use super::thread::{At, Stop, Stray};
 use super::{Regs, Result, Tracee, sys};
+
+/// A carrier that has not come after this time is sent again.
+const CARRIER_LATE: Duration = Duration::from_millis(2);
 
 /// A `siginfo_t`, as the kernel lays it out.
 #[derive(Clone, PartialEq, Eq)]
@@ -145,8 +150,7 @@ impl Tracee {
         }
         match (self.at, wait_mask) {
             (At::Signal(_), None) => {}
-            (_, None) => self.carry(None)?,
-            (_, Some(mask)) => self.carry(Some(mask))?,
+            _ => self.carry(mask)?,
         }
         self.dirty = true;
         self.flush()?;
@@ -231,26 +235,21 @@ impl Tracee {
     }
 
     /// Brings the thread into a stop that can take a signal. The carrier is SIGSTOP: it cannot be
-    /// blocked or ignored, and it never takes effect. With a mask, the thread waits in
-    /// `rt_sigsuspend` when the carrier comes, so that the kernel itself remembers the old mask.
-    fn carry(&mut self, mask: Option<u64>) -> Result<()> {
-        if mask.is_some() && self.at != At::Seccomp {
+    /// blocked or ignored, and it never takes effect. The thread waits in `rt_sigsuspend` when
+    /// the carrier comes, so that the kernel itself remembers the mask from before; and so that
+    /// nothing of the program runs if somebody's SIGCONT takes the carrier away.
+    fn carry(&mut self, mask: u64) -> Result<()> {
+        if self.at != At::Seccomp {
             // Only from inside a call does the thread get into the next one before the carrier.
             self.native(libc::SYS_gettid, [0; 6])?;
         }
         sys::tgkill(self.pid(), self.tid(), libc::SIGSTOP)?;
-        if let Some(mask) = mask {
-            self.write_scratch(SCRATCH_DATA, &mask.to_le_bytes())?;
-            self.start_native(libc::SYS_rt_sigsuspend, [SCRATCH_DATA, 8, 0, 0, 0, 0])?;
-        } else {
-            self.flush()?;
-            sys::cont(self.tid(), 0)?;
-        }
+        self.write_scratch(SCRATCH_DATA, &mask.to_le_bytes())?;
+        self.start_native(libc::SYS_rt_sigsuspend, [SCRATCH_DATA, 8, 0, 0, 0, 0])?;
         let program: Regs = self.regs;
-        self.at = At::Running;
         let mut stray = Stray::while_("waiting for a signal to carry");
         loop {
-            let status = self.wait_status()?;
+            let status = self.wait_until(Some(Instant::now() + CARRIER_LATE))?;
             if !libc::WIFSTOPPED(status) {
                 return Err(self.died(status));
             }
@@ -260,6 +259,7 @@ impl Tracee {
             if status >> 16 != 0 && status >> 16 != libc::PTRACE_EVENT_STOP {
                 return self.unexpected(status, "waiting for a signal to carry");
             }
+            sys::tgkill(self.pid(), self.tid(), libc::SIGSTOP)?;
             self.defer(status, &mut stray, sys::cont)?;
         }
         self.at = At::Signal(libc::SIGSTOP);

@@ -65,8 +65,8 @@ impl Text {
         if known.len() == KNOWN_MAX {
             known.clear();
         }
-        known.insert(key, text.clone());
-        Ok(text)
+        // What somebody else has found out meanwhile is kept, with the call sites that are known of it.
+        Ok(known.entry(key).or_insert(text).clone())
     }
 
     /// The text that these bytes are; not remembered.

@@ -626,7 +626,8 @@ impl Tracee {
         }
     }
 
-    fn wait_until(&mut self, deadline: Option<Instant>) -> Result<c_int> {
+    /// As [`wait_status`](Self::wait_status). When `deadline` passes first, stops the thread.
+    pub(super) fn wait_until(&mut self, deadline: Option<Instant>) -> Result<c_int> {
         clock::ensure_ticks()?;
         tsc::give_up();
         let mut ticks = 0;

@@ -143,6 +143,7 @@ macro_rules! each_guest {
             mprotect
             mq_open
             mremap
+            mutex_pi
             nanosleep
             nonblock
             open_flags
