@@ -38,7 +38,7 @@ pub use file::{
     Room, allocate, content, fd_for_map, inode_of, open_content, read, read_at, room, seek, size, truncate, write,
     write_at, write_file_at,
 };
-pub use host::{content_in_words, look_in_words};
+pub use host::{Named, content_in_words, look_in_words};
 pub use inode::{Body, Child, Dir, Inode, InodeId, Kind, Node, ROOT, Slot, Time};
 pub use list::{Entry, entries};
 pub use lock::{drop_process_locks, fcntl, flock};
