@@ -330,12 +330,14 @@ fn read_live(at: &[u8], max: u64) -> Result<Result<Vec<u8>, u64>, i32> {
     Ok(Ok(bytes))
 }
 
-/// Appends the whole content of a host file of at most `max` bytes; false if it cannot be read or is longer (then part of it may be there).
-pub fn read_small(at: &[u8], max: u64, to: &mut Vec<u8>) -> bool {
-    let Ok(file) = open_live(at) else { return false };
+/// Appends the whole content of a host file of this size; false, and nothing is there, if it cannot be read or has another size by now.
+pub fn read_small(at: &[u8], size: usize, to: &mut Vec<u8>) -> bool {
     let start = to.len();
-    to.reserve(max as usize + 1);
-    file.take(max + 1).read_to_end(to).is_ok() && (to.len() - start) as u64 <= max
+    // One byte more, so that one reading shows that it ends there.
+    to.resize(start + size + 1, 0);
+    let read = open_live(at).is_ok_and(|mut file| file.read(&mut to[start..]).is_ok_and(|n| n == size));
+    to.truncate(if read { start + size } else { start });
+    read
 }
 
 /// Makes sure that the content of a regular file is here: ships that of a host file on first use. Files of more than `max` bytes
