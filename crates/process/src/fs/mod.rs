@@ -45,7 +45,7 @@ pub use lock::{drop_process_locks, fcntl, flock};
 pub use open::{
     Executable, Opened, add_seals, close, content_for_exec, get_seals, memfd, nameless, open, open_or_wait,
 };
-pub use path::{Found, Last, Walked, link_text, path_of, resolve, resolve_known};
+pub use path::{Found, Last, Walked, leads_to, link_text, path_of, resolve, resolve_known};
 pub use proc_text::is_written;
 pub use stat::{stat, stat_file, statx, statx_file};
 pub use state::load_state;
