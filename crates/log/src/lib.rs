@@ -44,7 +44,7 @@ pub use error::{Divergence, Error, Result};
 pub use file_sink::FileSink;
 pub use frame::{Entries, Frame, FrameBuilder, FrameError, HEADER_BYTES, Level, PAYLOAD_BYTES_MAX, VERSION};
 pub use hash::{Digest, Hasher, chain, hash, hash_of};
-pub use host::{End, Host, Options, Replayed};
+pub use host::{End, Host, Options, Replayed, cpu_time};
 pub use inspect::{cat, stat, verify};
 pub use lock::{DirLock, LOCK_NAME, not_empty};
 pub use meta::{Base, CommitLevel, META_BYTES_MAX, META_NAME, Meta, boot_id, random_u128};

@@ -6,12 +6,12 @@ enum { PAGE = 4096, HALF = 4 };
 static volatile sig_atomic_t alarms;
 static void note(int signal) { (void)signal; alarms++; }
 
-// Writes a value to the pages until an alarm has come.
+// Writes a value to the pages, until an alarm has come.
 static void fill(unsigned char *at, unsigned char value) {
     struct itimerval timer = {{0, 0}, {0, 1000}};
     int before = alarms;
     SYS(setitimer(ITIMER_REAL, &timer, NULL));
-    for (unsigned n = 0; alarms == before; n++) at[n % HALF * PAGE] = value;
+    for (unsigned n = 0; n < HALF || alarms == before; n++) at[n % HALF * PAGE] = value;
 }
 
 static void compute(unsigned char *at) { fill(at, 1); }

@@ -2,10 +2,11 @@
 //!
 //! What is asked for, and when, is a function of the model alone, so both sides do it at the same events; what the host answers is an input. It only
 //! becomes known earlier: a name that was not found ahead is asked for when the program needs it, as ever. A program that looks at one name, or at names
-//! in no order, asks for nothing else.
+//! in no order, asks for nothing else. Who has gone through one directory goes on, in the next one beside it, as far ahead as there.
 
 use super::host::{self, CHUNK_BYTES, Look};
 use super::inode::{Body, Child, Dir, InodeId, Node};
+use super::path::parent;
 use crate::kernel::{Ctx, Fail, Kernel, decode, encode, input};
 use gapless_log::Error;
 use serde::{Deserialize, Serialize};
@@ -15,7 +16,7 @@ use std::ops::Bound;
 /// So many names in order are chance.
 const CHANCE: u32 = 2;
 /// Names asked for at once: 2, and then four times as many each time up to this.
-const NAMES_MAX: usize = 64;
+const NAMES_MAX: usize = 128;
 /// Contents of more bytes are not read ahead.
 const BYTES_MAX: u64 = 32 << 10;
 /// Names of a directory of which those that follow can be told; larger ones are not read ahead.
@@ -30,12 +31,15 @@ pub struct Progress {
     last: Vec<u8>,
     /// How often the next one asked for came after it.
     in_order: u32,
+    /// The greatest such number of the directories in this one, since somebody went through one of them in no order.
+    below: u32,
 }
 
 impl Progress {
-    /// Somebody needs this name; how many of those that follow it are worth being asked for.
-    fn at(&mut self, name: &[u8], in_order: bool) -> usize {
-        self.in_order = if in_order { self.in_order.saturating_add(1) } else { 0 };
+    /// Somebody needs this name; how many of those that follow it are worth being asked for. `beside` is what to begin with.
+    fn at(&mut self, name: &[u8], in_order: bool, beside: u32) -> usize {
+        let before = if self.last.is_empty() { beside } else { self.in_order };
+        self.in_order = if in_order { before.saturating_add(1) } else { 0 };
         self.last = name.to_vec();
         match self.in_order.checked_sub(CHANCE) {
             Some(times) => 2usize.saturating_mul(4usize.saturating_pow(times)).min(NAMES_MAX),
@@ -44,14 +48,38 @@ impl Progress {
     }
 }
 
+/// What somebody comes far in: asking for a directory's names, or opening its files.
+type Of = fn(&mut Dir) -> &mut Progress;
+
+/// Somebody needs this name of a directory; how many of those that follow it are worth being asked for.
+fn advance(k: &mut Kernel, dir: InodeId, of: Of, name: &[u8], in_order: bool) -> usize {
+    let above = parent(k, dir);
+    let beside = progress(k, above, of).map_or(0, |above| above.below);
+    let Some(here) = progress(k, dir, of) else { return 0 };
+    // What is not beyond chance there says nothing of other directories.
+    let count = here.at(name, in_order, if beside > CHANCE { beside } else { 0 });
+    let reached = here.in_order;
+    if let Some(above) = progress(k, above, of) {
+        above.below = if in_order { above.below.max(reached) } else { 0 };
+    }
+    count
+}
+
+fn progress(k: &mut Kernel, dir: InodeId, of: Of) -> Option<&mut Progress> {
+    match &mut k.fs.inodes.get_mut(&dir)?.node {
+        Node::Directory(d) => Some(of(d)),
+        _ => None,
+    }
+}
+
 /// What the host says of names: the names, and what stands there.
 type Looks = Vec<(Vec<u8>, Look)>;
 
 /// The host's file under `name` has just been asked for and found: asks for those that follow.
 pub fn look(k: &mut Kernel, cx: &mut Ctx<'_, '_>, dir: InodeId, name: &[u8]) -> Result<(), Fail> {
-    let d = k.fs.dir_to_learn(dir);
-    let in_order = d.looked.last.as_slice() < name;
-    let count = d.looked.at(name, in_order);
+    let in_order = k.fs.dir(dir).looked.last.as_slice() < name;
+    let count = advance(k, dir, |d| &mut d.looked, name, in_order);
+    let d = k.fs.dir(dir);
     let (Some(host), true) = (d.host.clone(), count > 0) else { return Ok(()) };
     let listed = (!d.is_open()).then(|| listed_after(d, name).take(count).map(<[u8]>::to_vec).collect::<Vec<_>>());
     if listed.as_ref().is_some_and(Vec::is_empty) {
@@ -97,12 +125,22 @@ enum Head {
     Known(u128, u64),
 }
 
-/// The small files after `name` whose content the host has and has not been asked for.
-fn unshipped<'a>(k: &'a Kernel, d: &'a Dir, name: &[u8]) -> impl Iterator<Item = (&'a [u8], InodeId, &'a [u8])> {
+/// A small file whose content the host has and has not been asked for.
+struct Unshipped<'a> {
+    name: &'a [u8],
+    id: InodeId,
+    path: &'a [u8],
+    size: usize,
+}
+
+/// Those after `name` in a directory.
+fn unshipped<'a>(k: &'a Kernel, d: &'a Dir, name: &[u8]) -> impl Iterator<Item = Unshipped<'a>> {
     d.after(name).filter_map(|(name, child)| {
         let Child::Present(id) = child else { return None };
         match &k.fs.inode(id).node {
-            Node::Regular(Body::Host { path, size }) if *size <= BYTES_MAX => Some((name, id, path.as_slice())),
+            Node::Regular(Body::Host { path, size }) if *size <= BYTES_MAX => {
+                Some(Unshipped { name, id, path, size: *size as usize })
+            }
             _ => None,
         }
     })
@@ -120,16 +158,15 @@ pub fn opening(k: &mut Kernel, id: InodeId) -> usize {
         return 0;
     }
     let Some(d) = directory(k, dir) else { return 0 };
-    let in_order = d.opened.last < name && unshipped(k, d, &d.opened.last).next().is_some_and(|next| next.1 == id);
-    k.fs.dir_to_learn(dir).opened.at(&name, in_order)
+    let in_order = d.opened.last < name && unshipped(k, d, &d.opened.last).next().is_some_and(|next| next.id == id);
+    advance(k, dir, |d| &mut d.opened, &name, in_order)
 }
 
 /// The file has been opened: asks for the contents of `count` small files that follow it in its directory.
 pub fn read(k: &mut Kernel, cx: &mut Ctx<'_, '_>, id: InodeId, count: usize) -> Result<(), Fail> {
     let Some((dir, name)) = k.fs.inode(id).place.clone().filter(|_| count > 0) else { return Ok(()) };
     let Some(d) = directory(k, dir) else { return Ok(()) };
-    let files: Vec<_> =
-        unshipped(k, d, &name).take(count).map(|(name, id, path)| (name.to_vec(), id, path.to_vec())).collect();
+    let files: Vec<Unshipped<'_>> = unshipped(k, d, &name).take(count).collect();
     if files.is_empty() {
         return Ok(());
     }
@@ -137,25 +174,26 @@ pub fn read(k: &mut Kernel, cx: &mut Ctx<'_, '_>, id: InodeId, count: usize) -> 
     let body = cx.io.bytes(k.position, input::CONTENTS, |_| {
         let (mut heads, mut contents) = (Vec::new(), Vec::new());
         let mut new = BTreeSet::new();
-        for (_, _, path) in &files {
+        for file in &files {
             let start = contents.len();
-            let small = host::read_small(path, BYTES_MAX, &mut contents) && contents.len() <= CHUNK_BYTES;
-            let (hash, size) = (gapless_log::hash(&contents[start..]), (contents.len() - start) as u64);
-            heads.push(match (small, shipped.contains(&hash) || new.contains(&hash)) {
-                (false, _) => Head::Unknown,
-                (true, true) => Head::Known(hash, size),
-                (true, false) => Head::New(hash, size),
-            });
-            match heads.last() {
-                Some(Head::New(..)) => drop(new.insert(hash)),
-                _ => contents.truncate(start),
+            if start + file.size > CHUNK_BYTES || !host::read_small(file.path, file.size, &mut contents) {
+                heads.push(Head::Unknown);
+                continue;
+            }
+            let (hash, size) = (gapless_log::hash(&contents[start..]), file.size as u64);
+            if shipped.contains(&hash) || !new.insert(hash) {
+                contents.truncate(start);
+                heads.push(Head::Known(hash, size));
+            } else {
+                heads.push(Head::New(hash, size));
             }
         }
         [encode(&heads), contents].concat()
     })?;
+    let files: Vec<_> = files.into_iter().map(|file| (file.name.to_vec(), file.id)).collect();
     let spoilt = |k: &Kernel| Error::Refused(format!("input 'contents' at position {} does not decode", k.position));
     let (heads, mut rest) = postcard::take_from_bytes::<Vec<Head>>(&body).map_err(|_| spoilt(k))?;
-    for ((name, id, _), head) in files.into_iter().zip(heads) {
+    for ((name, id), head) in files.into_iter().zip(heads) {
         let (hash, size, bytes) = match head {
             Head::Unknown => continue,
             Head::Known(hash, size) => (hash, size, None),

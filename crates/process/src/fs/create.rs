@@ -236,6 +236,7 @@ pub fn reap(k: &mut Kernel, id: InodeId) -> Result<(), Fail> {
     let inode = k.fs.inodes.remove(&id).expect("just seen");
     k.fs.linkable.remove(&id);
     k.fs.seals.remove(&id);
+    k.fs.capable.remove(&id);
     k.fs.mapped.remove(&id);
     k.fs.twins.retain(|_, twin| *twin != id);
     if let Node::Regular(Body::Private { number, .. }) = inode.node {

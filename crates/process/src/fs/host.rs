@@ -56,14 +56,25 @@ pub struct Seen {
     pub modified: Time,
     /// Last change of attributes.
     pub changed: Time,
-    /// The host's device and inode numbers: only to know two names of one file.
+    /// The host's device and inode numbers.
     pub identity: (u64, u64),
     /// Target of a symbolic link.
     pub target: Vec<u8>,
 }
 
-/// Names of a host directory with their d_type, in order of name.
-type Names = Vec<(Vec<u8>, u8)>;
+/// A name in a host directory.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+pub struct Named {
+    /// d_name.
+    pub name: Vec<u8>,
+    /// d_type.
+    pub d_type: u8,
+    /// d_ino.
+    pub ino: u64,
+}
+
+/// Those of a directory, in order of name.
+type Names = Vec<Named>;
 
 /// First entry of a shipped content.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -191,7 +202,8 @@ pub fn find(
     Ok(found)
 }
 
-/// An inode for a host file that was seen for the first time.
+/// An inode for a host file that was seen for the first time. It has the number that was `reserved` for it or that it has on the host, if no other inode has
+/// that: files on different devices of the host can have one number, and a number of a file that was removed there can come again.
 pub fn adopt(k: &mut Kernel, dir: InodeId, name: &[u8], at: Vec<u8>, seen: Seen, reserved: Option<InodeId>) -> InodeId {
     let twin = (seen.identity, seen.size, seen.modified);
     let linked = seen.kind == Kind::Regular && seen.nlink > 1;
@@ -207,7 +219,8 @@ pub fn adopt(k: &mut Kernel, dir: InodeId, name: &[u8], at: Vec<u8>, seen: Seen,
         // Devices of the host have no numbers here: opening one answers ENXIO.
         Kind::Character | Kind::Block => Node::Device(0, 0),
     };
-    let id = reserved.unwrap_or_else(|| InodeId(k.fresh_id()));
+    let id = reserved.or(InodeId::of_host(seen.identity.1)).filter(|id| !k.fs.inodes.contains_key(id));
+    let id = id.unwrap_or_else(|| InodeId(k.fresh_id()));
     let inode = Inode {
         node,
         mode: seen.mode & 0o7777,
@@ -233,11 +246,11 @@ pub fn adopt(k: &mut Kernel, dir: InodeId, name: &[u8], at: Vec<u8>, seen: Seen,
 }
 
 fn names_live(at: &[u8]) -> Result<Names, i32> {
+    use std::os::unix::fs::{DirEntryExt, FileTypeExt};
     let mut names = Vec::new();
     for entry in std::fs::read_dir(path(at)).map_err(|e| errno(&e))? {
         let entry = entry.map_err(|e| errno(&e))?;
         let kind = entry.file_type().ok().and_then(|t| {
-            use std::os::unix::fs::FileTypeExt;
             Some(match () {
                 () if t.is_dir() => Kind::Directory,
                 () if t.is_file() => Kind::Regular,
@@ -249,7 +262,8 @@ fn names_live(at: &[u8]) -> Result<Names, i32> {
                 () => return None,
             })
         });
-        names.push((entry.file_name().as_bytes().to_vec(), kind.map_or(0, Kind::d_type)));
+        let (name, d_type) = (entry.file_name().as_bytes().to_vec(), kind.map_or(0, Kind::d_type));
+        names.push(Named { name, d_type, ino: entry.ino() });
     }
     names.sort();
     Ok(names)
@@ -257,7 +271,7 @@ fn names_live(at: &[u8]) -> Result<Names, i32> {
 
 /// Asks which names a host directory has. Long lists take several entries.
 pub fn names(k: &Kernel, cx: &mut Ctx<'_, '_>, at: &[u8]) -> Result<Names, Fail> {
-    let mut live: Option<std::vec::IntoIter<(Vec<u8>, u8)>> = None;
+    let mut live: Option<std::vec::IntoIter<Named>> = None;
     let mut out = Names::new();
     loop {
         let part: Result<(Names, bool), i32> = cx.io.value(k.position, input::HOST_DIR, |_| {
@@ -270,7 +284,7 @@ pub fn names(k: &Kernel, cx: &mut Ctx<'_, '_>, at: &[u8]) -> Result<Names, Fail>
             while bytes < CHUNK_BYTES
                 && let Some(entry) = rest.next()
             {
-                bytes += entry.0.len() + 4;
+                bytes += entry.name.len() + 16;
                 part.push(entry);
             }
             Ok((part, rest.len() > 0))
@@ -290,9 +304,9 @@ pub fn names(k: &Kernel, cx: &mut Ctx<'_, '_>, at: &[u8]) -> Result<Names, Fail>
 pub fn list(k: &mut Kernel, cx: &mut Ctx<'_, '_>, dir: InodeId) -> Result<(), Fail> {
     let Some(host) = k.fs.dir(dir).host.clone() else { return Ok(()) };
     let names = names(k, cx, &host)?;
-    for (name, d_type) in names {
+    for Named { name, d_type, ino } in names {
         if k.fs.dir(dir).get(&name).is_none() {
-            let id = InodeId(k.fresh_id());
+            let id = InodeId::of_host(ino).unwrap_or_else(|| InodeId(k.fresh_id()));
             k.fs.dir_to_learn(dir).put(&name, Child::Listed(id, d_type));
         }
     }
@@ -338,12 +352,14 @@ impl Live {
     }
 }
 
-/// Appends the whole content of a host file of at most `max` bytes; false if it cannot be read or is longer (then part of it may be there).
-pub fn read_small(at: &[u8], max: u64, to: &mut Vec<u8>) -> bool {
-    let Ok(file) = open_live(at) else { return false };
+/// Appends the whole content of a host file of this size; false, and nothing is there, if it cannot be read or has another size by now.
+pub fn read_small(at: &[u8], size: usize, to: &mut Vec<u8>) -> bool {
     let start = to.len();
-    to.reserve(max as usize + 1);
-    file.take(max + 1).read_to_end(to).is_ok() && (to.len() - start) as u64 <= max
+    // One byte more, so that one reading shows that it ends there.
+    to.resize(start + size + 1, 0);
+    let read = open_live(at).is_ok_and(|mut file| file.read(&mut to[start..]).is_ok_and(|n| n == size));
+    to.truncate(if read { start + size } else { start });
+    read
 }
 
 /// Makes sure that the content of a regular file is here: ships that of a host file on first use. Files of more than `max` bytes

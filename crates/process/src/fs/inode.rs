@@ -10,6 +10,23 @@ use std::ops::Bound;
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Default, serde::Serialize, serde::Deserialize)]
 pub struct InodeId(pub u64);
 
+/// The host's inodes have numbers from here on, above all others: that of the host, and this.
+const HOST_IDS: u64 = 1 << 41;
+/// Numbers of the host that are too large are not kept.
+const HOST_INOS_MAX: u64 = 1 << 40;
+
+impl InodeId {
+    /// The number that a host's inode of this number (its st_ino) has, if nothing else has it.
+    pub fn of_host(ino: u64) -> Option<Self> {
+        (ino < HOST_INOS_MAX).then(|| Self(HOST_IDS + ino))
+    }
+
+    /// st_ino of an inode: the host's is what it is there; all others are above those.
+    pub fn ino(self) -> u64 {
+        self.0.checked_sub(HOST_IDS).unwrap_or(HOST_INOS_MAX + self.0)
+    }
+}
+
 /// The directory `/`.
 pub const ROOT: InodeId = InodeId(0);
 

@@ -2,7 +2,6 @@
 
 use super::inode::{Child, InodeId, Kind, Node};
 use super::path::parent;
-use super::stat::ino;
 use super::{host, proc};
 use crate::kernel::{Ctx, Fail, Kernel, fail};
 
@@ -37,10 +36,10 @@ pub fn entries(k: &mut Kernel, cx: &mut Ctx<'_, '_>, dir: InodeId, from: u64) ->
     let mut out = Vec::new();
     let directory = Kind::Directory.d_type();
     if from == 0 {
-        out.push(Entry { next: 1, ino: ino(dir), d_type: directory, name: b".".to_vec() });
+        out.push(Entry { next: 1, ino: dir.ino(), d_type: directory, name: b".".to_vec() });
     }
     if from <= 1 {
-        out.push(Entry { next: 2, ino: ino(parent(k, dir)), d_type: directory, name: b"..".to_vec() });
+        out.push(Entry { next: 2, ino: parent(k, dir).ino(), d_type: directory, name: b"..".to_vec() });
     }
     match &k.fs.inode(dir).node {
         Node::Directory(d) => {
@@ -50,7 +49,7 @@ pub fn entries(k: &mut Kernel, cx: &mut Ctx<'_, '_>, dir: InodeId, from: u64) ->
                     Child::Listed(id, d_type) => (id, d_type),
                     Child::Absent => continue,
                 };
-                out.push(Entry { next: cookie + 1, ino: ino(id), d_type, name: name.to_vec() });
+                out.push(Entry { next: cookie + 1, ino: id.ino(), d_type, name: name.to_vec() });
             }
         }
         Node::Proc(key) => {
@@ -59,7 +58,7 @@ pub fn entries(k: &mut Kernel, cx: &mut Ctx<'_, '_>, dir: InodeId, from: u64) ->
         }
         Node::Volatile(at, _) => {
             let at = at.clone();
-            for (i, (name, d_type)) in
+            for (i, host::Named { name, d_type, .. }) in
                 host::names(k, cx, &at)?.into_iter().enumerate().skip(from.saturating_sub(2) as usize)
             {
                 out.push(Entry {

@@ -39,14 +39,14 @@ pub use file::{
     Room, allocate, content, fd_for_map, inode_of, open_content, read, read_at, room, seek, size, truncate, write,
     write_at, write_file_at,
 };
-pub use host::{content_in_words, look_in_words};
+pub use host::{Named, content_in_words, look_in_words};
 pub use inode::{Body, Child, Dir, Inode, InodeId, Kind, Node, ROOT, Slot, Time};
 pub use list::{Entry, entries};
 pub use lock::{drop_process_locks, fcntl, flock};
 pub use open::{
     Executable, Opened, add_seals, close, content_for_exec, get_seals, memfd, nameless, open, open_or_wait,
 };
-pub use path::{Found, Last, Walked, link_text, path_of, resolve, resolve_known};
+pub use path::{Found, Last, Walked, leads_to, link_text, path_of, resolve, resolve_known};
 pub use proc_text::is_written;
 pub use stat::{stat, stat_file, statx, statx_file};
 pub use state::load_state;

@@ -125,7 +125,7 @@ fn open_unnamed(
     let number = k.fs.store.create()?;
     let mode = mode & !k.process(cx.pid).umask;
     let id = new_inode(k, cx.pid, dir, Node::Regular(Body::Private { number, size: 0 }), mode);
-    let name = format!("#{}", super::stat::ino(id)).into_bytes();
+    let name = format!("#{}", id.ino()).into_bytes();
     k.fs.inode_mut(id).place = Some((dir, name));
     if flags & libc::O_EXCL == 0 {
         k.fs.linkable.insert(id);

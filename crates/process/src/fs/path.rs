@@ -237,11 +237,23 @@ pub struct Walked {
 pub fn resolve_known(k: &Kernel, pid: Pid, dirfd: i32, path: &[u8], last: Last) -> Option<Walked> {
     let mut source = Knowing { k, walked: Vec::new(), lost: false };
     let found = walk(&mut source, pid, dirfd, path, last);
-    let fleeting =
-        |id: &InodeId| matches!(k.fs.inode(*id).node, Node::Proc(_) | Node::Volatile(..) | Node::Snapshot { .. });
     let inode = found.as_ref().ok().and_then(|found| found.inode);
-    let lost = source.lost || source.walked.iter().chain(&inode).any(fleeting);
+    let lost = source.lost || source.walked.iter().chain(&inode).any(|&id| is_fleeting(&k.fs.inode(id).node));
     (!lost).then_some(Walked { found, through: source.walked })
+}
+
+/// Does a walk in `dir` lead to what is known to stand under this name there, and end, as [`resolve_known`] would tell? At a link it does not end.
+pub fn leads_to(k: &Kernel, pid: Pid, dir: InodeId, name: &[u8], id: InodeId) -> bool {
+    let node = &k.fs.inode(id).node;
+    !matches!(node, Node::Symlink(_))
+        && !is_fleeting(node)
+        && is_place(k, id, dir, name)
+        && allowed(k, &k.process(pid).creds, dir, EXEC)
+}
+
+/// May it be another thing, or have other attributes, at each look?
+fn is_fleeting(node: &Node) -> bool {
+    matches!(node, Node::Proc(_) | Node::Volatile(..) | Node::Snapshot { .. })
 }
 
 fn walk(source: &mut impl Source, pid: Pid, dirfd: i32, path: &[u8], last: Last) -> Result<Found, Fail> {

@@ -6,7 +6,7 @@
 use super::inode::{Inode, InodeId, Kind, Node};
 use super::list::Entry;
 use super::path::path_of;
-use super::stat::{DEV_PROC, DEV_SYS, ino};
+use super::stat::{DEV_PROC, DEV_SYS};
 use super::{ROOT, host, proc_text};
 use crate::kernel::{Ctx, Fail, FileId, Kernel, Pid, Tid, fail};
 use crate::object::{Object, pty};
@@ -299,7 +299,7 @@ pub fn list(k: &mut Kernel, cx: &mut Ctx<'_, '_>, dir: Key, from: u64) -> Result
         Key::Root => {
             names.extend(TOP.iter().enumerate().map(|(i, (n, key))| (i as u64, n.as_bytes().to_vec(), key.kind())));
             let hosts = if from < NUMBERS { host::names(k, cx, b"/proc")? } else { Vec::new() };
-            for (i, (name, d_type)) in hosts.into_iter().enumerate() {
+            for (i, host::Named { name, d_type, .. }) in hosts.into_iter().enumerate() {
                 let made_up = number(&name).is_some() || TOP.iter().any(|(n, _)| n.as_bytes() == name);
                 if !made_up && name != SYSVIPC {
                     let kind = Kind::of_mode(u32::from(d_type) << 12).unwrap_or(Kind::Regular);
@@ -332,7 +332,7 @@ pub fn list(k: &mut Kernel, cx: &mut Ctx<'_, '_>, dir: Key, from: u64) -> Result
     let place = from.saturating_sub(2);
     let entries = names.into_iter().filter(|(at, _, _)| *at >= place).map(|(at, name, kind)| Entry {
         next: at + 3,
-        ino: ino(InodeId(gapless_log::hash(&[&at.to_le_bytes()[..], &name].concat()) as u64 >> 16)),
+        ino: gapless_log::hash(&[&at.to_le_bytes()[..], &name].concat()) as u64 | 1,
         d_type: kind.d_type(),
         name,
     });

@@ -3,7 +3,6 @@
 use super::host;
 use super::inode::{Body, InodeId, Node};
 use super::path::path_of;
-use super::stat::ino;
 use crate::kernel::{Ctx, Fail, Kernel, Pid, State, Tid, fail, input};
 use crate::signal::SigSet;
 use crate::tracee::maps::Mapping;
@@ -297,7 +296,7 @@ pub fn maps(k: &Kernel, cx: &mut Ctx<'_, '_>, pid: Pid, _: Tid) -> Text {
         maps.unwrap_or_else(|| vec![(0x40_0000, 0x40_1000, "r-xp".into(), 0, "exe".into())])
     {
         let (path, number) = match mapped_inode(k, &name) {
-            Some(id) => (path_of(k, id), ino(id)),
+            Some(id) => (path_of(k, id), id.ino()),
             None if name == "exe" => (exe.clone(), 0),
             None if name.starts_with('[') => (name.into_bytes(), 0),
             None => (Vec::new(), 0),

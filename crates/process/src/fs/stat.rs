@@ -1,4 +1,5 @@
-//! struct stat, statx and statfs. Device and inode numbers are the model's own, equal on both sides.
+//! struct stat, statx and statfs. Device numbers are the model's own. A file of the host keeps the inode number that it had there when it was first seen,
+//! so that programs that remember numbers (git's index, backups) know it again; it is an input like all that the host says, so equal on both sides.
 
 use super::inode::{Inode, InodeId, Node, Time};
 use super::proc;
@@ -17,11 +18,6 @@ pub const DEV_DEV: u64 = 0x6;
 pub const DEV_SHM: u64 = 0x1a;
 /// ... of pipes, sockets and other things without names.
 const DEV_ANONYMOUS: u64 = 0xe;
-
-/// st_ino of an inode; 0 and 1 are never used.
-pub fn ino(id: InodeId) -> u64 {
-    id.0 + 2
-}
 
 /// Everything that stat and statx tell.
 #[derive(Clone, Copy, Debug, Default)]
@@ -51,7 +47,7 @@ fn attributes(k: &Kernel, id: InodeId) -> Attributes {
     };
     let mut out = Attributes {
         dev: inode.dev,
-        ino: ino(source),
+        ino: source.ino(),
         nlink: u64::from(inode.nlink),
         mode: inode.kind().mode() | inode.mode,
         uid: inode.uid,

@@ -21,7 +21,7 @@ use std::ops::RangeInclusive;
 const ENTRIES_MAX: usize = 4096;
 /// Calls that are remembered to have stopped; when there are as many, all are forgotten.
 const ASKED_MAX: usize = 4096;
-/// Ways through directories that are remembered; when there are as many, all are forgotten.
+/// Ways through directories that are remembered; when there are as many, all are forgotten, and all strides.
 const WAYS_MAX: usize = 1024;
 /// Names of a directory that are laid out at once: 2, and then four times as many each time up to this.
 const AHEAD_MAX: usize = 64;
@@ -85,6 +85,8 @@ pub struct Names {
     asked: BTreeSet<u64>,
     /// Ways of programs through directories, by a hash of the call without the last name.
     ways: BTreeMap<u64, Way>,
+    /// Names that the last way of a process with a call of this number and flags had laid out at once: the next one begins with as many.
+    strides: BTreeMap<(Pid, u32, u32), usize>,
     /// Calls that have stopped, to be laid out before their process runs on: the same again, or what follows.
     due: Vec<(Pid, PathCall, Due)>,
 }
@@ -161,13 +163,19 @@ pub fn stopped(k: &mut Kernel, cx: &Ctx<'_, '_>, call: &Call) {
     let again = !names.asked.insert(hash(None, &call, &call.path));
     let (above, name) = split(&call.path);
     let way = hash(Some(cx.pid), &call, above);
-    if names.ways.get(&way).is_some_and(|way| way.stopped.as_slice() < name) {
-        names.due.push((cx.pid, call.clone(), Due::Next(way)));
-    } else {
+    let goes_on = names.ways.get(&way).is_some_and(|way| way.stopped.as_slice() < name);
+    let ahead = names.strides.get(&(cx.pid, call.nr, call.flags)).copied().unwrap_or(0);
+    if !goes_on {
         if names.ways.len() == WAYS_MAX {
             names.ways.clear();
+            names.strides.clear();
         }
-        names.ways.insert(way, Way { stopped: name.to_vec(), last: name.to_vec(), ahead: 0 });
+        // Whoever went through the directory before may go through this one from its beginning.
+        let before = if ahead > 0 { Vec::new() } else { name.to_vec() };
+        names.ways.insert(way, Way { stopped: before.clone(), last: before, ahead });
+    }
+    if goes_on || ahead > 0 {
+        names.due.push((cx.pid, call.clone(), Due::Next(way)));
     }
     if again {
         names.due.push((cx.pid, call, Due::Again));
@@ -207,7 +215,7 @@ impl Names {
         let mut laying = Laying { k, lane, pid: process.pid, owners, touched };
         for (_, call, due) in self.due.extract_if(.., |(of, ..)| *of == process.pid).collect::<Vec<_>>() {
             match due {
-                Due::Again => self.add(&mut laying, call),
+                Due::Again => answer(k, process.pid, &call).and_then(|known| self.add(&mut laying, call, known)),
                 Due::Next(way) => self.add_next(&mut laying, call, way),
             };
         }
@@ -244,10 +252,9 @@ impl Names {
         places.any(|(cwd, creds, _)| *cwd == process.cwd && *creds == process.creds)
     }
 
-    /// Lays out a call, if what it comes to is known.
-    fn add(&mut self, laying: &mut Laying<'_>, call: PathCall) -> Option<()> {
-        let &mut Laying { k, pid, owners, touched, .. } = laying;
-        let known = answer(k, pid, &call)?;
+    /// Lays out a call of which it is known what it comes to.
+    fn add(&mut self, laying: &mut Laying<'_>, call: PathCall, known: Known<'_>) -> Option<()> {
+        let &mut Laying { pid, owners, touched, .. } = laying;
         if known.on.iter().any(|id| touched.contains(id)) {
             return None;
         }
@@ -267,14 +274,17 @@ impl Names {
 
     /// A call has stopped on a name that comes after others: if it is the next one of its directory, lays out those that follow.
     fn add_next(&mut self, laying: &mut Laying<'_>, call: PathCall, way: u64) -> Option<()> {
-        let k = laying.k;
+        let Laying { k, pid, touched, .. } = *laying;
+        last_name(&call)?;
         let (above, name) = split(&call.path);
         let way = self.ways.get_mut(&way)?;
         way.stopped = name.to_vec();
         let last = std::mem::replace(&mut way.last, name.to_vec());
         let from = if above.is_empty() { b"." } else { above };
-        let found = fs::resolve_known(k, laying.pid, call.dirfd, from, Last::Follow)?.found.ok()?;
-        let dir = k.fs.inode(found.inode?).dir()?;
+        let fs::Walked { found, through: mut on_all } = fs::resolve_known(k, pid, call.dirfd, from, Last::Follow)?;
+        let at = found.ok()?.inode?;
+        let dir = k.fs.inode(at).dir()?;
+        on_all.push(at);
         // What was laid out may have gone before it was used.
         let is_lost = name <= last.as_slice();
         let is_next = dir.after(&last).find(|(_, child)| *child != Child::Absent).is_some_and(|(next, _)| next == name);
@@ -283,16 +293,32 @@ impl Names {
             (false, true) => (way.ahead * 4).clamp(2, AHEAD_MAX),
             (false, false) => 0,
         };
-        let next: Vec<Vec<u8>> = dir
-            .after(name)
-            .filter(|(_, child)| matches!(child, Child::Present(_)))
-            .take(way.ahead)
-            .map(|(name, _)| name.to_vec())
-            .collect();
-        way.last = next.last()?.clone();
-        for name in next {
-            let path = [above, &name].concat();
-            self.add(laying, PathCall { path, ..call.clone() })?;
+        if way.ahead > 0 {
+            self.strides.insert((pid, call.nr, call.flags), way.ahead);
+        }
+        let present = dir.after(name).filter_map(|(name, child)| match child {
+            Child::Present(id) => Some((name, id)),
+            _ => None,
+        });
+        let next: Vec<(&[u8], InodeId)> = present.take(way.ahead).collect();
+        way.last = next.last()?.0.to_vec();
+        if on_all.iter().any(|id| touched.contains(id)) {
+            return None;
+        }
+        let first = self.entries.len() as u32;
+        for (name, id) in next {
+            let call = PathCall { path: [above, name].concat(), ..call };
+            let known = match fs::leads_to(k, pid, at, name, id) {
+                true => answer_at(k, pid, &call, Ok(id), vec![id]),
+                false => answer(k, pid, &call),
+            };
+            if known.and_then(|known| self.add(laying, call, known)).is_none() {
+                break;
+            }
+        }
+        let added = first..self.entries.len() as u32;
+        for id in on_all {
+            self.on.entry(id).or_default().extend(added.clone());
         }
         Some(())
     }
@@ -317,8 +343,8 @@ fn results(answer: &PathAnswer<'_>) -> RangeInclusive<i64> {
     }
 }
 
-/// What a call of a process comes to, if that can be told by a look at the model alone.
-fn answer<'a>(k: &'a Kernel, pid: Pid, call: &PathCall) -> Option<Known<'a>> {
+/// What a call does with a link at the end of its path; `None` if it has flags of which nothing is told.
+fn last_name(call: &PathCall) -> Option<Last> {
     let flags = call.flags as i32;
     let (known_flags, last) = match i64::from(call.nr) {
         libc::SYS_open | libc::SYS_openat if flags & libc::O_NOFOLLOW != 0 => (OPEN_FLAGS, Last::NoFollow),
@@ -331,13 +357,26 @@ fn answer<'a>(k: &'a Kernel, pid: Pid, call: &PathCall) -> Option<Known<'a>> {
         libc::SYS_stat => (0, Last::Follow),
         _ => (0, Last::NoFollow),
     };
-    if flags & !known_flags != 0 {
-        return None;
-    }
-    let dir = if call.is_below() { Some((call.dirfd, directory(k, pid, call.dirfd)?)) } else { None };
-    let fs::Walked { found, through: mut on } = fs::resolve_known(k, pid, call.dirfd, &call.path, last)?;
+    (flags & !known_flags == 0).then_some(last)
+}
+
+/// What a call of a process comes to, if that can be told by a look at the model alone.
+fn answer<'a>(k: &'a Kernel, pid: Pid, call: &PathCall) -> Option<Known<'a>> {
+    let fs::Walked { found, through: mut on } = fs::resolve_known(k, pid, call.dirfd, &call.path, last_name(call)?)?;
     on.extend(found.as_ref().ok().and_then(|found| found.inode));
-    let answer = match found.and_then(|found| found.existing(k)).and_then(|id| of_inode(k, pid, call, id)) {
+    answer_at(k, pid, call, found.and_then(|found| found.existing(k)), on)
+}
+
+/// The same when it is known what its path leads to.
+fn answer_at<'a>(
+    k: &'a Kernel,
+    pid: Pid,
+    call: &PathCall,
+    found: Result<InodeId, Fail>,
+    on: Vec<InodeId>,
+) -> Option<Known<'a>> {
+    let dir = if call.is_below() { Some((call.dirfd, directory(k, pid, call.dirfd)?)) } else { None };
+    let answer = match found.and_then(|id| of_inode(k, pid, call, id)) {
         Ok(answer) => answer?,
         Err(Fail::Errno(Errno(errno))) if opens(call.nr) => PathAnswer::OpenFails(errno),
         Err(Fail::Errno(Errno(errno))) => PathAnswer::Fails(errno),

@@ -1,7 +1,7 @@
 //! How soon a computing thread may be stopped: such that state jumps cost at most a tenth of the time, as long as nobody waits for seconds.
 
 use crate::kernel::Fail;
-use crate::world::cpu_time;
+use gapless_log::cpu_time;
 use std::time::{Duration, Instant};
 
 /// A thread that makes no call may compute for so long while something waits, if a jump has to log all memory of its process.

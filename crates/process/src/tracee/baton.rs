@@ -115,8 +115,11 @@ pub fn run<K: Copy + Ord>(tracees: &mut BTreeMap<K, Tracee>, first: K, deadline:
             continue;
         };
         let Some((&key, tracee)) = tracees.iter_mut().find(|(_, tracee)| tracee.tid() == tid) else {
-            // To pass over it would leave it stopped, and whoever waits for it waiting.
-            return Err(Error::Unexpected { tid, status, doing: "running beside the group's threads" });
+            if libc::WIFSTOPPED(status) {
+                // To pass over it would leave it stopped, and whoever waits for it waiting.
+                return Err(Error::Unexpected { tid, status, doing: "running beside the group's threads" });
+            }
+            continue;
         };
         let asleep = !has_baton(key, tracee);
         match tracee.classify(status)? {

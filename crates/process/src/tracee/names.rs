@@ -106,15 +106,15 @@ fn bucket(call_word: u32, path: &[u8]) -> usize {
 impl Lane {
     /// Puts an entry, for what is not there yet; its place, or `None` if it has no room. `number` is what the journal will have.
     pub fn add_name(&mut self, owner: u32, call: &PathCall, number: u32, answer: &PathAnswer<'_>) -> Option<u32> {
-        let bytes: &[u8] = match answer {
-            PathAnswer::Tells(bytes) => bytes,
-            PathAnswer::Counts(bytes) => bytes,
-            PathAnswer::Opens(file) => file.content,
-            PathAnswer::OpenFails(_) | PathAnswer::Fails(_) => &[],
+        let (stat, bytes): (&[u8], &[u8]) = match answer {
+            PathAnswer::Tells(bytes) => (&[], bytes),
+            PathAnswer::Counts(bytes) => (&[], bytes),
+            PathAnswer::Opens(file) => (&file.stat, file.content),
+            PathAnswer::OpenFails(_) | PathAnswer::Fails(_) => (&[], &[]),
         };
         let place = self.names_end;
         let after_path = place + entry::PATH + call.path.len().next_multiple_of(8);
-        let end = (after_path + STAT_LEN + bytes.len()).next_multiple_of(8);
+        let end = (after_path + stat.len() + bytes.len()).next_multiple_of(8);
         if end > at::END || call.path.len() > PATH_MAX {
             return None;
         }

@@ -1,6 +1,6 @@
 //! Inputs in words, for `log cat`.
 
-use crate::fs::{content_in_words, contents_in_words, look_in_words, looks_in_words};
+use crate::fs::{Named, content_in_words, contents_in_words, look_in_words, looks_in_words};
 use crate::kernel::{ObjectId, input};
 use crate::net::{Accepted, Connected, Datagram};
 use crate::object::stdio::Description;
@@ -71,7 +71,7 @@ pub fn describe(kind: Kind, body: &[u8]) -> Option<String> {
             // A file of /proc or /sys says whether more follows.
             None => shown(&exactly::<Result<(Vec<u8>, bool), i32>>(body)?.ok()?.0),
         },
-        input::HOST_DIR => match postcard::from_bytes::<Result<(Vec<(Vec<u8>, u8)>, bool), i32>>(body).ok()? {
+        input::HOST_DIR => match postcard::from_bytes::<Result<(Vec<Named>, bool), i32>>(body).ok()? {
             Ok((names, more)) => format!("{} names{}", names.len(), if more { ", more follow" } else { "" }),
             Err(errno) => error(errno),
         },
@@ -185,7 +185,7 @@ mod tests {
         assert_eq!(said(input::CONTENTS, &[1, 0, 9, 9]), "1 files, 2 bytes");
         assert_eq!(said(input::HOST_READ, &encode(&Ok::<_, i32>(b"1 2".to_vec()))), "3 bytes \"1 2\"");
         assert_eq!(said(input::HOST_READ, &encode(&Ok::<_, i32>((b"1 2".to_vec(), false)))), "3 bytes \"1 2\"");
-        let names = vec![(b"a".to_vec(), 8u8), (b"b".to_vec(), 8)];
+        let names = vec![(b"a".to_vec(), 8u8, 1u64), (b"b".to_vec(), 8, 300)];
         assert_eq!(said(input::HOST_DIR, &encode(&Ok::<_, i32>((names, true)))), "2 names, more follow");
         let pipe = Description { open: true, mode: libc::S_IFIFO, ..Description::default() };
         let streams = vec![Description::default(), pipe];

@@ -82,11 +82,6 @@ impl CounterRate {
     }
 }
 
-/// Time that the calling thread has had a processor.
-pub fn cpu_time() -> Duration {
-    Duration::from_nanos(clock(libc::CLOCK_THREAD_CPUTIME_ID))
-}
-
 /// Would reading this descriptor not block?
 pub fn readable(fd: i32) -> bool {
     ready(fd, libc::POLLIN)

@@ -10,7 +10,7 @@ mod sock;
 mod stdout;
 
 pub use describe::describe;
-pub use host::{cpu_features, cpu_time};
+pub use host::cpu_features;
 pub use signals::{signals_are_for_the_node, signals_are_for_the_program, take_over_signals};
 
 use crate::kernel::{Kernel, Nanos, ObjectId, decode, encode, input};

@@ -42,6 +42,26 @@ fn who_goes_in_order_is_read_ahead_for() {
 }
 
 #[test]
+fn who_went_through_one_directory_goes_on_in_the_next() {
+    let bench = Bench::new();
+    for n in 0..40 {
+        bench.put(&format!("d/{n:02}"), format!("file {n}"));
+        bench.put(&format!("e/{n:02}"), format!("other {n}"));
+    }
+    let asked = |dirs: &[&str]| {
+        let paths = dirs.iter().flat_map(|dir| (0..40).map(move |n| format!("{dir}/{n:02}")));
+        let paths = paths.map(|path| bench.path(&path));
+        let steps: Vec<Step> = paths.map(|path| step(move |k, cx| text(k, cx, &path))).collect();
+        let (_, frames) = bench.record(&steps, 0);
+        [input::HOST_PATH, input::HOST_AHEAD, input::CONTENT, input::CONTENTS]
+            .map(|kind| frames.iter().flat_map(|f| f.entries()).filter(|e| e.kind == kind).count())
+    };
+    let (one, both) = (asked(&["e"]), asked(&["e", "d"]));
+    // The directory and its first name, the others; the first content, which is a head and its bytes, the others.
+    assert_eq!([0, 1, 2, 3].map(|i| both[i] - one[i]), [2, 1, 2, 1]);
+}
+
+#[test]
 fn what_is_read_ahead_is_what_is_there() {
     let bench = Bench::new();
     for n in 0..12 {

@@ -1,6 +1,8 @@
 //! The host's files under the model's: seen once, never changed.
 
+use super::super::host;
 use super::*;
+use std::os::unix::fs::MetadataExt;
 
 #[test]
 fn a_host_file_is_read_once_and_kept() {
@@ -105,6 +107,55 @@ fn list_slowly(
         }
     }
     out.join(" ")
+}
+
+#[test]
+fn a_host_file_has_its_number_there_and_no_two_files_have_one() {
+    let bench = Bench::new();
+    for name in ["a", "b"] {
+        bench.put(name, name);
+    }
+    let [of_a, of_b] = ["a", "b"].map(|name| std::fs::metadata(bench.host().join(name)).unwrap().ino());
+    let (dir, made) = (bench.path(""), bench.path("c"));
+    let steps = [step(move |k, cx| {
+        let id = resolve(k, cx, libc::AT_FDCWD, &dir, Last::Follow).map_err(|_| ()).unwrap().inode.unwrap();
+        let listed = entries(k, cx, id, 2).map_err(|_| ()).unwrap();
+        assert_eq!(listed.iter().map(|entry| entry.ino).collect::<Vec<_>>(), [of_a, of_b]);
+        unit(put(k, cx, &made, b"the program's"));
+        let ino = |k: &mut Kernel, cx: &mut Ctx<'_, '_>, name: &str| {
+            let path = [&dir[..], name.as_bytes()].concat();
+            let found = resolve(k, cx, libc::AT_FDCWD, &path, Last::Follow).map_err(|_| ()).unwrap();
+            stat_number(&stat(k, found.inode.unwrap()))
+        };
+        let mut numbers = ["a", "b", "c"].map(|name| ino(k, cx, name)).to_vec();
+        assert_eq!(numbers[..2], [of_a, of_b]);
+        // Another device's file with the same number, and one with a number of its own that is too large.
+        for number in [of_a, of_a, u64::MAX] {
+            let seen = host::Seen {
+                kind: Kind::Regular,
+                mode: 0o644,
+                uid: 0,
+                gid: 0,
+                nlink: 1,
+                size: 1,
+                modified: 0,
+                changed: 0,
+                identity: (1, number),
+                target: Vec::new(),
+            };
+            let other = host::adopt(k, id, b"d", b"/d".to_vec(), seen, InodeId::of_host(number));
+            numbers.push(stat_number(&stat(k, other)));
+        }
+        numbers.sort_unstable();
+        numbers.dedup();
+        numbers.len().to_string()
+    })];
+    assert_eq!(bench.check(&steps), ["6"]);
+}
+
+/// st_ino.
+fn stat_number(stat: &[u8; 144]) -> u64 {
+    u64::from_le_bytes(stat[8..16].try_into().unwrap())
 }
 
 #[test]
