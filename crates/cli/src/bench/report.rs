@@ -218,6 +218,7 @@ mod tests {
 | calls   | recorded / native under a seccomp filter  | 0.950    | <= 1.2    | met          | 190 ns and 200 ns                                 |
 | calls   | rr record / native under a seccomp filter | 25.000   |           |              | 5000 ns and 200 ns                                |
 | python  | recorded / native                         |          | <= 1.03   | not measured | python3 is not installed (Debian package python3) |
+| python  | recorded / native unpinned                |          |           | not measured | python3 is not installed (Debian package python3) |
 | latency | protected - native                        |          | <= 100 us | not measured | the server ended; it said: no                     |
 | lag     | median                                    | 20.0 ms  | <= 100 ms | met          | 3 times                                           |
 | lag     | greatest                                  | 300.0 ms |           |              | 3 times                                           |
