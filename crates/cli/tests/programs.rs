@@ -44,7 +44,7 @@ fn demo_server(dir: &Path, is_static: bool) -> PathBuf {
 fn sqlite3() {
     let mut script =
         String::from("PRAGMA journal_mode;\nCREATE TABLE t(id INTEGER PRIMARY KEY, name TEXT, n INTEGER);\n");
-    for i in 0..40 {
+    for i in 0..160 {
         script +=
             &format!("INSERT INTO t(name, n) VALUES ('row {i}', {});\nSELECT changes(), max(id) FROM t;\n", i * i);
     }
