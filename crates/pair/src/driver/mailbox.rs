@@ -46,6 +46,8 @@ struct Mail {
     replay: bool,
     /// A cut is on its way: take no frame until it is done.
     frozen: bool,
+    /// To be obeyed then: what a live replica writes follows what is left.
+    live_when_cut: Option<GoLive>,
     /// The own log is written below this number.
     written: Seq,
     /// A frame was the last thing taken.
@@ -121,8 +123,16 @@ impl Mailbox {
         if matches!(command, Command::Cut(_) | Command::Load(Some(_))) {
             mail.frozen = false;
         }
-        mail.commands.push_back(command);
-        self.urgent.store(true, Ordering::SeqCst);
+        match command {
+            Command::GoLive(live) if mail.frozen => mail.live_when_cut = Some(live),
+            command => mail.commands.push_back(command),
+        }
+        if !mail.frozen
+            && let Some(live) = mail.live_when_cut.take()
+        {
+            mail.commands.push_back(Command::GoLive(live));
+        }
+        self.urgent.store(!mail.commands.is_empty(), Ordering::SeqCst);
         drop(mail);
         self.wake();
     }
@@ -309,5 +319,34 @@ impl Mailbox {
     pub fn where_it_stands(&self) -> (Position, Seq, Seq) {
         let load = |a: &AtomicU64| a.load(Ordering::Relaxed);
         (Position(load(&self.position)), Seq(load(&self.next)), Seq(load(&self.executed)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use gapless_log::Term;
+
+    /// The log's end may hold frames of a step that never ended. They go before the first frame of the next life is written.
+    #[test]
+    fn a_replica_goes_live_after_the_cut_and_not_before() {
+        let mail = Mailbox::new(Waker::new().unwrap(), Duration::ZERO, false);
+        let (point, live) =
+            (Point { seq: Seq(3), chain: 7 }, GoLive { term: Term(2), generation: 0, next: Seq(3), chain: 7 });
+        let next = || mail.next(Seq(3), Duration::ZERO);
+        mail.freeze(point);
+        mail.post(Command::GoLive(live));
+        assert!(matches!(next(), Work::Nothing) && !mail.urgent());
+        mail.post(Command::Cut(point));
+        assert!(matches!(next(), Work::Command(Command::Cut(at)) if at == point));
+        assert!(matches!(next(), Work::Command(Command::GoLive(l)) if l == live) && !mail.urgent());
+        // Without a cut there is nothing to wait for.
+        mail.post(Command::GoLive(live));
+        assert!(matches!(next(), Work::Command(Command::GoLive(_))));
+        // Whoever is killed meanwhile hears of it first.
+        mail.freeze(point);
+        mail.post(Command::GoLive(live));
+        mail.post(Command::Kill);
+        assert!(matches!(next(), Work::Command(Command::Kill)));
     }
 }
