@@ -227,7 +227,7 @@ pub fn wait_poll(tid: pid_t) -> Result<Waited> {
 
 /// Pauses between looks at what no wait tells of, each twice as long as the one before.
 ///
-/// They sleep. A loop around `sched_yield` may keep the processor from just the thread that it waits for: on Linux 6.18 half a minute of that was seen.
+/// They sleep. A loop around `sched_yield` may keep the processor from just the thread that it waits for: on Linux 6.18 that was seen for seconds.
 pub struct Looks(Duration);
 
 impl Looks {
