@@ -1,10 +1,13 @@
 //! Both arbiters pass the conformance suite, hold through kill -9, and shrug at hostile peers.
 
+mod common;
+
+use common::said;
 use gapless_log::Term;
 use gapless_pair::arbiter::{Arbiter, FileArbiter, PutOutcome, WitnessArbiter, conformance, parse};
 use gapless_pair::witness::{CONNECTIONS_MAX, Witness};
 use gapless_pair::{Expect, Put};
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -24,18 +27,6 @@ fn child(role: &str, argument: &str) -> (Child, BufReader<std::process::ChildStd
         .unwrap();
     let out = BufReader::new(child.stdout.take().unwrap());
     (child, out)
-}
-
-/// The next line that a child says (the test harness says others).
-fn said(out: &mut BufReader<std::process::ChildStdout>) -> Option<String> {
-    let mut line = String::new();
-    while out.read_line(&mut line).unwrap() > 0 {
-        if let Some(at) = line.find("SAY ") {
-            return Some(line[at + 4..].trim_end().to_owned());
-        }
-        line.clear();
-    }
-    None
 }
 
 #[test]

@@ -12,7 +12,7 @@ mod road;
 pub use counter::{Counter, Flaw, STATUS, prepared_name};
 pub use kills::random_kills;
 pub use look::*;
-pub use node::Proc;
+pub use node::{Proc, said};
 pub use plan::{Plan, child_process};
 pub use proxy::Proxy;
 pub use road::Damage;

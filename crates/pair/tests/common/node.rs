@@ -90,8 +90,8 @@ impl Drop for Proc {
     }
 }
 
-/// The next thing that a node says.
-fn said(out: &mut BufReader<ChildStdout>) -> Option<String> {
+/// The next line that a child says (the test harness says others).
+pub fn said(out: &mut BufReader<ChildStdout>) -> Option<String> {
     let mut line = String::new();
     while out.read_line(&mut line).unwrap() > 0 {
         if let Some(at) = line.find("SAY ") {
