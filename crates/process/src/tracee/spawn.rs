@@ -29,7 +29,7 @@ const FD_LIMIT: u64 = 4096;
 /// given one, or the one it runs on. A stop costs 10-18 us on one CPU, 79-130 us across two.
 pub fn pin_current_thread(cpu: Option<usize>) -> Result<usize> {
     let cpu = cpu.unwrap_or_else(sys::current_cpu);
-    sys::pin_to(cpu)?;
+    sys::set_affinity(0, &[cpu])?;
     Ok(cpu)
 }
 

@@ -436,17 +436,6 @@ pub fn current_cpu() -> usize {
     usize::try_from(unsafe { libc::sched_getcpu() }).unwrap_or(0)
 }
 
-/// Restricts the calling thread (and what it forks) to one CPU.
-pub fn pin_to(cpu: usize) -> Result<()> {
-    // SAFETY: an all-zero set is valid, and `CPU_SET` checks bounds by indexing an array.
-    let ret = unsafe {
-        let mut set: libc::cpu_set_t = MaybeUninit::zeroed().assume_init();
-        libc::CPU_SET(cpu, &mut set);
-        libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &set)
-    };
-    if ret == 0 { Ok(()) } else { Err(last("sched_setaffinity")) }
-}
-
 /// The CPUs that a thread may run on.
 pub fn affinity(thread: pid_t) -> Result<Vec<usize>> {
     // SAFETY: an all-zero set is valid; the kernel writes no more than its size.
@@ -461,7 +450,7 @@ pub fn affinity(thread: pid_t) -> Result<Vec<usize>> {
     Ok((0..libc::CPU_SETSIZE as usize).filter(|&cpu| unsafe { libc::CPU_ISSET(cpu, &set) }).collect())
 }
 
-/// Restricts a thread to these CPUs.
+/// Restricts a thread (0: the calling one), and what it forks, to these CPUs.
 pub fn set_affinity(thread: pid_t, cpus: &[usize]) -> Result<()> {
     // SAFETY: an all-zero set is valid, and `CPU_SET` checks bounds by indexing an array.
     let ret = unsafe {
