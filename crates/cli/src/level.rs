@@ -2,7 +2,7 @@
 
 use gapless_log::{
     Digest, Error, Figures, Identity, Level, Meta, Output, Parts, Player, Position, Progress, Recorder, Replica,
-    Result, Term, Waker,
+    Result, Term, Unfinished, Waker,
 };
 use gapless_machine::{Local, Machine};
 use gapless_process::ProcessGroup;
@@ -101,6 +101,10 @@ impl Replica for Any {
 
     fn emit(&mut self, output: Output) -> Result<()> {
         each!(self, r => r.emit(output))
+    }
+
+    fn unfinished(&self) -> Unfinished {
+        each!(self, r => r.unfinished())
     }
 
     fn wait(&mut self, waker: &Waker, at_most: Duration) -> Result<()> {

@@ -2,13 +2,14 @@
 
 mod support;
 
+use gapless_log::{Kind, LogView, Mark, Seq};
 use std::fs;
 use std::io::{Read, Write};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 use support::process::{self, Process, sleep_ms};
-use support::{Area, DEADLINE, Job, python};
+use support::{Area, DEADLINE, Job, assert_continues, python};
 
 fn shell(area: &Area, script: &str) -> Job {
     Job::new(area.path(), ["sh", "-c", script])
@@ -154,6 +155,57 @@ fn a_closed_pipe_is_the_programs_to_notice() {
         let done = run.finish();
         assert_eq!(done.code(), status, "{script}: {}", done.stderr_text());
         assert_eq!(area.replay(&log)["exit_status"], status);
+    }
+}
+
+/// The last mark of a log that may still be written to.
+fn last_mark(log: &Path) -> Option<Mark> {
+    let (view, _) = LogView::open(log).expect("a log");
+    let entries = view.reader(Seq(0)).flat_map(|frame| frame.expect("a whole frame").entries().collect::<Vec<_>>());
+    entries.filter(|entry| entry.kind == Kind::MARK).last().map(|mark| Mark::decode(&mark.body).expect("a mark"))
+}
+
+#[test]
+fn what_a_slow_reader_had_not_taken_is_said_again() {
+    let area = Area::new("slow");
+    let lines = || (0..60).map(|n| format!("{n:05}").repeat(1000) + "\n");
+    let whole: String = lines().collect();
+    let script = "import sys, time\n\
+        for n in range(60): print(('%05d' % n) * 1000, flush=True)\n\
+        print('all is said', file=sys.stderr, flush=True)\n\
+        time.sleep(3)";
+    let job = Job::new(area.path(), [python().as_str(), "-c", script]);
+    for reads_on in [false, true] {
+        let log = area.join(&format!("log-{reads_on}"));
+        let (run, wait) = (area.join(&format!("run-{reads_on}")), Instant::now());
+        let mut first = Process::start_with(area.record(&log, &job), &run, Stdio::null(), Some(Stdio::piped()));
+        let mut from = first.child().stdout.take().expect("piped");
+        let mut read = vec![0; 10_000];
+        from.read_exact(&mut read).expect("it writes");
+        while first.stderr_text() != "all is said\n" {
+            assert!(wait.elapsed() < DEADLINE, "a slow reader stops nobody else: {}", first.stderr_text());
+            sleep_ms(5);
+        }
+        if reads_on {
+            let mut rest = vec![0; whole.len() - read.len()];
+            from.read_exact(&mut rest).expect("it writes");
+            read.extend_from_slice(&rest);
+            // The program sleeps: only the mark that says that all has left can end a step.
+            while last_mark(&log).is_none_or(|mark| mark.released < mark.said || !mark.unfinished.is_empty()) {
+                assert!(wait.elapsed() < DEADLINE, "{:?}", last_mark(&log));
+                sleep_ms(5);
+            }
+        } else {
+            assert_eq!(last_mark(&log).expect("marks").unfinished.len(), 1);
+        }
+        assert!(!first.ended(), "it was to be killed while it sleeps");
+        first.destroy();
+        from.read_to_end(&mut read).expect("what the pipe holds");
+        let second = Process::start(area.resume(&log), &area.join(&format!("resume-{reads_on}"))).finish();
+        assert_eq!(second.code(), 0, "{}", second.stderr_text());
+        assert_continues(whole.as_bytes(), &read, &second.stdout, "standard output");
+        assert_eq!(second.stdout.is_empty(), reads_on, "{} bytes came again", second.stdout.len());
+        area.replay(&log);
     }
 }
 

@@ -16,7 +16,7 @@ const LOG_BYTES_MAX: u64 = 128 << 20;
 
 /// A full frame as the host loop makes them: steps of three inputs and a mark.
 fn frame(builder: &mut FrameBuilder, position: &mut u64, body: &[u8]) -> Frame {
-    let mark = Mark { released: *position, said: *position, hash: 1 << 100 };
+    let mark = Mark { released: *position, said: *position, hash: 1 << 100, ..Mark::default() };
     while builder.payload_bytes() < FRAME_BYTES {
         for _ in 0..3 {
             *position += 7;

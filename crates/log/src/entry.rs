@@ -1,6 +1,7 @@
 //! Entries: logged inputs, and the few kinds that belong to the host loop itself.
 
-use crate::{Position, Reader, Varint};
+use crate::{Channel, Position, Reader, Varint};
+use std::collections::BTreeMap;
 
 /// What an entry means. Kinds below [`Kind::FIRST_OF_LEVEL`] belong to the host loop, the rest to the level.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -49,7 +50,7 @@ pub const ENTRY_BODY_BYTES_MAX: usize = 1 << 20;
 /// The entry that ends every step of a live replica.
 ///
 /// Holding one with its sequence number means: every input of every step up to here is in the log.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Mark {
     /// How many outputs had been released to the world when the mark was written.
     pub released: u64,
@@ -57,7 +58,12 @@ pub struct Mark {
     pub said: u64,
     /// Rolling hash over every output said so far.
     pub hash: u128,
+    /// Channels whose world had not taken all that was released to it: the first output of each that may not have left whole.
+    pub unfinished: Unfinished,
 }
+
+/// Released outputs that may not have left: by channel, the first such output. Later ones of that channel have not left either.
+pub type Unfinished = BTreeMap<Channel, u64>;
 
 impl Mark {
     /// The body of a [`Kind::MARK`] entry.
@@ -66,13 +72,26 @@ impl Mark {
         out.put_varint(self.released);
         out.put_varint(self.said);
         out.extend_from_slice(&self.hash.to_le_bytes());
+        for (channel, from) in &self.unfinished {
+            out.put_varint(channel.0);
+            out.put_varint(*from);
+        }
         out
     }
 
     /// Reads a body back; `None` if it is not one.
     pub fn decode(body: &[u8]) -> Option<Self> {
         let mut r = Reader::new(body);
-        let mark = Self { released: r.varint()?, said: r.varint()?, hash: u128::from_le_bytes(r.array()?) };
-        (r.is_empty() && mark.released <= mark.said).then_some(mark)
+        let (released, said, hash) = (r.varint()?, r.varint()?, u128::from_le_bytes(r.array()?));
+        let mut unfinished = Unfinished::new();
+        while !r.is_empty() {
+            let (channel, from) = (Channel(r.varint()?), r.varint()?);
+            let ascends = unfinished.last_key_value().is_none_or(|(&last, _)| last < channel);
+            if !ascends || from >= released {
+                return None;
+            }
+            unfinished.insert(channel, from);
+        }
+        (released <= said).then_some(Self { released, said, hash, unfinished })
     }
 }

@@ -223,7 +223,7 @@ impl<R: Replica> Host<R> {
             return Err(diverged(seq, expected, found).into());
         }
         self.outbox.stamp(seq);
-        self.outbox.forget(mark.released);
+        self.outbox.forget(&mark);
         self.last_mark = Some(seq);
         Ok(seq)
     }
@@ -274,9 +274,7 @@ impl<R: Replica> Host<R> {
     pub fn save(&mut self) -> Result<Option<Vec<u8>>> {
         let drained = self.writer.as_ref().map_or(self.backlog.front().is_none(), Writer::is_drained);
         assert!(drained, "saved at the end of a frame");
-        let (said, hash, waiting) = self.outbox.parts();
-        let state = HostState { ended: self.ended, last_mark: self.last_mark, said, hash, waiting };
-        let mut bytes = state.encode();
+        let mut bytes = HostState::encode(self.ended, self.last_mark, &self.outbox);
         Ok(self.replica.save(&mut bytes)?.then_some(bytes))
     }
 
@@ -290,7 +288,7 @@ impl<R: Replica> Host<R> {
         }
         let rest = reader.bytes(reader.remaining()).unwrap_or_default();
         self.replica.load(&mut &rest[..])?;
-        self.outbox = Outbox::from_parts(state.said, state.hash, state.waiting);
+        self.outbox = state.outbox;
         self.ended = state.ended;
         self.last_mark = state.last_mark;
         self.backlog = Backlog::new(next);
@@ -328,8 +326,12 @@ impl<R: Replica> Host<R> {
     }
 
     fn end_step(&mut self) {
-        let (at, body) = (self.replica.position(), self.outbox.mark().encode());
-        let seq = self.writer().push(at, Kind::MARK, body);
+        let (at, mut mark) = (self.replica.position(), self.outbox.mark());
+        for (channel, from) in self.replica.unfinished() {
+            // What an earlier side left comes before what this one says there.
+            mark.unfinished.entry(channel).or_insert(from);
+        }
+        let seq = self.writer().push(at, Kind::MARK, mark.encode());
         self.writer().close_step();
         self.outbox.stamp(seq);
         self.last_mark = Some(seq);
@@ -450,20 +452,19 @@ impl<R: Replica> Host<R> {
 struct HostState {
     ended: Option<i32>,
     last_mark: Option<Seq>,
-    said: u64,
-    hash: Digest,
-    waiting: Vec<Output>,
+    outbox: Outbox,
 }
 
 impl HostState {
-    fn encode(&self) -> Vec<u8> {
+    fn encode(ended: Option<i32>, last_mark: Option<Seq>, outbox: &Outbox) -> Vec<u8> {
         let mut out = Vec::new();
-        out.put_varint(self.ended.map_or(0, |status| 1 + u64::from(status as u32)));
-        out.put_varint(self.last_mark.map_or(0, |seq| seq.0 + 1));
-        out.put_varint(self.said);
-        out.extend_from_slice(&self.hash.to_le_bytes());
-        out.put_varint(self.waiting.len() as u64);
-        for output in &self.waiting {
+        out.put_varint(ended.map_or(0, |status| 1 + u64::from(status as u32)));
+        out.put_varint(last_mark.map_or(0, |seq| seq.0 + 1));
+        out.put_varint(outbox.said());
+        out.put_varint(outbox.released());
+        out.extend_from_slice(&outbox.hash().to_le_bytes());
+        out.put_varint(outbox.waiting().count() as u64);
+        for output in outbox.waiting() {
             out.put_varint(output.number);
             out.put_varint(output.channel.0);
             out.put_varint(output.mark.map_or(0, |seq| seq.0 + 1));
@@ -480,23 +481,18 @@ impl HostState {
         };
         let seq = |n: u64| n.checked_sub(1).map(Seq);
         let last_mark = seq(r.varint()?);
-        let said = r.varint()?;
+        let (said, released) = (r.varint()?, r.varint()?);
         let hash = Digest::from_le_bytes(r.array()?);
-        let count = r.varint()?;
-        if count > said {
-            return None;
-        }
         let mut waiting = Vec::new();
-        for number in said - count..said {
-            if r.varint()? != number {
-                return None;
-            }
+        for _ in 0..r.varint()? {
+            let number = r.varint()?;
             let channel = Channel(r.varint()?);
             let mark = seq(r.varint()?);
             let len = usize::try_from(r.varint()?).ok()?;
             waiting.push(Output { number, channel, bytes: r.bytes(len)?.to_vec(), mark });
         }
-        Some(Self { ended, last_mark, said, hash, waiting })
+        let outbox = Outbox::from_parts(said, released, hash, waiting)?;
+        Some(Self { ended, last_mark, outbox })
     }
 }
 

@@ -39,7 +39,7 @@ mod view;
 mod waker;
 mod window;
 
-pub use entry::{ENTRY_BODY_BYTES_MAX, Entry, Kind, Mark};
+pub use entry::{ENTRY_BODY_BYTES_MAX, Entry, Kind, Mark, Unfinished};
 pub use error::{Divergence, Error, Result};
 pub use file_sink::FileSink;
 pub use frame::{Entries, Frame, FrameBuilder, FrameError, HEADER_BYTES, Level, PAYLOAD_BYTES_MAX, VERSION};

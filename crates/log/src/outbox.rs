@@ -4,7 +4,7 @@
 //! that mark is committed. Outputs leave in the order said. The same outbox runs on the backup, where marks tell which
 //! outputs have left; what is still here at takeover is offered again.
 
-use crate::{Channel, Digest, Mark, Seq, chain};
+use crate::{Channel, Digest, Mark, Seq, Unfinished, chain};
 use std::collections::VecDeque;
 
 /// Something the replica wants to tell the world.
@@ -20,10 +20,13 @@ pub struct Output {
     pub mark: Option<Seq>,
 }
 
-/// Outputs said and not yet released.
+/// Outputs said and not yet released, and those that a dead side's world had not taken.
 #[derive(Clone, Debug, Default)]
 pub struct Outbox {
     queue: VecDeque<Output>,
+    /// Released by the side whose log this is, and unfinished there ([`Mark::unfinished`]); all come before the queue.
+    unfinished: VecDeque<Output>,
+    /// Of both.
     queued_bytes: usize,
     said: u64,
     hash: Digest,
@@ -45,7 +48,7 @@ impl Outbox {
         self.said
     }
 
-    /// How many outputs have left.
+    /// How many outputs have left, but for those that are unfinished.
     pub fn released(&self) -> u64 {
         self.said - self.queue.len() as u64
     }
@@ -57,12 +60,16 @@ impl Outbox {
 
     /// Outputs that wait, oldest first.
     pub fn waiting(&self) -> impl Iterator<Item = &Output> {
-        self.queue.iter()
+        self.unfinished.iter().chain(&self.queue)
     }
 
-    /// The mark that describes this moment.
+    /// The mark that describes this moment, if the world has taken all that this side has released.
     pub fn mark(&self) -> Mark {
-        Mark { released: self.released(), said: self.said, hash: self.hash }
+        let mut unfinished = Unfinished::new();
+        for output in &self.unfinished {
+            unfinished.entry(output.channel).or_insert(output.number);
+        }
+        Mark { released: self.released(), said: self.said, hash: self.hash, unfinished }
     }
 
     /// The step ended with the mark numbered `seq`: everything said in it waits for that.
@@ -74,29 +81,38 @@ impl Outbox {
 
     /// Takes the next output whose mark lies below `committed` (all entries below that number are committed).
     pub fn release(&mut self, committed: Seq) -> Option<Output> {
-        let ready = self.queue.front()?.mark.is_some_and(|mark| mark < committed);
-        if ready { self.pop() } else { None }
-    }
-
-    /// A mark of the log says that the first `released` outputs have left: forget them.
-    pub fn forget(&mut self, released: u64) {
-        while self.released() < released && self.pop().is_some() {}
-    }
-
-    fn pop(&mut self) -> Option<Output> {
-        let output = self.queue.pop_front()?;
+        let waits = if self.unfinished.is_empty() { &mut self.queue } else { &mut self.unfinished };
+        let output = waits.pop_front_if(|output| output.mark.is_some_and(|mark| mark < committed))?;
         self.queued_bytes -= output.bytes.len();
         Some(output)
     }
 
-    /// Raw parts for a snapshot: said, rolling hash, and the waiting outputs.
-    pub fn parts(&self) -> (u64, Digest, Vec<Output>) {
-        (self.said, self.hash, self.queue.iter().cloned().collect())
+    /// A mark of the log says which outputs have left: forget them.
+    pub fn forget(&mut self, mark: &Mark) {
+        let kept = |output: &Output| mark.unfinished.get(&output.channel).is_some_and(|&from| output.number >= from);
+        let released = mark.released.saturating_sub(self.released()).min(self.queue.len() as u64) as usize;
+        self.unfinished.extend(self.queue.drain(..released));
+        let mut gone = 0;
+        self.unfinished.retain(|output| {
+            gone += if kept(output) { 0 } else { output.bytes.len() };
+            kept(output)
+        });
+        self.queued_bytes -= gone;
     }
 
-    /// Rebuilds an outbox from [`Outbox::parts`].
-    pub fn from_parts(said: u64, hash: Digest, waiting: Vec<Output>) -> Self {
+    /// Rolling hash over everything said.
+    pub fn hash(&self) -> Digest {
+        self.hash
+    }
+
+    /// An outbox of which all this is known; `None` if these outputs cannot wait in one.
+    pub fn from_parts(said: u64, released: u64, hash: Digest, waiting: Vec<Output>) -> Option<Self> {
+        let ascend = waiting.is_sorted_by(|a, b| a.number < b.number);
         let queued_bytes = waiting.iter().map(|o| o.bytes.len()).sum();
-        Self { queue: waiting.into(), queued_bytes, said, hash }
+        let mut unfinished = VecDeque::from(waiting);
+        let queue = unfinished.split_off(unfinished.partition_point(|o| o.number < released));
+        let whole = ascend && released.checked_add(queue.len() as u64) == Some(said);
+        let fits = whole && queue.back().is_none_or(|last| last.number + 1 == said);
+        fits.then_some(Self { queue, unfinished, queued_bytes, said, hash })
     }
 }

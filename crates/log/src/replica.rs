@@ -1,6 +1,6 @@
 //! What a level must offer to be recorded, replayed, protected and simulated.
 
-use crate::{Digest, Level, Output, Parts, Player, Position, Recorder, Result, Term, Waker};
+use crate::{Digest, Level, Output, Parts, Player, Position, Recorder, Result, Term, Unfinished, Waker};
 use serde::{Deserialize, Serialize};
 use std::io::{Read, Write};
 use std::sync::Arc;
@@ -97,6 +97,12 @@ pub trait Replica {
 
     /// Performs an output that is committed. Errors of the real world come back as logged inputs, not here.
     fn emit(&mut self, output: Output) -> Result<()>;
+
+    /// Of which channels the world has not yet taken all that was emitted, and from which output on. The next mark says so, and a survivor offers
+    /// them again.
+    fn unfinished(&self) -> Unfinished {
+        Unfinished::new()
+    }
 
     /// Idle without spinning, until the world has an input, `waker` is woken, or the time is over.
     fn wait(&mut self, waker: &Waker, at_most: Duration) -> Result<()>;

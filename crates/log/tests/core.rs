@@ -41,13 +41,74 @@ fn a_backup_forgets_what_a_mark_says_has_left() {
     let mut outbox = Outbox::default();
     say(&mut outbox, &["a", "b", "c"]);
     outbox.stamp(Seq(0));
-    outbox.forget(2);
-    assert_eq!(outbox.waiting().map(|o| o.number).collect::<Vec<_>>(), [2]);
-    outbox.forget(1);
+    let mark = |released, unfinished: &[(Channel, u64)]| Mark {
+        released,
+        unfinished: unfinished.iter().copied().collect(),
+        ..Mark::default()
+    };
+    outbox.forget(&mark(2, &[]));
+    assert_eq!(numbers(&outbox), [2]);
+    outbox.forget(&mark(1, &[]));
     assert_eq!(outbox.released(), 2);
-    let (said, hash, waiting) = outbox.parts();
-    let copy = Outbox::from_parts(said, hash, waiting);
-    assert_eq!((copy.mark(), copy.queued_bytes()), (outbox.mark(), 1));
+    assert_eq!(copy(&outbox).expect("can wait").mark(), outbox.mark());
+}
+
+fn numbers(outbox: &Outbox) -> Vec<u64> {
+    outbox.waiting().map(|o| o.number).collect()
+}
+
+fn copy(outbox: &Outbox) -> Option<Outbox> {
+    let waiting = outbox.waiting().cloned().collect();
+    let copy = Outbox::from_parts(outbox.said(), outbox.released(), outbox.hash(), waiting)?;
+    assert_eq!(copy.queued_bytes(), outbox.queued_bytes());
+    Some(copy)
+}
+
+#[test]
+fn a_backup_keeps_what_a_mark_says_is_unfinished() {
+    let mut outbox = Outbox::default();
+    let mut said = |channels: &[u64]| {
+        channels.iter().for_each(|&c| {
+            outbox.say(Channel(c), vec![c as u8; 10]);
+        });
+        outbox.stamp(Seq(outbox.said()));
+        outbox.clone()
+    };
+    let mark = |released, unfinished: &[(u64, u64)]| Mark {
+        released,
+        unfinished: unfinished.iter().map(|&(c, from)| (Channel(c), from)).collect(),
+        ..Mark::default()
+    };
+    said(&[1, 2, 1, 2, 1]);
+    let mut outbox = said(&[2]);
+    // The first of channel 1 has left, and all of channel 2 so far.
+    outbox.forget(&mark(4, &[(1, 2)]));
+    assert_eq!((numbers(&outbox), outbox.released(), outbox.queued_bytes()), (vec![2, 4, 5], 4, 30));
+    assert_eq!(outbox.mark().unfinished, mark(4, &[(1, 2)]).unfinished);
+    assert_eq!(copy(&outbox).expect("can wait").mark(), outbox.mark());
+    outbox.forget(&mark(6, &[(1, 4)]));
+    assert_eq!((numbers(&outbox), outbox.released(), outbox.queued_bytes()), (vec![4], 6, 10));
+    // Whoever takes over offers it again, and says so until it has.
+    let mut survivor = outbox.clone();
+    survivor.say(Channel(1), vec![1]);
+    survivor.stamp(Seq(9));
+    assert_eq!(survivor.release(Seq(5)), None, "its mark is committed first here, too");
+    assert_eq!(survivor.release(Seq(10)).map(|o| o.number), Some(4));
+    assert_eq!(survivor.mark().unfinished.len(), 0);
+    assert_eq!(survivor.release(Seq(10)).map(|o| o.number), Some(6));
+    outbox.forget(&mark(6, &[]));
+    assert_eq!((numbers(&outbox), outbox.queued_bytes()), (vec![], 0));
+}
+
+#[test]
+fn what_cannot_wait_in_an_outbox_is_refused() {
+    let output = |number| Output { number, channel: Channel(1), bytes: vec![], mark: Some(Seq(0)) };
+    let of = |said, released, waiting: &[u64]| {
+        Outbox::from_parts(said, released, 0, waiting.iter().map(|&n| output(n)).collect()).is_some()
+    };
+    assert!(of(0, 0, &[]) && of(5, 3, &[3, 4]) && of(5, 3, &[0, 2, 3, 4]) && of(5, 5, &[1]));
+    assert!(!of(5, 3, &[3]) && !of(5, 3, &[4, 5]) && !of(5, 3, &[4, 3]) && !of(5, 6, &[]) && !of(5, 3, &[0, 0, 3, 4]));
+    assert!(!of(u64::MAX, u64::MAX, &[u64::MAX]));
 }
 
 #[test]

@@ -37,7 +37,7 @@ fn write(dir: &Path) {
             let body: Vec<u8> = (0..n * 20 * i).map(|b| b as u8).collect();
             builder.push(Position(at), Kind(16 + (n * i * 100) as u16), &body);
         }
-        mark = Mark { released: mark.said, said: mark.said + n, hash: mark.hash * 31 + u128::from(n) };
+        mark = Mark { released: mark.said, said: mark.said + n, hash: mark.hash * 31 + u128::from(n), ..mark };
         builder.push(Position(at), Kind::MARK, &mark.encode());
         if n == 5 {
             builder.push(Position(at), Kind::SYNC, &[5; 16]);

@@ -5,8 +5,8 @@ mod common;
 use common::{fast_dir, small};
 use gapless_log::disk::Dice;
 use gapless_log::{
-    Base, CommitLevel, Entry, Frame, FrameBuilder, FrameError, HEADER_BYTES, Identity, Index, Kind, Level, Mark, Meta,
-    Position, Reader, Row, SegmentHeader, Seq, Term, Varint,
+    Base, Channel, CommitLevel, Entry, Frame, FrameBuilder, FrameError, HEADER_BYTES, Identity, Index, Kind, Level,
+    Mark, Meta, Position, Reader, Row, SegmentHeader, Seq, Term, Varint,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -116,10 +116,11 @@ proptest! {
     }
 
     #[test]
-    fn a_mark_is_read_back(released: u64, more in 0u64..1 << 62, hash: u128) {
+    fn a_mark_is_read_back(released: u64, more in 0u64..1 << 62, hash: u128, channels in vec(any::<u64>(), 0..4)) {
         let said = released.saturating_add(more);
-        let mark = Mark { released, said, hash };
-        prop_assert_eq!(Mark::decode(&mark.encode()), Some(mark));
+        let unfinished = channels.iter().filter(|_| released > 0).map(|&c| (Channel(c), c % released.max(1))).collect();
+        let mark = Mark { released, said, hash, unfinished };
+        prop_assert_eq!(Mark::decode(&mark.encode()), Some(mark.clone()));
         let bytes = [mark.encode(), vec![0]].concat();
         prop_assert_eq!(Mark::decode(&bytes), None);
     }

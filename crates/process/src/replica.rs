@@ -12,7 +12,7 @@ use crate::tracee::{Tracee, xsave_values};
 use crate::world::{Output, Streams, World};
 use gapless_log::{
     Channel, Digest, Error, Figures, Hasher, Identity, Level, Parts, Player, Position, Progress, Recorder, Replica,
-    Result, Term, Waker, combine,
+    Result, Term, Unfinished, Waker, combine,
 };
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -393,6 +393,10 @@ impl Replica for ProcessGroup {
             Some(world) => world.emit(&self.kernel, output),
             None => Ok(()),
         }
+    }
+
+    fn unfinished(&self) -> Unfinished {
+        self.world.as_ref().map_or_else(Unfinished::new, World::unfinished)
     }
 
     fn wait(&mut self, waker: &Waker, at_most: Duration) -> Result<()> {

@@ -1,7 +1,9 @@
 //! Entries one by one, for a person or a pipe.
 
 use super::{EXIT_FINE, EXIT_TORN_TAIL, Render, hex, kind_name};
-use crate::{DirLock, Entry, Kind, LogReader, LogView, Mark, Position, Recovered, Result, Seq, SyncBody, Term};
+use crate::{
+    DirLock, Entry, Kind, LogReader, LogView, Mark, Position, Recovered, Result, Seq, SyncBody, Term, Unfinished,
+};
 use serde::Serialize;
 use std::fmt;
 use std::path::Path;
@@ -59,6 +61,9 @@ pub enum Body {
         said: u64,
         /// Rolling hash over them.
         hash: String,
+        /// Of which channels not all of them had left, and from which output on.
+        #[serde(skip_serializing_if = "Unfinished::is_empty")]
+        unfinished: Unfinished,
     },
     /// A digest of the replica.
     Sync {
@@ -115,7 +120,13 @@ impl fmt::Display for Own {
 impl fmt::Display for Body {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Body::Mark { released, said, hash } => write!(f, "released {released} of {said} outputs, hash {hash}"),
+            Body::Mark { released, said, hash, unfinished } => {
+                write!(f, "released {released} of {said} outputs")?;
+                for (channel, from) in unfinished {
+                    write!(f, " (of channel {channel} up to {from})")?;
+                }
+                write!(f, ", hash {hash}")
+            }
             Body::Sync { digest } => write!(f, "digest {digest}"),
             Body::Live { term } => write!(f, "term {term}"),
             Body::Own(own) => own.fmt(f),
@@ -147,8 +158,8 @@ impl CatLine {
 fn host_body(entry: &Entry) -> Option<Body> {
     match entry.kind {
         Kind::MARK => {
-            let Mark { released, said, hash } = Mark::decode(&entry.body)?;
-            Some(Body::Mark { released, said, hash: format!("{hash:032x}") })
+            let Mark { released, said, hash, unfinished } = Mark::decode(&entry.body)?;
+            Some(Body::Mark { released, said, hash: format!("{hash:032x}"), unfinished })
         }
         Kind::SYNC => {
             let digest = SyncBody::decode(&entry.body)?.digest;

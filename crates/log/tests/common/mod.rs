@@ -53,7 +53,7 @@ impl Steps {
             let body: Vec<u8> = (0..len).map(|_| self.dice.roll() as u8).collect();
             self.builder.push(Position(self.position), Kind(16), &body);
         }
-        let mark = Mark { released: 0, said: self.position, hash: self.position.into() }.encode();
+        let mark = Mark { released: 0, said: self.position, hash: self.position.into(), ..Mark::default() }.encode();
         self.builder.push(Position(self.position), Kind::MARK, &mark);
         self.builder.seal(self.synced).unwrap()
     }

@@ -76,7 +76,7 @@ pub struct Recording {
 }
 
 /// A mark of the log.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct MarkAt {
     pub at: Position,
     pub mark: Mark,

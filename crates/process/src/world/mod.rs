@@ -18,9 +18,9 @@ use crate::net::{self, SEND_BYTES_MAX, Socket};
 use crate::object::stdio;
 use crate::tracee::lane::Counter;
 use crate::tracee::read_counter;
-use gapless_log::{Error, Kind, Outbox, Reader, Varint, Waker};
+use gapless_log::{Channel, Error, Kind, Outbox, Reader, Unfinished, Varint, Waker};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
@@ -87,6 +87,8 @@ pub struct World {
     outside: Option<outside::Outside>,
     /// Standard streams with bytes that could not be written yet.
     stdout: BTreeMap<ObjectId, stdout::Stdout>,
+    /// Those that did not take all at once, until the model has heard that they have.
+    slow: BTreeSet<ObjectId>,
     /// Bytes taken by the world and not yet reported to the model.
     drained: BTreeMap<ObjectId, u64>,
     /// Streams found broken and not yet reported.
@@ -142,6 +144,7 @@ impl World {
             signals: None,
             outside: None,
             stdout: BTreeMap::new(),
+            slow: BTreeSet::new(),
             drained: BTreeMap::new(),
             broken: Vec::new(),
             streams: Streams::Own,
@@ -198,17 +201,19 @@ impl World {
         Ok(inputs)
     }
 
-    /// The model hears of room late: when there is much of it, or when its own side is more than half full (then somebody may wait).
+    /// The model hears of room late: when there is much of it, when its own side is more than half full (then somebody may wait), or when a slow
+    /// standard stream has taken all (then a mark is to say so).
     fn report_drained(&mut self, k: &Kernel, inputs: &mut Vec<(Kind, Vec<u8>)>) {
         let full = |id: &ObjectId| match k.objects.stdio.get(id) {
             Some(stdio) => stdio.queued() > stdio::CAPACITY / 2 - 1,
             None => k.net.sockets.get(id).is_some_and(|s| s.queued > SEND_BYTES_MAX / 2 - 1),
         };
+        let caught_up: Vec<ObjectId> = self.slow.extract_if(.., |id| !self.stdout.contains_key(id)).collect();
         self.drained.retain(|&id, &mut n| {
             if !k.objects.stdio.contains_key(&id) && !k.net.sockets.contains_key(&id) {
                 return false;
             }
-            let report = n >= DRAINED_BYTES_MAX || full(&id);
+            let report = n >= DRAINED_BYTES_MAX || full(&id) || caught_up.contains(&id);
             if report {
                 inputs.push((input::DRAINED, drained(id, n)));
             }
@@ -298,8 +303,10 @@ impl World {
         match (k.objects.stdio.get(&id), said) {
             (Some(stdio), Output::Bytes(bytes)) => {
                 let fd = self.streams.fd(stdio.number);
-                self.stdout.entry(id).or_insert_with(|| stdout::Stdout::new(stdio, fd)).push(bytes);
+                let stdout = self.stdout.entry(id).or_insert_with(|| stdout::Stdout::new(stdio, fd));
+                stdout.push(output.number, bytes);
                 self.flush_stdout();
+                self.slow.extend(self.stdout.keys());
             }
             (Some(_), _) => {}
             (None, said) => {
@@ -313,6 +320,11 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    /// The standard streams that have not taken all that was emitted, and from which output on.
+    pub fn unfinished(&self) -> Unfinished {
+        self.stdout.iter().filter_map(|(id, stdout)| Some((Channel(id.0), stdout.first()?))).collect()
     }
 
     /// Does everything that can fail before the arbiter is asked: binds the addresses of the model. May be called again.

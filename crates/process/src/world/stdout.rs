@@ -15,7 +15,9 @@ const PIPE_BUF: usize = 4096;
 pub struct Stdout {
     fd: i32,
     regular: bool,
-    pending: VecDeque<Vec<u8>>,
+    /// With the numbers of the outputs that they are.
+    pending: VecDeque<(u64, Vec<u8>)>,
+    /// Bytes of the first one.
     gone: usize,
 }
 
@@ -36,17 +38,22 @@ impl Stdout {
         self.pending.is_empty()
     }
 
-    /// Adds bytes.
-    pub fn push(&mut self, bytes: Vec<u8>) {
+    /// The output that waits first.
+    pub fn first(&self) -> Option<u64> {
+        self.pending.front().map(|&(number, _)| number)
+    }
+
+    /// Adds the bytes of an output.
+    pub fn push(&mut self, number: u64, bytes: Vec<u8>) {
         if !bytes.is_empty() {
-            self.pending.push_back(bytes);
+            self.pending.push_back((number, bytes));
         }
     }
 
     /// Writes as much as goes without waiting; answers how many bytes are gone.
     pub fn flush(&mut self) -> Result<u64, i32> {
         let mut total = 0;
-        while let Some(first) = self.pending.front() {
+        while let Some((_, first)) = self.pending.front() {
             if !self.regular && !host::writable(self.fd) {
                 break;
             }
