@@ -158,6 +158,25 @@ fn a_closed_pipe_is_the_programs_to_notice() {
     }
 }
 
+#[test]
+fn what_came_before_a_refusal_is_said_and_logged() {
+    let area = Area::new("refused");
+    // The last lines and the refused call are a few events of one step, or of two. 101 is ptrace.
+    let script = "$| = 1; print \"line $_\\n\" for 1..2000; syscall(101, 0, 0, 0, 0); print \"not here\\n\"";
+    let log = area.join("log");
+    let done =
+        Process::start(area.record(&log, &Job::new(area.path(), ["perl", "-e", script])), &area.join("run")).finish();
+    assert_eq!(done.code(), 125, "{}", done.stderr_text());
+    assert!(done.stderr_text().contains("ptrace"), "{}", done.stderr_text());
+    let lines: String = (1..=2000).map(|n| format!("line {n}\n")).collect();
+    assert_continues(lines.as_bytes(), &done.stdout, b"", "standard output");
+    assert_eq!(area.verify(&log), 0);
+    // The survivor meets the same call; what the first one said has left.
+    let again = Process::start(area.resume(&log), &area.join("resume")).finish();
+    assert_eq!(again.code(), 125, "{}", again.stderr_text());
+    assert_continues(lines.as_bytes(), &done.stdout, &again.stdout, "both lives");
+}
+
 /// The last mark of a log that may still be written to.
 fn last_mark(log: &Path) -> Option<Mark> {
     let (view, _) = LogView::open(log).expect("a log");

@@ -387,6 +387,23 @@ impl<R: Replica> Host<R> {
         Ok(count)
     }
 
+    /// The replica has come to something that it refuses: nothing more is run, but what it said in the steps before leaves if that is committed soon.
+    fn last_words(&mut self, sink: &mut dyn Sink, waker: &Waker) -> Result<()> {
+        self.append_sealed(sink)?;
+        let until = Instant::now() + LAST_WORDS_MAX;
+        while self.outbox.waiting().any(|output| output.mark.is_some()) && Instant::now() < until {
+            waker.reset();
+            sink.look();
+            if sink.order() == Order::Halt {
+                break;
+            }
+            if self.release(sink.committed())? == 0 {
+                waker.wait(WAIT_FOR_COMMIT_MAX);
+            }
+        }
+        Ok(())
+    }
+
     /// Steps the live replica until it ends or is ordered to stop.
     pub fn run_live(&mut self, sink: &mut dyn Sink, waker: &Waker) -> Result<End> {
         let mut unsealed_since: Option<Instant> = None;
@@ -401,8 +418,15 @@ impl<R: Replica> Host<R> {
             }
             self.release(sink.committed())?;
             let full = self.outbox.queued_bytes() > self.options.outbox_bytes_max;
-            let progress =
-                if order == Order::None && !full { Some(self.record_step_to(Some(&mut *sink))?) } else { None };
+            let progress = if order == Order::None && !full {
+                let ran = self.record_step_to(Some(&mut *sink));
+                if matches!(ran, Err(Error::Refused(_))) {
+                    self.last_words(sink, waker)?;
+                }
+                Some(ran?)
+            } else {
+                None
+            };
             if order == Order::None && self.ended.is_none() && digest.due(self.replica.position()) {
                 let began = cpu_time();
                 self.record_digest()?;
@@ -495,6 +519,9 @@ impl HostState {
         Some(Self { ended, last_mark, outbox })
     }
 }
+
+/// Longest wait for what a replica said before it refused to go on: no backup may ever come.
+const LAST_WORDS_MAX: Duration = Duration::from_secs(5);
 
 /// Longest sleep while only a commit or an order can help; both wake the waker.
 const WAIT_FOR_COMMIT_MAX: Duration = Duration::from_millis(100);

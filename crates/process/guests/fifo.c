@@ -21,5 +21,16 @@ int main(void) {
     EQ(read(in, text, 7), 0);
     EQ(exit_of(child), 0);
     ok("open waits, bytes pass, then end of file");
+    // Nobody has written to it since this end was opened: it has not ended.
+    SYS(close(in));
+    in = SYS(open("fifo", O_RDONLY | O_NONBLOCK));
+    struct pollfd end = {.fd = in, .events = POLLIN};
+    EQ(poll(&end, 1, 0), 0);
+    EQ(read(in, text, 7), 0);
+    int out = SYS(open("fifo", O_WRONLY));
+    SYS(close(out));
+    EQ(poll(&end, 1, 0), 1);
+    EQ(end.revents, POLLHUP);
+    ok("hung up after a writer, not before one");
     return 0;
 }

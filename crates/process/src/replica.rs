@@ -47,6 +47,8 @@ pub struct ProcessGroup {
     prepared: Option<World>,
     launched: bool,
     unpolled: u32,
+    /// Why the program cannot go on; the step before has ended with what came before that.
+    refused: Option<String>,
     pace: Pace,
     streams: Streams,
     /// Taken at launch; the spawned share it.
@@ -99,6 +101,7 @@ impl ProcessGroup {
             prepared: None,
             launched: false,
             unpolled: 0,
+            refused: None,
             pace: Pace::default(),
             place: None,
             counts: Arc::default(),
@@ -334,7 +337,10 @@ impl Replica for ProcessGroup {
             result?;
             return Ok(Progress::Ran);
         }
-        let said = log.out().said();
+        if let Some(why) = self.refused.take() {
+            return Err(Error::Refused(why));
+        }
+        let (begun, said) = (self.kernel.position, log.out().said());
         for _ in 0..STEP_EVENTS_MAX {
             if let Some(status) = self.over() {
                 return Ok(Progress::Ended(status));
@@ -347,6 +353,12 @@ impl Replica for ProcessGroup {
             let turned = self.turn(Io::Live { log, world: &mut world });
             self.world = Some(world);
             self.unpolled += (self.kernel.position.0 - before) as u32;
+            if let Err(Error::Refused(why)) = &turned
+                && self.kernel.position > begun
+            {
+                self.refused = Some(why.clone());
+                return Ok(Progress::Ran);
+            }
             if turned?.is_none() {
                 if self.take_from_world(log)? {
                     continue;

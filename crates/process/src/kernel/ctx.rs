@@ -85,12 +85,18 @@ impl Ctx<'_, '_> {
 
     /// Writes program memory; all or EFAULT.
     pub fn write(&mut self, addr: u64, bytes: &[u8]) -> Result<(), Fail> {
+        let n = self.write_some(addr, bytes)?;
+        if n < bytes.len() { Err(Fail::Errno(Errno(libc::EFAULT))) } else { Ok(()) }
+    }
+
+    /// Writes program memory up to the first byte that cannot be written; how many bytes that were.
+    pub fn write_some(&mut self, addr: u64, bytes: &[u8]) -> Result<usize, Fail> {
         let mut n = self.tracee().write(addr, bytes).unwrap_or(0);
         if n < bytes.len() && !self.code.closed.is_empty() {
             self.open_code(addr, addr.saturating_add(bytes.len() as u64))?;
             n = self.tracee().write(addr, bytes).unwrap_or(0);
         }
-        if n < bytes.len() { Err(Fail::Errno(Errno(libc::EFAULT))) } else { Ok(()) }
+        Ok(n)
     }
 
     /// Lets the model write to code in a range.
@@ -166,8 +172,9 @@ impl Ctx<'_, '_> {
         Ok(out)
     }
 
-    /// The iovecs at `addr`: base and length each.
+    /// The iovecs at `addr`: base and length each. Of their number the kernel takes the lower half.
     pub fn read_iovecs(&mut self, addr: u64, count: u64) -> Result<Vec<(u64, usize)>, Fail> {
+        let count = count as u32;
         if count > 1024 {
             return Err(Fail::Errno(Errno(libc::EINVAL)));
         }
@@ -182,6 +189,23 @@ impl Ctx<'_, '_> {
                 return Err(Fail::Errno(Errno(libc::EINVAL)));
             }
             out.push((base, len as usize));
+        }
+        Ok(out)
+    }
+
+    /// Gathers the bytes of iovecs, at most `max`, up to the first that cannot be read; EFAULT if that is the first of all.
+    pub fn gather_some(&mut self, iovecs: &[(u64, usize)], max: usize) -> Result<Vec<u8>, Fail> {
+        let mut out = Vec::new();
+        for &(base, len) in iovecs {
+            let mut piece = vec![0; len.min(max - out.len())];
+            let n = self.tracee().read(base, &mut piece).unwrap_or(0);
+            let whole = n == piece.len();
+            piece.truncate(n);
+            self.bytes_in = chain(self.bytes_in, &[&piece]);
+            out.extend(piece);
+            if !whole {
+                return if out.is_empty() { Err(Fail::Errno(Errno(libc::EFAULT))) } else { Ok(out) };
+            }
         }
         Ok(out)
     }

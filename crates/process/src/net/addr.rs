@@ -75,6 +75,16 @@ impl Addr {
         }
     }
 
+    /// As a socket of this domain shows it: IPv6 sockets show IPv4 addresses mapped.
+    pub fn shown_by(&self, domain: i32) -> Addr {
+        match self {
+            Addr::Inet(SocketAddr::V4(a)) if domain == libc::AF_INET6 => {
+                Addr::Inet(SocketAddr::new(a.ip().to_ipv6_mapped().into(), a.port()))
+            }
+            other => other.clone(),
+        }
+    }
+
     /// The address if it is an internet one.
     pub fn inet(&self) -> Option<SocketAddr> {
         match self {

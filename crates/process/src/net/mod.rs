@@ -25,7 +25,7 @@ pub use option::{get_option, set_option};
 pub use outside::{Accepted, Connected, Datagram, accepted, arrived, closed, connected, datagram, drained};
 pub use queue::{Message, Queue};
 pub use ready::{certain, poll, skip};
-pub use recv::recv;
+pub use recv::{put_back, recv};
 pub use send::send;
 
 use crate::kernel::{ObjectId, Pid};

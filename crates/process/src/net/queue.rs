@@ -108,6 +108,15 @@ impl Queue {
         out
     }
 
+    /// What [`read_stream`](Self::read_stream) has taken waits again, before all else.
+    pub fn put_back(&mut self, message: Message) {
+        if let Some(first) = self.messages.front_mut() {
+            first.bytes.drain(..std::mem::take(&mut self.taken));
+        }
+        self.bytes += message.bytes.len();
+        self.messages.push_front(message);
+    }
+
     /// Takes so many bytes of a stream away, which somebody has read already; false if there are not that many.
     pub fn skip(&mut self, mut bytes: usize) -> bool {
         if bytes > self.bytes {

@@ -34,6 +34,12 @@ pub fn recv(k: &mut Kernel, id: ObjectId, max: usize, peek: bool) -> Result<Mess
     Ok(message)
 }
 
+/// What was received of a stream, and could not be stored, waits again.
+pub fn put_back(k: &mut Kernel, id: ObjectId, message: Message) {
+    k.net.get_mut(id).queue.put_back(message);
+    k.notify(id);
+}
+
 /// There is room again in a queue that held `before` bytes: senders of the group hear of it when it is worth their while.
 fn tell_senders(k: &mut Kernel, id: ObjectId, before: usize) {
     let s = k.net.get(id);

@@ -106,6 +106,16 @@ pub fn read(
     }
 }
 
+/// Bytes of a stream that [`read`] has taken and the program could not store wait again, as the first ones. What else is read in one piece is gone then,
+/// as on Linux.
+pub fn put_back(k: &mut Kernel, file: FileId, bytes: Vec<u8>) {
+    match k.file(file).object {
+        Object::Pipe(id, _) => pipe::put_back(k, id, &bytes),
+        Object::Stdio(id) => stdio::put_back(k, id, &bytes),
+        _ => {}
+    }
+}
+
 /// read(2) of a socket: descriptors that travel with the bytes are lost.
 fn socket_read(k: &mut Kernel, cx: &mut Ctx<'_, '_>, id: ObjectId, max: usize) -> Result<Vec<u8>, Fail> {
     let message = crate::net::recv(k, id, max, false)?;

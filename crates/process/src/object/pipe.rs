@@ -40,6 +40,8 @@ pub struct Pipe {
     capacity: usize,
     readers: u32,
     writers: u32,
+    /// Somebody has had it open for writing: a FIFO has no end before that.
+    was_written_to: bool,
 }
 
 impl Pipe {
@@ -67,6 +69,7 @@ impl Pipe {
     pub fn digest(&self, h: &mut gapless_log::Hasher) {
         h.number(u64::from(self.readers) << 32 | u64::from(self.writers));
         h.number(self.capacity as u64);
+        h.number(self.was_written_to.into());
         let (a, b) = self.bytes.as_slices();
         h.update(a);
         h.update(b);
@@ -76,7 +79,8 @@ impl Pipe {
 /// Makes a pipe without ends; [`open`] adds them.
 pub fn create(k: &mut Kernel) -> ObjectId {
     let id = ObjectId(k.fresh_id());
-    k.objects.pipes.insert(id, Pipe { bytes: VecDeque::new(), capacity: CAPACITY, readers: 0, writers: 0 });
+    let pipe = Pipe { bytes: VecDeque::new(), capacity: CAPACITY, readers: 0, writers: 0, was_written_to: false };
+    k.objects.pipes.insert(id, pipe);
     id
 }
 
@@ -85,6 +89,7 @@ pub fn open(k: &mut Kernel, id: ObjectId, end: End) {
     let pipe = k.objects.pipes.get_mut(&id).expect("pipe exists");
     pipe.readers += u32::from(end.reads());
     pipe.writers += u32::from(end.writes());
+    pipe.was_written_to |= end.writes();
     k.notify(id);
 }
 
@@ -101,6 +106,13 @@ pub fn read(k: &mut Kernel, id: ObjectId, max: usize) -> Result<Vec<u8>, Fail> {
     let out = pipe.bytes.drain(..n).collect();
     k.notify(id);
     Ok(out)
+}
+
+/// Bytes that were read and could not be stored wait again.
+pub fn put_back(k: &mut Kernel, id: ObjectId, bytes: &[u8]) {
+    let pipe = k.objects.pipes.get_mut(&id).expect("pipe exists");
+    bytes.iter().rev().for_each(|&byte| pipe.bytes.push_front(byte));
+    k.notify(id);
 }
 
 /// Writes what there is room for.
@@ -131,7 +143,7 @@ pub fn poll(k: &Kernel, id: ObjectId, end: End) -> u32 {
         if !pipe.bytes.is_empty() {
             bits |= libc::EPOLLIN;
         }
-        if pipe.writers == 0 {
+        if pipe.writers == 0 && pipe.was_written_to {
             bits |= libc::EPOLLHUP;
         }
     }

@@ -95,6 +95,12 @@ pub fn read(k: &mut Kernel, id: ObjectId, max: usize) -> Result<Vec<u8>, Fail> {
     Ok(s.input.drain(..n).collect())
 }
 
+/// Bytes that were read and could not be stored wait again.
+pub fn put_back(k: &mut Kernel, id: ObjectId, bytes: &[u8]) {
+    let input = &mut get(k, id).input;
+    bytes.iter().rev().for_each(|&byte| input.push_front(byte));
+}
+
 /// Says bytes, as many as there is room for.
 pub fn write(k: &mut Kernel, cx: &mut Ctx<'_, '_>, id: ObjectId, bytes: &[u8]) -> Result<usize, Fail> {
     let s = get(k, id);

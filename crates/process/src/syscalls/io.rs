@@ -28,40 +28,33 @@ fn block(k: &Kernel, file: FileId) -> SysResult {
     }
 }
 
-/// Reads into iovecs. Files are read until the buffers are full, everything else answers with what is there.
+/// Reads into iovecs. A file is read until they are full, everything else answers with what is there.
 fn read_to(k: &mut Kernel, cx: &mut Ctx<'_, '_>, fd: u64, iovecs: &[(u64, usize)], offset: Option<u64>) -> SysResult {
     let file = readable(k, cx, fd)?;
     if offset.is_none() && matches!(k.file(file).object, object::Object::Socket(_)) {
         return super::net::read(k, cx, fd, iovecs);
     }
-    let whole = matches!(k.file(file).object, object::Object::Inode(_));
+    if !matches!(k.file(file).object, object::Object::Inode(_)) {
+        return read_what_is_there(k, cx, file, iovecs, offset);
+    }
     let mut total = 0u64;
-    // What could not be stored was not read.
-    let unread = |k: &mut Kernel, n: usize| {
-        if whole && offset.is_none() {
-            k.file_mut(file).offset -= n as u64;
-        }
-    };
     for &(base, len) in iovecs {
         let mut at = 0;
         while at < len {
             let want = (len - at).min(CHUNK_BYTES).min((RW_COUNT_MAX - total) as usize);
-            // A fault must not swallow bytes of a stream.
-            if !whole && total == 0 {
-                probe_writable(cx, base + at as u64)?;
-            }
             let bytes = match object::read(k, cx, file, want, offset.map(|o| o + total)) {
                 Ok(bytes) => bytes,
                 Err(_) if total > 0 => return done(total),
-                Err(Fail::Errno(Errno(libc::EAGAIN))) => return block(k, file),
                 Err(e) => return Err(e),
             };
-            match cx.write(base + at as u64, &bytes) {
-                Ok(()) => {}
-                Err(e) => {
-                    unread(k, bytes.len());
-                    return if total > 0 { done(total) } else { Err(e) };
+            let stored = cx.write_some(base + at as u64, &bytes)?;
+            if stored < bytes.len() {
+                // What could not be stored was not read.
+                if offset.is_none() {
+                    k.file_mut(file).offset -= (bytes.len() - stored) as u64;
                 }
+                total += stored as u64;
+                return if total > 0 { done(total) } else { fail(libc::EFAULT) };
             }
             at += bytes.len();
             total += bytes.len() as u64;
@@ -76,12 +69,25 @@ fn read_to(k: &mut Kernel, cx: &mut Ctx<'_, '_>, fd: u64, iovecs: &[(u64, usize)
     done(total)
 }
 
-fn probe_writable(cx: &mut Ctx<'_, '_>, addr: u64) -> Result<(), Fail> {
-    let mut byte = [0u8];
-    match cx.tracee().read(addr, &mut byte) {
-        Ok(1) => Ok(()),
-        _ => fail(libc::EFAULT),
+/// Of anything but a file. Bytes of a stream that cannot be stored have not been read.
+fn read_what_is_there(
+    k: &mut Kernel,
+    cx: &mut Ctx<'_, '_>,
+    file: FileId,
+    iovecs: &[(u64, usize)],
+    offset: Option<u64>,
+) -> SysResult {
+    let room = iovecs.iter().fold(0usize, |n, v| n.saturating_add(v.1)).min(CHUNK_BYTES);
+    let bytes = match object::read(k, cx, file, room, offset) {
+        Ok(bytes) => bytes,
+        Err(Fail::Errno(Errno(libc::EAGAIN))) => return block(k, file),
+        Err(e) => return Err(e),
+    };
+    if let Err(e) = cx.scatter(iovecs, &bytes) {
+        object::put_back(k, file, bytes);
+        return Err(e);
     }
+    done(bytes.len() as u64)
 }
 
 /// Writes from iovecs. A blocking call returns only when all is written (pipes and sockets too), as Linux does.
@@ -97,9 +103,11 @@ fn write_from(
         return super::net::write(k, cx, fd, iovecs.to_vec());
     }
     let length = iovecs.iter().map(|v| v.1 as u64).sum::<u64>().min(RW_COUNT_MAX);
+    let is_file = matches!(k.file(file).object, object::Object::Inode(_));
     let mut total = k.progress(cx.tid);
     loop {
-        let bytes = match gather_from(cx, iovecs, total, CHUNK_BYTES.min((length - total) as usize)) {
+        let chunk = CHUNK_BYTES.min((length - total) as usize);
+        let bytes = match gather_from(cx, iovecs, total, chunk, is_file) {
             Ok(bytes) => bytes,
             Err(_) if total > 0 => return done(total),
             Err(e) => return Err(e),
@@ -115,14 +123,22 @@ fn write_from(
         };
         total += written;
         let short = written < bytes.len() as u64;
-        if total >= length || written == 0 || (short && k.file(file).nonblocking()) {
+        // What follows cannot be read.
+        let cut = bytes.len() < chunk;
+        if total >= length || written == 0 || cut || (short && k.file(file).nonblocking()) {
             return done(total);
         }
     }
 }
 
-/// Bytes `skip..skip + max` of what the iovecs describe.
-fn gather_from(cx: &mut Ctx<'_, '_>, iovecs: &[(u64, usize)], mut skip: u64, max: usize) -> Result<Vec<u8>, Fail> {
+/// Bytes `skip..skip + max` of what the iovecs describe; with `some`, less of them if the rest cannot be read.
+fn gather_from(
+    cx: &mut Ctx<'_, '_>,
+    iovecs: &[(u64, usize)],
+    mut skip: u64,
+    max: usize,
+    some: bool,
+) -> Result<Vec<u8>, Fail> {
     let mut rest = Vec::new();
     for &(base, len) in iovecs {
         let gone = skip.min(len as u64);
@@ -131,7 +147,7 @@ fn gather_from(cx: &mut Ctx<'_, '_>, iovecs: &[(u64, usize)], mut skip: u64, max
             rest.push((base + gone, len - gone as usize));
         }
     }
-    cx.gather(&rest, max)
+    if some { cx.gather_some(&rest, max) } else { cx.gather(&rest, max) }
 }
 
 /// read(2).

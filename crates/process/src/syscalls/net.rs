@@ -30,8 +30,15 @@ fn read_addr(cx: &mut Ctx<'_, '_>, addr: u64, len: u64) -> Result<Addr, Fail> {
     Addr::parse(&raw)
 }
 
-/// Writes an address and its length as accept, getsockname and recvfrom do: cut to the buffer, the full length told.
-fn write_addr(cx: &mut Ctx<'_, '_>, address: Option<&Addr>, addr: u64, len: u64) -> Result<(), Fail> {
+/// Writes an address and its length as accept, getsockname and recvfrom do of this socket: cut to the buffer, the full length told.
+fn write_addr(
+    k: &Kernel,
+    cx: &mut Ctx<'_, '_>,
+    id: ObjectId,
+    address: Option<&Addr>,
+    addr: u64,
+    len: u64,
+) -> Result<(), Fail> {
     if addr == 0 || len == 0 {
         return Ok(());
     }
@@ -39,9 +46,14 @@ fn write_addr(cx: &mut Ctx<'_, '_>, address: Option<&Addr>, addr: u64, len: u64)
     if room > i32::MAX as u32 {
         return fail(libc::EINVAL);
     }
-    let raw = address.map(Addr::bytes).unwrap_or_default();
+    let raw = shown(k, id, address);
     cx.write(addr, &raw[..raw.len().min(room as usize)])?;
     cx.write(len, &(raw.len() as u32).to_le_bytes())
+}
+
+/// An address as this socket's owner sees it.
+fn shown(k: &Kernel, id: ObjectId, address: Option<&Addr>) -> Vec<u8> {
+    address.map(|address| address.shown_by(k.net.get(id).domain).bytes()).unwrap_or_default()
 }
 
 fn file_flags(flags: i32) -> i32 {
@@ -113,7 +125,7 @@ pub fn accept4(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult 
     let peer = net::peer_addr(k, new).ok();
     let accepted = k.open(Object::Socket(new), file_flags(flags));
     let fds = fd::install_all(k, cx, &[accepted], flags & libc::SOCK_CLOEXEC != 0)?;
-    write_addr(cx, peer.as_ref(), a[1], a[2])?;
+    write_addr(k, cx, new, peer.as_ref(), a[1], a[2])?;
     done(fds[0])
 }
 
@@ -194,7 +206,7 @@ fn wait_to_connect(k: &mut Kernel, cx: &mut Ctx<'_, '_>, file: FileId, id: Objec
 /// getsockname(2).
 pub fn getsockname(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
     let (_, id) = socket_of(k, cx, a[0])?;
-    write_addr(cx, Some(&net::local_addr(k, id)), a[1], a[2])?;
+    write_addr(k, cx, id, Some(&net::local_addr(k, id)), a[1], a[2])?;
     done(0)
 }
 
@@ -202,7 +214,7 @@ pub fn getsockname(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysRes
 pub fn getpeername(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
     let (_, id) = socket_of(k, cx, a[0])?;
     let peer = net::peer_addr(k, id)?;
-    write_addr(cx, Some(&peer), a[1], a[2])?;
+    write_addr(k, cx, id, Some(&peer), a[1], a[2])?;
     done(0)
 }
 
@@ -436,40 +448,56 @@ fn receive(
     if room == 0 && stream {
         return Ok(Ok((id, Message::default(), 0)));
     }
-    let before = k.progress(cx.tid) as usize;
-    // MSG_WAITALL: earlier tries have put their bytes in place already.
-    let message = match net::recv(k, id, room - before, peek) {
-        Ok(message) => message,
-        Err(Fail::Errno(Errno(libc::EAGAIN))) => {
-            let over = k.net.get(id).receives_no_more();
-            return match wait(k, cx, file, id, id, Patience { dont, option: libc::SO_RCVTIMEO }) {
-                Ok(_) if over => Ok(Ok((id, Message::default(), before))),
-                Ok(outcome) => Ok(Err(outcome)),
-                Err(_) if before > 0 => Ok(Ok((id, Message::default(), before))),
-                Err(e) => Err(e),
-            };
-        }
-        Err(e) => return Err(e),
-    };
-    let mut rest = Vec::new();
-    let mut skip = before;
-    for &(base, len) in iovecs {
-        let gone = skip.min(len);
-        skip -= gone;
-        if gone < len {
-            rest.push((base + gone as u64, len - gone));
-        }
-    }
-    cx.scatter(&rest, &message.bytes)?;
-    let total = before + message.bytes.len();
     let waits_for_all = flags & libc::MSG_WAITALL != 0 && stream && !peek && !dont;
-    if waits_for_all && total < room && !message.bytes.is_empty() {
+    // MSG_WAITALL: earlier tries have put their bytes in place already.
+    let mut total = k.progress(cx.tid) as usize;
+    loop {
+        let message = match net::recv(k, id, room - total, peek) {
+            Ok(message) => message,
+            Err(Fail::Errno(Errno(libc::EAGAIN))) => {
+                let over = k.net.get(id).receives_no_more();
+                return match wait(k, cx, file, id, id, Patience { dont, option: libc::SO_RCVTIMEO }) {
+                    Ok(_) if over => Ok(Ok((id, Message::default(), total))),
+                    Ok(outcome) => Ok(Err(outcome)),
+                    Err(_) if total > 0 => Ok(Ok((id, Message::default(), total))),
+                    Err(e) => Err(e),
+                };
+            }
+            // The next call is told.
+            Err(Fail::Errno(Errno(error))) if total > 0 => {
+                k.net.get_mut(id).error = error;
+                return Ok(Ok((id, Message::default(), total)));
+            }
+            Err(e) => return Err(e),
+        };
+        let stored = cx.scatter(&skip(iovecs, total), &message.bytes);
+        if let Err(e) = stored {
+            // A message is gone then, as on Linux; the bytes of a stream are not.
+            if stream && !peek {
+                net::put_back(k, id, message);
+            }
+            return if total > 0 { Ok(Ok((id, Message::default(), total))) } else { Err(e) };
+        }
+        total += message.bytes.len();
+        // Descriptors end it, wherever they come.
+        if !waits_for_all || total >= room || message.bytes.is_empty() || !message.files.is_empty() {
+            return Ok(Ok((id, message, total)));
+        }
         k.set_progress(cx.tid, total as u64);
-        if let Ok(outcome) = wait(k, cx, file, id, id, Patience { dont: false, option: libc::SO_RCVTIMEO }) {
-            return Ok(Err(outcome));
+    }
+}
+
+/// What is left of iovecs behind their first `gone` bytes.
+fn skip(iovecs: &[(u64, usize)], mut gone: usize) -> Vec<(u64, usize)> {
+    let mut rest = Vec::new();
+    for &(base, len) in iovecs {
+        let now = gone.min(len);
+        gone -= now;
+        if now < len {
+            rest.push((base + now as u64, len - now));
         }
     }
-    Ok(Ok((id, message, total)))
+    rest
 }
 
 /// recvfrom(2).
@@ -482,7 +510,7 @@ pub fn recvfrom(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult
     drop_files(k, cx, &message, flags)?;
     if a[4] != 0 {
         let from = if k.net.get(id).is_connection() { None } else { message.from.clone() };
-        write_addr(cx, from.as_ref(), a[4], a[5])?;
+        write_addr(k, cx, id, from.as_ref(), a[4], a[5])?;
     }
     let truncated = flags & libc::MSG_TRUNC != 0 && k.net.get(id).kind != libc::SOCK_STREAM;
     done(if truncated { message.full } else { total })
@@ -517,7 +545,7 @@ fn receive_one(k: &mut Kernel, cx: &mut Ctx<'_, '_>, fd: u64, at: u64, flags: i3
         out_flags |= libc::MSG_TRUNC;
     }
     if header.name != 0 {
-        let raw = if connection { Vec::new() } else { message.from.as_ref().map(Addr::bytes).unwrap_or_default() };
+        let raw = if connection { Vec::new() } else { shown(k, id, message.from.as_ref()) };
         cx.write(header.name, &raw[..raw.len().min(header.name_len as usize)])?;
         cx.write(at + 8, &(raw.len() as u32).to_le_bytes())?;
     }

@@ -79,6 +79,7 @@ macro_rules! each_guest {
             alarm
             append
             argv_env
+            bad_buffers
             bare
             baton
             baton_ends
@@ -98,6 +99,7 @@ macro_rules! each_guest {
             deep_stack
             dev_files
             dlopen
+            dual_stack
             dup_fcntl
             eintr
             epoll_edge
@@ -214,6 +216,7 @@ macro_rules! each_guest {
             unix_stream
             vfork
             wait
+            waitall
             walk
             write_only
             written_code
