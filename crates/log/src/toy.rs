@@ -7,7 +7,7 @@
 use crate::disk::Dice;
 use crate::{
     Channel, Digest, Error, Hasher, Identity, Kind, Level, Output, Player, Position, Progress, Recorder, Replica,
-    Result, Term, Waker,
+    Result, Term, Unfinished, Waker,
 };
 use std::collections::VecDeque;
 use std::io::{Read, Write};
@@ -47,6 +47,8 @@ struct Script {
     /// Messages and the poll from which on they are there.
     inbox: VecDeque<(u64, Vec<u8>)>,
     heard: Vec<Output>,
+    /// What it has been told on [`TALK`] and not yet listened to, if it is slow.
+    slow: Option<VecDeque<Output>>,
     waker: Option<Waker>,
 }
 
@@ -54,7 +56,7 @@ impl World {
     /// A world whose clock and random numbers follow from `seed`.
     pub fn new(seed: u64) -> Self {
         let (time, polls, inbox, heard) = (0, 0, VecDeque::new(), Vec::new());
-        Self(Arc::new(Mutex::new(Script { dice: Dice(seed), time, polls, inbox, heard, waker: None })))
+        Self(Arc::new(Mutex::new(Script { dice: Dice(seed), time, polls, inbox, heard, slow: None, waker: None })))
     }
 
     /// A world that sends `messages` messages at random moments and then [`END`].
@@ -69,6 +71,13 @@ impl World {
         }
         world.send_at(poll + 5, [END, &[dice.below(100) as u8]].concat());
         world
+    }
+
+    /// One that listens slowly to what is said on [`TALK`]: to one such output every tenth time that it is asked for a message.
+    #[must_use]
+    pub fn slow(self) -> Self {
+        self.lock().slow = Some(VecDeque::new());
+        self
     }
 
     fn lock(&self) -> MutexGuard<'_, Script> {
@@ -107,6 +116,10 @@ impl World {
     fn poll(&self) -> Option<Vec<u8>> {
         let mut script = self.lock();
         script.polls += 1;
+        if script.polls.is_multiple_of(10) {
+            let listened_to = script.slow.as_mut().and_then(VecDeque::pop_front);
+            script.heard.extend(listened_to);
+        }
         let ready = script.inbox.front()?.0 < script.polls;
         if ready { script.inbox.pop_front().map(|m| m.1) } else { None }
     }
@@ -132,6 +145,8 @@ pub enum Flaw {
     RunsPastMark(u64),
     /// As a backup it flips a bit of its state at this position.
     FlipsBit(Position),
+    /// It says that its world has heard all that it was told.
+    HidesUnfinished,
     /// As a backup it computes the next thing it says differently from this position on.
     Misspeaks(Position),
 }
@@ -353,8 +368,18 @@ impl Replica for Toy {
     }
 
     fn emit(&mut self, output: Output) -> Result<()> {
-        self.world.lock().heard.push(output);
+        let mut script = self.world.lock();
+        match &mut script.slow {
+            Some(slow) if output.channel == TALK => slow.push_back(output),
+            _ => script.heard.push(output),
+        }
         Ok(())
+    }
+
+    fn unfinished(&self) -> Unfinished {
+        let script = self.world.lock();
+        let first = script.slow.iter().filter(|_| self.flaw != Flaw::HidesUnfinished).find_map(VecDeque::front);
+        first.map(|output| (output.channel, output.number)).into_iter().collect()
     }
 
     fn wait(&mut self, waker: &Waker, at_most: Duration) -> Result<()> {

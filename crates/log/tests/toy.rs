@@ -126,6 +126,34 @@ fn a_snapshot_goes_on_like_its_original() {
     assert!(matches!(toy.load(&mut bytes.as_slice()), Err(Error::Refused(_))));
 }
 
+/// A toy whose world listens slowly dies after so many steps, and a survivor goes on.
+fn die_in_a_slow_world(seed: u64, steps: usize, flaw: Flaw) -> Result<(), String> {
+    let mut host = Host::new(Toy::flawed(World::chatty(seed, 15).slow(), flaw), Options::default());
+    host.go_live(Term(1), Seq(0), 0).unwrap();
+    let mut survivor = Host::new(Toy::new(World::chatty(1000 + seed, 10)), Options::default());
+    for _ in 0..steps {
+        host.record_step().unwrap();
+        let frames = host.seal(Seq(0));
+        replay(&mut survivor, &frames).unwrap();
+        host.release(host.next_seq()).unwrap();
+    }
+    let heard = host.replica().world().heard().into_iter().map(|o| (o.number, o.bytes)).collect();
+    let (next, chain) = (survivor.next_seq(), survivor.chain());
+    survive(survivor, next, chain, &heard)
+}
+
+#[test]
+fn what_a_slow_world_has_not_heard_is_said_again() {
+    let mut caught = 0;
+    for seed in 0..20 {
+        for steps in 0..40 {
+            die_in_a_slow_world(seed, steps, Flaw::None).unwrap();
+            caught += usize::from(die_in_a_slow_world(seed, steps, Flaw::HidesUnfinished).is_err());
+        }
+    }
+    assert!(caught > 100, "a side that hides it was caught {caught} times");
+}
+
 /// One entry a frame, so that the log can end at any entry.
 fn single(entries: &[Entry]) -> Vec<Frame> {
     let mut builder = FrameBuilder::new(Level::Toy, Term(1), Seq(0), 0);
