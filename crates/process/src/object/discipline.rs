@@ -181,16 +181,19 @@ impl Discipline {
     /// The master writes: answers how many bytes were taken and the signals that were typed.
     pub fn receive(&mut self, bytes: &[u8]) -> (usize, Vec<i32>) {
         let mut signals = Vec::new();
+        // What was there before is with the master already, and no signal that is typed takes it back.
+        let written = self.output.len();
         for (i, &byte) in bytes.iter().enumerate() {
             if !self.takes_input() {
                 return (i, signals);
             }
-            signals.extend(self.receive_byte(byte));
+            signals.extend(self.receive_byte(byte, written));
         }
         (bytes.len(), signals)
     }
 
-    fn receive_byte(&mut self, byte: u8) -> Option<i32> {
+    /// Echoes lie behind the first `written` bytes of what the master can read.
+    fn receive_byte(&mut self, byte: u8, written: usize) -> Option<i32> {
         let t = &self.termios;
         let byte = if t.i(libc::ISTRIP) { byte & 0x7f } else { byte };
         if std::mem::take(&mut self.literal) {
@@ -212,7 +215,7 @@ impl Discipline {
             if let Some(&(_, signal)) = typed.iter().find(|(at, _)| t.is(*at, byte)) {
                 if !t.l(libc::NOFLSH) {
                     self.flush_input();
-                    self.flush_output();
+                    self.output.truncate(written);
                 }
                 self.stopped = false;
                 self.echo(byte);

@@ -372,20 +372,12 @@ pub fn ioctl(k: &mut Kernel, cx: &mut Ctx<'_, '_>, id: ObjectId, side: Side, req
             notify(k, id);
         }
         libc::TCFLSH => {
-            let (mut input, mut output) = match arg as i32 {
-                libc::TCIFLUSH => (true, false),
-                libc::TCOFLUSH => (false, true),
-                libc::TCIOFLUSH => (true, true),
+            // What was written is with the other side at once, and only that side can drop it.
+            match (arg as i32, side) {
+                (libc::TCIFLUSH | libc::TCIOFLUSH, Side::Slave) => pty.line.flush_input(),
+                (libc::TCIFLUSH | libc::TCIOFLUSH, Side::Master) => pty.line.flush_output(),
+                (libc::TCOFLUSH, _) => {}
                 _ => return fail(libc::EINVAL),
-            };
-            if side == Side::Master {
-                std::mem::swap(&mut input, &mut output);
-            }
-            if input {
-                pty.line.flush_input();
-            }
-            if output {
-                pty.line.flush_output();
             }
             notify(k, id);
         }
