@@ -186,7 +186,7 @@ fn two_lives_replay_as_one() {
     let mut random = Random::fresh();
     let marks = RECORDING.marks();
     for _ in 0..4 {
-        let mark = marks[1 + random.below(marks.len() as u64 - 2) as usize];
+        let mark = &marks[1 + random.below(marks.len() as u64 - 2) as usize];
         let dir = tempfile::tempdir().unwrap();
         let mut host = RECORDING.backup(mark.frames, dir.path());
         while !matches!(host.replay_step().unwrap(), Replayed::Starved | Replayed::Ended(_)) {}

@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 fn stopped_at_mark(name: &str, dir: &Path) -> (Recording, MarkAt, Host<ProcessGroup>) {
     let recording = replay::record(&guests::find(name), Calls::InProcess).unwrap_or_else(|e| panic!("{name}: {e}"));
     let marks = recording.marks();
-    let mark = marks[marks.len() / 2];
+    let mark = marks[marks.len() / 2].clone();
     let mut host = Host::new(ProcessGroup::backup(dir).expect("a backup"), replay::options());
     for frame in &recording.frames {
         host.feed(frame).expect("frames in order");

@@ -97,7 +97,7 @@ fn pages(host: &mut Host<ProcessGroup>) -> Result<Pages> {
 }
 
 /// A mark, and what the log said when it was written.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct MarkAt {
     pub seq: Seq,
     pub at: Position,
