@@ -10,14 +10,27 @@ use crate::run::written;
 use crate::tracee::text::Source;
 use crate::tracee::{SCRATCH_END, SCRATCH_START, SITES_END, SITES_START};
 use libc::{
-    MAP_ANONYMOUS, MAP_FIXED, MAP_FIXED_NOREPLACE, MAP_SHARED, MAP_SHARED_VALIDATE, MAP_TYPE, PROT_EXEC, PROT_READ,
-    PROT_WRITE,
+    MAP_ANONYMOUS, MAP_FIXED, MAP_FIXED_NOREPLACE, MAP_PRIVATE, MAP_SHARED, MAP_SHARED_VALIDATE, MAP_TYPE, PROT_EXEC,
+    PROT_READ, PROT_WRITE,
 };
 use std::os::fd::AsFd;
 
 const PAGE: u64 = 4096;
 /// Largest heap that brk gives, so that it cannot run into mappings above it.
 const HEAP_MAX: u64 = 1 << 40;
+
+/// What MAP_SHARED_VALIDATE lets pass, where MAP_SHARED ignores what it does not know (LEGACY_MAP_MASK of the kernel's mman.h).
+const VALIDATED: i32 = MAP_TYPE & MAP_SHARED_VALIDATE
+    | MAP_FIXED
+    | MAP_ANONYMOUS
+    | libc::MAP_32BIT
+    | libc::MAP_GROWSDOWN
+    | libc::MAP_DENYWRITE
+    | libc::MAP_EXECUTABLE
+    | libc::MAP_NORESERVE
+    | libc::MAP_POPULATE
+    | libc::MAP_NONBLOCK
+    | libc::MAP_STACK;
 
 /// Rounded up to whole pages.
 pub fn page_up(n: u64) -> u64 {
@@ -77,13 +90,20 @@ pub fn mmap(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
         return fail(libc::EINVAL);
     }
     let shared = matches!(flags & MAP_TYPE, MAP_SHARED | MAP_SHARED_VALIDATE);
-    let native_flags = flags as u64;
+    let file = if flags & MAP_ANONYMOUS == 0 { Some(k.file_of(cx.pid, fd as i32)?) } else { None };
+    match flags & MAP_TYPE {
+        MAP_PRIVATE | MAP_SHARED => {}
+        MAP_SHARED_VALIDATE if file.is_some() && flags & !VALIDATED != 0 => return fail(libc::EOPNOTSUPP),
+        MAP_SHARED_VALIDATE if file.is_some() => {}
+        _ => return fail(libc::EINVAL),
+    }
+    // Validated here: the host's kernel would refuse the flag that the backup asks for its address with.
+    let native_flags = if shared { flags & !MAP_TYPE | MAP_SHARED } else { flags } as u64;
     let own_code = !shared && written::is(prot);
     let native_prot = if own_code { written::first_prot(native_prot(prot)) } else { native_prot(prot) };
     let mut backing = None;
     let mut key = None;
-    if flags & MAP_ANONYMOUS == 0 {
-        let file = k.file_of(cx.pid, fd as i32)?;
+    if let Some(file) = file {
         let writable = k.file(file).writable();
         if k.file(file).flags & libc::O_PATH != 0 {
             return fail(libc::EBADF);

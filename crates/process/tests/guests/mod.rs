@@ -138,6 +138,7 @@ macro_rules! each_guest {
             mmap_file
             mmap_private
             mmap_shared
+            mmap_validate
             modes
             monotone
             mprotect
