@@ -192,6 +192,8 @@ pub fn mremap(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
     {
         return fail(libc::EINVAL);
     }
+    // The old range stays mapped, without its contents.
+    let stays = flags & libc::MREMAP_DONTUNMAP as u64;
     written::release(k, cx, old, old.saturating_add(page_up(old_len)))?;
     let old_end = old.saturating_add(page_up(old_len));
     let memory = k.process(cx.pid).memory;
@@ -202,7 +204,7 @@ pub fn mremap(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
         chosen(k, cx, |cx, at| {
             let args = match at {
                 Some(at) if at != old => {
-                    let flags = (libc::MREMAP_FIXED | libc::MREMAP_MAYMOVE) as u64;
+                    let flags = (libc::MREMAP_FIXED | libc::MREMAP_MAYMOVE) as u64 | stays;
                     [old, old_len, new_len, flags, at, 0]
                 }
                 _ => [old, old_len, new_len, flags, 0, 0],
@@ -214,7 +216,12 @@ pub fn mremap(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
     memory.mapped(old, old_end);
     if ret >= 0 {
         let moved = memory.shared_at(old);
-        memory.unmap(old, old + page_up(old_len));
+        if stays == 0 {
+            memory.unmap(old, old_end);
+        } else if moved.is_none() {
+            memory.sites.unmap(old, old_end);
+            memory.forget_texts(old, old_end);
+        }
         memory.unmap(ret as u64, ret as u64 + page_up(new_len));
         memory.mapped(ret as u64, ret as u64 + page_up(new_len));
         patch::put_back(k, cx, ret as u64, ret as u64 + page_up(new_len));
@@ -224,6 +231,9 @@ pub fn mremap(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
             memory.shared.insert(ret as u64, (ret as u64 + page_up(new_len), key, offset));
         }
         crate::ipc::shm::settle(k, cx)?;
+        if stays != 0 {
+            patch::renew(k, cx, old, old_end)?;
+        }
     }
     result(ret)
 }
