@@ -324,7 +324,8 @@ pub fn seek(k: &mut Kernel, file: FileId, offset: i64, whence: i32) -> Result<u6
 /// A real descriptor of a file's content, to be mapped in the tracee, and the inode that a shared futex in it belongs to.
 ///
 /// `shared` is MAP_SHARED: then writes by any means are seen, because the mapping and `write` use the same file of the store. The descriptor
-/// is writable if the mapping is shared and the file is open for writing. `write`: PROT_WRITE is asked for.
+/// is writable if the mapping is shared and the file is open for writing and not sealed against that: else mprotect cannot give the right later.
+/// `write`: PROT_WRITE is asked for.
 pub fn fd_for_map(
     k: &mut Kernel,
     cx: &mut Ctx<'_, '_>,
@@ -337,7 +338,9 @@ pub fn fd_for_map(
         return fail(libc::EACCES);
     }
     if let Node::Device(1, dev::ZERO) = k.fs.inode(id).node {
-        let zero = File::open("/dev/zero").map_err(|e| gapless_log::Error::io("open", "/dev/zero", e))?;
+        let writable = shared && k.file(file).writable();
+        let zero = File::options().read(true).write(writable).open("/dev/zero");
+        let zero = zero.map_err(|e| gapless_log::Error::io("open", "/dev/zero", e))?;
         return Ok((id, zero.into()));
     }
     if !matches!(k.fs.inode(id).node, Node::Regular(_)) {

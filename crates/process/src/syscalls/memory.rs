@@ -114,9 +114,10 @@ pub fn mmap(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
         if !matches!(k.file(file).object, Object::Inode(_)) {
             return fail(libc::ENODEV);
         }
-        let (inode, real) = fs::fd_for_map(k, cx, file, shared, writable)?;
+        let (inode, real) = fs::fd_for_map(k, cx, file, shared, prot as i32 & PROT_WRITE != 0)?;
         backing = Some(real);
-        key = Some(inode.0);
+        // Each mapping of /dev/zero is of zeros of its own.
+        key = matches!(k.fs.inode(inode).node, fs::Node::Regular(_)).then_some(inode.0);
     }
     if shared && key.is_none() {
         key = Some(k.fresh_id());
