@@ -274,13 +274,53 @@ pub fn mprotect(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult
     result(ret)
 }
 
-/// Calls whose effect and result depend on memory alone: msync, mlock, munlock, mlockall, munlockall.
-pub fn native(_: &mut Kernel, cx: &mut Ctx<'_, '_>, _: &[u64; 6]) -> SysResult {
-    let ret = cx.tracee().through()?;
-    result(ret)
+/// ENOMEM unless all of a range is mapped: asked of the kernel that keeps the mappings, by a call that does nothing else.
+fn all_mapped(k: &Kernel, cx: &mut Ctx<'_, '_>, start: u64, len: u64) -> SysResult {
+    if touches_ours(k, cx, start, len) {
+        return fail(libc::ENOMEM);
+    }
+    result(cx.tracee().native(libc::SYS_msync, [start, len, libc::MS_ASYNC as u64, 0, 0, 0])?)
 }
 
-/// Locking and syncing memory change nothing that the program can see.
+/// msync(2). What a mapping of a file shows is its content at once, so there is nothing to write.
+pub fn msync(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
+    const BOTH: i32 = libc::MS_ASYNC | libc::MS_SYNC;
+    let flags = a[2] as i32;
+    if flags & !(BOTH | libc::MS_INVALIDATE) != 0 || flags & BOTH == BOTH || !a[0].is_multiple_of(PAGE) {
+        return fail(libc::EINVAL);
+    }
+    all_mapped(k, cx, a[0], a[1])
+}
+
+/// mlock(2) and munlock(2): that memory is locked is nothing that the program can see.
+pub fn mlock(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
+    let start = a[0] & !(PAGE - 1);
+    let len = page_up(a[1].saturating_add(a[0] - start));
+    if start.checked_add(len).is_none() {
+        return fail(libc::EINVAL);
+    }
+    all_mapped(k, cx, start, len)
+}
+
+/// mlock2(2): see [`mlock`].
+pub fn mlock2(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
+    if a[2] & !u64::from(libc::MLOCK_ONFAULT) != 0 {
+        return fail(libc::EINVAL);
+    }
+    mlock(k, cx, a)
+}
+
+/// mlockall(2): see [`mlock`].
+pub fn mlockall(_: &mut Kernel, _: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
+    const WHICH: i32 = libc::MCL_CURRENT | libc::MCL_FUTURE;
+    let flags = a[0] as i32;
+    if flags & WHICH == 0 || flags & !(WHICH | libc::MCL_ONFAULT) != 0 {
+        return fail(libc::EINVAL);
+    }
+    done(0)
+}
+
+/// munlockall(2): see [`mlock`].
 pub fn no_effect(_: &mut Kernel, _: &mut Ctx<'_, '_>, _: &[u64; 6]) -> SysResult {
     done(0)
 }
@@ -288,11 +328,12 @@ pub fn no_effect(_: &mut Kernel, _: &mut Ctx<'_, '_>, _: &[u64; 6]) -> SysResult
 /// madvise(2). MADV_FREE would drop pages at a time of the host's choosing, so it is MADV_DONTNEED here; advice without
 /// a visible effect is not even given.
 pub fn madvise(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
+    const MADV_DONTNEED_LOCKED: i32 = 24;
     if touches_ours(k, cx, a[0], a[1]) {
         return fail(libc::EINVAL);
     }
     let advice = match a[2] as i32 {
-        libc::MADV_DONTNEED | libc::MADV_FREE => libc::MADV_DONTNEED,
+        libc::MADV_DONTNEED | libc::MADV_FREE | MADV_DONTNEED_LOCKED => libc::MADV_DONTNEED,
         other @ (libc::MADV_REMOVE
         | libc::MADV_DONTFORK
         | libc::MADV_DOFORK
@@ -307,7 +348,15 @@ pub fn madvise(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult 
         | libc::MADV_DONTDUMP
         | libc::MADV_DODUMP
         | libc::MADV_COLD
-        | libc::MADV_PAGEOUT => return done(0),
+        | libc::MADV_PAGEOUT
+        | libc::MADV_POPULATE_READ
+        | libc::MADV_POPULATE_WRITE => {
+            let len = page_up(a[1]);
+            if !a[0].is_multiple_of(PAGE) || a[0].checked_add(len).is_none() {
+                return fail(libc::EINVAL);
+            }
+            return all_mapped(k, cx, a[0], len);
+        }
         _ => return fail(libc::EINVAL),
     };
     let ret = cx.tracee().native(libc::SYS_madvise, [a[0], a[1], advice as u64, 0, 0, 0])?;
@@ -317,11 +366,16 @@ pub fn madvise(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult 
 }
 
 /// mincore(2): everything is resident.
-pub fn mincore(_: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
+pub fn mincore(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
+    const BATCH: u64 = 1 << 20;
     if !a[0].is_multiple_of(PAGE) {
         return fail(libc::EINVAL);
     }
-    cx.write(a[2], &vec![1u8; (page_up(a[1]) / PAGE).min(1 << 20) as usize])?;
+    all_mapped(k, cx, a[0], page_up(a[1]))?;
+    let pages = page_up(a[1]) / PAGE;
+    for first in (0..pages).step_by(BATCH as usize) {
+        cx.write(a[2] + first, &vec![1u8; BATCH.min(pages - first) as usize])?;
+    }
     done(0)
 }
 

@@ -65,8 +65,8 @@ table! {
     23 select Model poll::select;
     24 sched_yield Model misc::sched_yield;
     25 mremap Native memory::mremap;
-    26 msync Model memory::no_effect;
-    27 mincore Model memory::mincore;
+    26 msync Native memory::msync;
+    27 mincore Native memory::mincore;
     28 madvise Native memory::madvise;
     29 shmget Model shm::shmget;
     30 shmat Native shm::shmat;
@@ -188,9 +188,9 @@ table! {
     146 sched_get_priority_max Model misc::sched_get_priority_max;
     147 sched_get_priority_min Model misc::sched_get_priority_min;
     148 sched_rr_get_interval Refuse process::refused;
-    149 mlock Model memory::no_effect;
-    150 munlock Model memory::no_effect;
-    151 mlockall Model memory::no_effect;
+    149 mlock Native memory::mlock;
+    150 munlock Native memory::mlock;
+    151 mlockall Model memory::mlockall;
     152 munlockall Model memory::no_effect;
     153 vhangup Refuse process::refused;
     154 modify_ldt Refuse process::refused;
@@ -364,7 +364,7 @@ table! {
     322 execveat Native process::execveat;
     323 userfaultfd Absent process::absent;
     324 membarrier Model misc::membarrier;
-    325 mlock2 Refuse process::refused;
+    325 mlock2 Native memory::mlock2;
     326 copy_file_range Model file::copy_file_range;
     327 preadv2 Model io::preadv2;
     328 pwritev2 Model io::pwritev2;

@@ -134,6 +134,7 @@ macro_rules! each_guest {
             low_image
             lseek
             memfd
+            memory_advice
             mkdir
             mmap_file
             mmap_private
