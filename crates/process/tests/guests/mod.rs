@@ -111,6 +111,7 @@ macro_rules! each_guest {
             exec_signals
             exit_codes
             fifo
+            file_limit
             flock
             fork
             ftruncate
