@@ -112,6 +112,23 @@ impl Fs {
         }
     }
 
+    /// Where an address space shares a file that has nothing there, by address: whole pages that read as zeros, or lie behind the file's end.
+    pub fn holes(&mut self, memory: &crate::kernel::Memory) -> gapless_log::Result<Vec<(u64, u64)>> {
+        const PAGE: u64 = 4096;
+        let mut holes = Vec::new();
+        for (&start, &(end, object, offset)) in &memory.shared {
+            let Some(inode) = self.inodes.get(&InodeId(object)) else { continue };
+            let Node::Regular(Body::Private { number, .. }) = inode.node else { continue };
+            for (from, to) in self.store.holes(number, offset, offset + (end - start))? {
+                let (from, to) = (from.next_multiple_of(PAGE), to / PAGE * PAGE);
+                if from < to {
+                    holes.push((start + (from - offset), start + (to - offset)));
+                }
+            }
+        }
+        Ok(holes)
+    }
+
     /// Is there a lock of any kind on a file?
     pub fn has_locks(&self, id: InodeId) -> bool {
         self.locks.contains_key(&id)

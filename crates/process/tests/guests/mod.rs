@@ -194,6 +194,7 @@ macro_rules! each_guest {
             sigsuspend
             single_step
             small_files
+            sparse_map
             spin_flag
             spin_locks
             static_libc
