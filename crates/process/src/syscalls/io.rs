@@ -115,7 +115,9 @@ fn write_from(
         };
         total += written;
         let short = written < bytes.len() as u64;
-        if total >= length || written == 0 || (short && k.file(file).nonblocking()) {
+        // A file takes less than it is given only at a limit, which the next call is told of.
+        let ends = k.file(file).nonblocking() || matches!(k.file(file).object, object::Object::Inode(_));
+        if total >= length || written == 0 || (short && ends) {
             return done(total);
         }
     }
