@@ -152,11 +152,9 @@ pub fn pipe(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
 /// pipe2(2).
 pub fn pipe2(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
     let flags = a[1] as i32;
-    if flags & !(libc::O_CLOEXEC | libc::O_NONBLOCK | libc::O_DIRECT) != 0 {
+    // No packet mode (O_DIRECT), as on a kernel before 3.4.
+    if flags & !(libc::O_CLOEXEC | libc::O_NONBLOCK) != 0 {
         return fail(libc::EINVAL);
-    }
-    if flags & libc::O_DIRECT != 0 {
-        return Err(refuse("pipe2 with O_DIRECT (packet mode)"));
     }
     cx.write(a[0], &[0; 8])?;
     let id = pipe::create(k);

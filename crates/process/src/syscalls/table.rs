@@ -187,7 +187,7 @@ table! {
     145 sched_getscheduler Model misc::sched_getscheduler;
     146 sched_get_priority_max Model misc::sched_get_priority_max;
     147 sched_get_priority_min Model misc::sched_get_priority_min;
-    148 sched_rr_get_interval Refuse process::refused;
+    148 sched_rr_get_interval Model misc::sched_rr_get_interval;
     149 mlock Native memory::mlock;
     150 munlock Native memory::mlock;
     151 mlockall Model memory::mlockall;
@@ -198,12 +198,12 @@ table! {
     156 _sysctl Refuse process::refused;
     157 prctl Model misc::prctl;
     158 arch_prctl Native misc::arch_prctl;
-    159 adjtimex Refuse process::refused;
+    159 adjtimex Absent process::denied;
     160 setrlimit Model misc::setrlimit;
     161 chroot Absent path::not_permitted;
     162 sync Model file::sync;
     163 acct Absent path::not_permitted;
-    164 settimeofday Refuse process::refused;
+    164 settimeofday Absent process::denied;
     165 mount Refuse process::refused;
     166 umount2 Refuse process::refused;
     167 swapon Absent path::not_permitted;
@@ -255,7 +255,7 @@ table! {
     213 epoll_create Model fd::epoll_create;
     214 epoll_ctl_old Refuse process::refused;
     215 epoll_wait_old Refuse process::refused;
-    216 remap_file_pages Refuse process::refused;
+    216 remap_file_pages Absent process::absent;
     217 getdents64 Model dir::getdents64;
     218 set_tid_address Model process::set_tid_address;
     219 restart_syscall Refuse process::refused;
@@ -266,7 +266,7 @@ table! {
     224 timer_gettime Input signal::timer_gettime;
     225 timer_getoverrun Model signal::timer_getoverrun;
     226 timer_delete Model signal::timer_delete;
-    227 clock_settime Refuse process::refused;
+    227 clock_settime Absent process::denied;
     228 clock_gettime Input time::clock_gettime;
     229 clock_getres Model time::clock_getres;
     230 clock_nanosleep Input time::clock_nanosleep;
@@ -287,9 +287,9 @@ table! {
     245 mq_getsetattr Refuse process::refused;
     246 kexec_load Refuse process::refused;
     247 waitid Model process::waitid;
-    248 add_key Refuse process::refused;
-    249 request_key Refuse process::refused;
-    250 keyctl Refuse process::refused;
+    248 add_key Absent process::absent;
+    249 request_key Absent process::absent;
+    250 keyctl Absent process::absent;
     251 ioprio_set Model misc::accepted;
     252 ioprio_get Model misc::accepted;
     253 inotify_init Absent path::absent;
@@ -347,11 +347,11 @@ table! {
     305 clock_adjtime Model process::denied;
     306 syncfs Model file::syncfs;
     307 sendmmsg Gate net::sendmmsg;
-    308 setns Refuse process::refused;
+    308 setns Absent process::denied;
     309 getcpu Model misc::getcpu;
     310 process_vm_readv Refuse process::refused;
     311 process_vm_writev Refuse process::refused;
-    312 kcmp Refuse process::refused;
+    312 kcmp Absent process::absent;
     313 finit_module Refuse process::refused;
     314 sched_setattr Model misc::accepted;
     315 sched_getattr Absent process::absent;
@@ -372,7 +372,7 @@ table! {
     330 pkey_alloc Absent process::absent;
     331 pkey_free Absent process::absent;
     332 statx Model path::statx;
-    333 io_pgetevents Refuse process::refused;
+    333 io_pgetevents Absent process::absent;
     334 rseq Absent process::absent;
     424 pidfd_send_signal Absent process::absent;
     425 io_uring_setup Absent process::absent;
@@ -390,7 +390,7 @@ table! {
     437 openat2 Absent path::absent;
     438 pidfd_getfd Absent process::absent;
     439 faccessat2 Model path::faccessat2;
-    440 process_madvise Refuse process::refused;
+    440 process_madvise Absent process::absent;
     441 epoll_pwait2 Input fd::epoll_pwait2;
     442 mount_setattr Absent path::absent;
     443 quotactl_fd Absent path::absent;

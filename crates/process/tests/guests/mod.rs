@@ -110,6 +110,7 @@ macro_rules! each_guest {
             exec_script
             exec_signals
             exit_codes
+            fallbacks
             fifo
             file_limit
             flock
