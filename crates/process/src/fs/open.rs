@@ -50,7 +50,7 @@ pub fn open_or_wait(
     }
     let create = flags & libc::O_CREAT != 0;
     let directory = flags & libc::O_DIRECTORY != 0;
-    if flags & libc::O_ACCMODE == 3 || (create && directory) {
+    if create && directory {
         return fail(libc::EINVAL);
     }
     if flags & libc::O_TMPFILE == libc::O_TMPFILE {
@@ -139,6 +139,7 @@ fn open_inode(k: &mut Kernel, cx: &mut Ctx<'_, '_>, id: InodeId, flags: i32) -> 
     let (reads, writes) = match flags & libc::O_ACCMODE {
         libc::O_RDONLY => (true, false),
         libc::O_WRONLY => (false, true),
+        // With both bits the descriptor has neither right, and both are needed.
         _ => (true, true),
     };
     let cuts = flags & libc::O_TRUNC != 0;
@@ -169,6 +170,7 @@ fn open_inode(k: &mut Kernel, cx: &mut Ctx<'_, '_>, id: InodeId, flags: i32) -> 
             Ok(Opened::File(k.open(Object::Inode(id), kept)))
         }
         Shallow::Generated => proc::open(k, cx, id, kept, writes).map(Opened::File),
+        Shallow::Fifo if flags & libc::O_ACCMODE == libc::O_ACCMODE => fail(libc::EINVAL),
         Shallow::Fifo => open_fifo(k, cx, id, kept),
         Shallow::Device(device) => dev::open(k, cx, id, device, flags).map(Opened::File),
         Shallow::Socket => fail(libc::ENXIO),
@@ -204,6 +206,8 @@ impl Node {
 fn reopen(k: &mut Kernel, pid: Pid, file: FileId, flags: i32) -> Result<FileId, Fail> {
     match k.file(file).object {
         Object::Socket(_) => fail(libc::ENXIO),
+        // No end can be opened for neither reading nor writing.
+        Object::Pipe(..) if flags & libc::O_ACCMODE == libc::O_ACCMODE => fail(libc::EINVAL),
         Object::Pipe(id, _) => open_pipe(k, id, flags & !NOT_KEPT),
         Object::Pty(id, pty::Side::Slave) => {
             pty::open_slave(k, pid, id, flags & !NOT_KEPT, flags & libc::O_NOCTTY == 0)

@@ -116,6 +116,7 @@ pub fn fcntl(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
         }
         // O_LARGEFILE, as every 64-bit open has it.
         libc::F_GETFL => match k.file(file).object {
+            _ if k.file(file).flags & libc::O_PATH != 0 => done(k.file(file).flags),
             Object::Inode(_) | Object::Pty(..) => {
                 done(k.file(file).flags & !(libc::O_CREAT | libc::O_EXCL | libc::O_TRUNC | libc::O_NOCTTY) | 0o100_000)
             }

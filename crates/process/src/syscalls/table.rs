@@ -260,7 +260,7 @@ table! {
     218 set_tid_address Model process::set_tid_address;
     219 restart_syscall Refuse process::refused;
     220 semtimedop Input sem::semtimedop;
-    221 fadvise64 Model file::advise;
+    221 fadvise64 Model file::fadvise;
     222 timer_create Model signal::timer_create;
     223 timer_settime Input signal::timer_settime;
     224 timer_gettime Input signal::timer_gettime;
