@@ -153,6 +153,9 @@ fn open_inode(k: &mut Kernel, cx: &mut Ctx<'_, '_>, id: InodeId, flags: i32) -> 
     }
     let mask = if reads { READ } else { 0 } | if writes || cuts { WRITE } else { 0 };
     may(k, cx.pid, id, mask)?;
+    if writes || cuts {
+        not_running(k, id)?;
+    }
     let user = k.process(cx.pid).creds.uid[3];
     if flags & libc::O_NOATIME != 0 && user != 0 && user != k.fs.inode(id).uid {
         return fail(libc::EPERM);
@@ -176,6 +179,12 @@ fn open_inode(k: &mut Kernel, cx: &mut Ctx<'_, '_>, id: InodeId, flags: i32) -> 
         Shallow::Socket => fail(libc::ENXIO),
         Shallow::Other => Ok(Opened::File(k.open(Object::Inode(id), kept))),
     }
+}
+
+/// ETXTBSY for the file of a program that runs.
+pub fn not_running(k: &Kernel, id: InodeId) -> Result<(), Fail> {
+    let runs = k.memories.values().any(|memory| memory.image == Some(id));
+    if runs { fail(libc::ETXTBSY) } else { Ok(()) }
 }
 
 /// A node's type without its data.
@@ -356,6 +365,10 @@ pub fn content_for_exec(
         _ => return fail(libc::EACCES),
     }
     may(k, cx.pid, id, EXEC)?;
+    let is_it = |file: &crate::kernel::OpenFile| matches!(file.object, Object::Inode(of) if of == id);
+    if k.files.values().any(|file| is_it(file) && file.writable()) {
+        return fail(libc::ETXTBSY);
+    }
     let fd = open_content(k, cx, id, false)?.into();
     let head = super::read_at(k, cx, id, 0, HEAD_BYTES)?;
     let inode = k.fs.inode(id);

@@ -35,6 +35,7 @@ pub fn truncate_at(k: &mut Kernel, cx: &mut Ctx<'_, '_>, at: Target, len: u64) -
         return fail(libc::EISDIR);
     }
     path::may(k, cx.pid, id, path::WRITE)?;
+    fs::not_running(k, id)?;
     fs::truncate(k, cx, id, len)
 }
 

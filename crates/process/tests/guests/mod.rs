@@ -206,6 +206,7 @@ macro_rules! each_guest {
             sysv_sem
             sysv_shm
             tcp_loopback
+            text_busy
             thread_cancel
             thread_exit
             thread_fork
