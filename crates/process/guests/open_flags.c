@@ -30,6 +30,9 @@ static void ask(void) {
     SYS(flock(p[0], LOCK_EX));
     SYS(flock(p[0], LOCK_UN));
     FAILS(EINVAL, flock(p[0], 3));
+    EQ(fcntl(fd, F_GETOWN), 0);
+    EQ(fcntl(fd, F_GETSIG), 0);
+    FAILS(EINVAL, fcntl(fd, F_SETSIG, 100));
     ok("questions and advice");
     // With both bits of the access mode a descriptor is good for ioctl alone.
     char byte;

@@ -50,6 +50,7 @@ int main(int argc, char **argv) {
     FAILS(ETXTBSY, truncate("copy", 0));
     FAILS(ETXTBSY, open("/proc/self/exe", O_RDWR));
     SYS(open("copy", O_RDONLY));
+    SYS(open("copy", 3));
     SYS(fchmod(reader, 0755));
     SYS(rename("copy", "moved"));
     FAILS(ETXTBSY, open("moved", O_WRONLY));

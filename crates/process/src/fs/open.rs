@@ -153,7 +153,7 @@ fn open_inode(k: &mut Kernel, cx: &mut Ctx<'_, '_>, id: InodeId, flags: i32) -> 
     }
     let mask = if reads { READ } else { 0 } | if writes || cuts { WRITE } else { 0 };
     may(k, cx.pid, id, mask)?;
-    if writes || cuts {
+    if cuts || writes && flags & libc::O_ACCMODE != libc::O_ACCMODE {
         not_running(k, id)?;
     }
     let user = k.process(cx.pid).creds.uid[3];
