@@ -19,6 +19,20 @@ int main(void) {
     EQ(map[5000], 0);
     map[5000] = 1;
     ok("null, zero, full");
+    // Shared, it is memory without a name.
+    char *shared = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_SHARED, zero, 0);
+    CHECK(shared != MAP_FAILED);
+    char *other = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_SHARED, zero, 0);
+    CHECK(other != MAP_FAILED);
+    pid_t child = SYS(fork());
+    if (child == 0) {
+        shared[5000] = 1;
+        _exit(0);
+    }
+    EQ(exit_of(child), 0);
+    EQ(shared[5000], 1);
+    EQ(other[5000], 0);
+    ok("zero, shared");
     uint64_t a = 0, b = 0;
     int random = SYS(open("/dev/urandom", O_RDONLY));
     EQ(read(random, &a, 8), 8);

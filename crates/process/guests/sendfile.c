@@ -32,5 +32,12 @@ int main(void) {
     EQ(memcmp(back, data, 3000), 0);
     FAILS(EBADF, sendfile(p[0], in, &at, 1));
     ok("to a pipe");
+    at = -1;
+    FAILS(EINVAL, sendfile(out, in, &at, 1));
+    at = 0;
+    int appends = SYS(open("out", O_WRONLY | O_APPEND));
+    FAILS(EINVAL, sendfile(appends, in, &at, 1));
+    EQ(at, 0);
+    ok("refused");
     return 0;
 }

@@ -468,9 +468,10 @@ impl Replica for ProcessGroup {
             if !seen.insert(memory) {
                 continue;
             }
+            let holes = self.kernel.fs.holes(&self.kernel.memories[&memory])?;
             let mut regions: BTreeMap<u64, Hasher> = BTreeMap::new();
             tracee
-                .for_each_writable_page(|addr, page| {
+                .for_each_writable_page_but(&holes, |addr, page| {
                     let region = regions.entry(addr / DIGEST_REGION_BYTES).or_default();
                     region.number(addr);
                     region.update(page);

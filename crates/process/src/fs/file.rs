@@ -159,6 +159,18 @@ fn size_limit(k: &Kernel, pid: Pid) -> u64 {
     k.process(pid).limit(libc::RLIMIT_FSIZE as usize).soft.min(SIZE_MAX)
 }
 
+/// Fails if a file may not be made so long, and tells the caller by a signal if it is the process's own limit that forbids it.
+fn may_grow(k: &mut Kernel, cx: &Ctx<'_, '_>, to: u64) -> Result<(), Fail> {
+    let limit = size_limit(k, cx.pid);
+    if to <= limit {
+        return Ok(());
+    }
+    if limit < SIZE_MAX {
+        crate::signal::file_too_large(k, cx.tid);
+    }
+    fail(libc::EFBIG)
+}
+
 /// Writes at an offset.
 pub fn write_at(k: &mut Kernel, cx: &mut Ctx<'_, '_>, id: InodeId, offset: u64, bytes: &[u8]) -> Result<usize, Fail> {
     match &k.fs.inode(id).node {
@@ -174,10 +186,8 @@ pub fn write_at(k: &mut Kernel, cx: &mut Ctx<'_, '_>, id: InodeId, offset: u64, 
     if sealed(k, id, seal::WRITE | seal::FUTURE_WRITE) {
         return fail(libc::EPERM);
     }
+    may_grow(k, cx, offset.saturating_add(1))?;
     let limit = size_limit(k, cx.pid);
-    if offset >= limit {
-        return fail(libc::EFBIG);
-    }
     let bytes = &bytes[..bytes.len().min((limit - offset) as usize)];
     let end = offset + bytes.len() as u64;
     if end > size(k, id) && sealed(k, id, seal::GROW) {
@@ -223,8 +233,8 @@ pub fn truncate(k: &mut Kernel, cx: &mut Ctx<'_, '_>, id: InodeId, to: u64) -> R
         _ => return fail(libc::EINVAL),
     }
     let from = size(k, id);
-    if to > from && to > size_limit(k, cx.pid) {
-        return fail(libc::EFBIG);
+    if to > from {
+        may_grow(k, cx, to)?;
     }
     if (to < from && sealed(k, id, seal::SHRINK)) || (to > from && sealed(k, id, seal::GROW)) {
         return fail(libc::EPERM);
@@ -268,7 +278,7 @@ pub fn allocate(
         _ => return fail(libc::ENODEV),
     }
     let (offset, end) = (offset as u64, offset as u64 + len as u64);
-    if end > size_limit(k, cx.pid) {
+    if end > SIZE_MAX {
         return fail(libc::EFBIG);
     }
     if punch && sealed(k, id, seal::WRITE | seal::FUTURE_WRITE) {
@@ -324,7 +334,8 @@ pub fn seek(k: &mut Kernel, file: FileId, offset: i64, whence: i32) -> Result<u6
 /// A real descriptor of a file's content, to be mapped in the tracee, and the inode that a shared futex in it belongs to.
 ///
 /// `shared` is MAP_SHARED: then writes by any means are seen, because the mapping and `write` use the same file of the store. The descriptor
-/// is writable if the mapping is shared and the file is open for writing. `write`: PROT_WRITE is asked for.
+/// is writable if the mapping is shared and the file is open for writing and not sealed against that: else mprotect cannot give the right later.
+/// `write`: PROT_WRITE is asked for.
 pub fn fd_for_map(
     k: &mut Kernel,
     cx: &mut Ctx<'_, '_>,
@@ -337,7 +348,9 @@ pub fn fd_for_map(
         return fail(libc::EACCES);
     }
     if let Node::Device(1, dev::ZERO) = k.fs.inode(id).node {
-        let zero = File::open("/dev/zero").map_err(|e| gapless_log::Error::io("open", "/dev/zero", e))?;
+        let writable = shared && k.file(file).writable();
+        let zero = File::options().read(true).write(writable).open("/dev/zero");
+        let zero = zero.map_err(|e| gapless_log::Error::io("open", "/dev/zero", e))?;
         return Ok((id, zero.into()));
     }
     if !matches!(k.fs.inode(id).node, Node::Regular(_)) {

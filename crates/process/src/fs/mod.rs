@@ -44,7 +44,7 @@ pub use inode::{Body, Child, Dir, Inode, InodeId, Kind, Node, ROOT, Slot, Time};
 pub use list::{Entry, entries};
 pub use lock::{drop_process_locks, fcntl, flock};
 pub use open::{
-    Executable, Opened, add_seals, close, content_for_exec, get_seals, memfd, nameless, open, open_or_wait,
+    Executable, Opened, add_seals, close, content_for_exec, get_seals, memfd, nameless, not_running, open, open_or_wait,
 };
 pub use path::{Found, Last, Walked, leads_to, link_text, path_of, resolve, resolve_known};
 pub use proc_text::is_written;
@@ -110,6 +110,23 @@ impl Fs {
             Node::Regular(Body::Content { size, .. }) => Some(size),
             _ => None,
         }
+    }
+
+    /// Where an address space shares a file that has nothing there, by address: whole pages that read as zeros, or lie behind the file's end.
+    pub fn holes(&mut self, memory: &crate::kernel::Memory) -> gapless_log::Result<Vec<(u64, u64)>> {
+        const PAGE: u64 = 4096;
+        let mut holes = Vec::new();
+        for (&start, &(end, object, offset)) in &memory.shared {
+            let Some(inode) = self.inodes.get(&InodeId(object)) else { continue };
+            let Node::Regular(Body::Private { number, .. }) = inode.node else { continue };
+            for (from, to) in self.store.holes(number, offset, offset + (end - start))? {
+                let (from, to) = (from.next_multiple_of(PAGE), to / PAGE * PAGE);
+                if from < to {
+                    holes.push((start + (from - offset), start + (to - offset)));
+                }
+            }
+        }
+        Ok(holes)
     }
 
     /// Is there a lock of any kind on a file?

@@ -50,7 +50,7 @@ pub fn open_or_wait(
     }
     let create = flags & libc::O_CREAT != 0;
     let directory = flags & libc::O_DIRECTORY != 0;
-    if flags & libc::O_ACCMODE == 3 || (create && directory) {
+    if create && directory {
         return fail(libc::EINVAL);
     }
     if flags & libc::O_TMPFILE == libc::O_TMPFILE {
@@ -139,6 +139,7 @@ fn open_inode(k: &mut Kernel, cx: &mut Ctx<'_, '_>, id: InodeId, flags: i32) -> 
     let (reads, writes) = match flags & libc::O_ACCMODE {
         libc::O_RDONLY => (true, false),
         libc::O_WRONLY => (false, true),
+        // With both bits the descriptor has neither right, and both are needed.
         _ => (true, true),
     };
     let cuts = flags & libc::O_TRUNC != 0;
@@ -152,6 +153,9 @@ fn open_inode(k: &mut Kernel, cx: &mut Ctx<'_, '_>, id: InodeId, flags: i32) -> 
     }
     let mask = if reads { READ } else { 0 } | if writes || cuts { WRITE } else { 0 };
     may(k, cx.pid, id, mask)?;
+    if cuts || writes && flags & libc::O_ACCMODE != libc::O_ACCMODE {
+        not_running(k, id)?;
+    }
     let user = k.process(cx.pid).creds.uid[3];
     if flags & libc::O_NOATIME != 0 && user != 0 && user != k.fs.inode(id).uid {
         return fail(libc::EPERM);
@@ -169,11 +173,18 @@ fn open_inode(k: &mut Kernel, cx: &mut Ctx<'_, '_>, id: InodeId, flags: i32) -> 
             Ok(Opened::File(k.open(Object::Inode(id), kept)))
         }
         Shallow::Generated => proc::open(k, cx, id, kept, writes).map(Opened::File),
+        Shallow::Fifo if flags & libc::O_ACCMODE == libc::O_ACCMODE => fail(libc::EINVAL),
         Shallow::Fifo => open_fifo(k, cx, id, kept),
         Shallow::Device(device) => dev::open(k, cx, id, device, flags).map(Opened::File),
         Shallow::Socket => fail(libc::ENXIO),
         Shallow::Other => Ok(Opened::File(k.open(Object::Inode(id), kept))),
     }
+}
+
+/// ETXTBSY for the file of a program that runs.
+pub fn not_running(k: &Kernel, id: InodeId) -> Result<(), Fail> {
+    let runs = k.memories.values().any(|memory| memory.image == Some(id));
+    if runs { fail(libc::ETXTBSY) } else { Ok(()) }
 }
 
 /// A node's type without its data.
@@ -204,6 +215,8 @@ impl Node {
 fn reopen(k: &mut Kernel, pid: Pid, file: FileId, flags: i32) -> Result<FileId, Fail> {
     match k.file(file).object {
         Object::Socket(_) => fail(libc::ENXIO),
+        // No end can be opened for neither reading nor writing.
+        Object::Pipe(..) if flags & libc::O_ACCMODE == libc::O_ACCMODE => fail(libc::EINVAL),
         Object::Pipe(id, _) => open_pipe(k, id, flags & !NOT_KEPT),
         Object::Pty(id, pty::Side::Slave) => {
             pty::open_slave(k, pid, id, flags & !NOT_KEPT, flags & libc::O_NOCTTY == 0)
@@ -352,6 +365,10 @@ pub fn content_for_exec(
         _ => return fail(libc::EACCES),
     }
     may(k, cx.pid, id, EXEC)?;
+    let is_it = |file: &crate::kernel::OpenFile| matches!(file.object, Object::Inode(of) if of == id);
+    if k.files.values().any(|file| is_it(file) && file.writable()) {
+        return fail(libc::ETXTBSY);
+    }
     let fd = open_content(k, cx, id, false)?.into();
     let head = super::read_at(k, cx, id, 0, HEAD_BYTES)?;
     let inode = k.fs.inode(id);

@@ -361,14 +361,32 @@ impl Store {
 
     /// Where the next bytes that may not be zero begin.
     fn next_data(&mut self, name: Name, at: u64, size: u64) -> Result<u64> {
+        Ok(self.seek(name, at, libc::SEEK_DATA)?.map_or(at, |found| found.unwrap_or(size)))
+    }
+
+    /// The parts of a range of a file in which there is nothing, as far as the host tells.
+    pub fn holes(&mut self, number: u64, start: u64, end: u64) -> Result<Vec<(u64, u64)>> {
+        let (name, mut holes, mut at) = (Name::Private(number), Vec::new(), start);
+        while at < end {
+            let data = self.next_data(name, at, end)?.min(end);
+            if at < data {
+                holes.push((at, data));
+            }
+            at = self.seek(name, data, libc::SEEK_HOLE)?.flatten().unwrap_or(end).max(data + 1);
+        }
+        Ok(holes)
+    }
+
+    /// Where data or a hole begins, at `at` or behind; inside none if there is no more up to the file's end, outside none if the host cannot tell.
+    fn seek(&mut self, name: Name, at: u64, what: i32) -> Result<Option<Option<u64>>> {
         let file = self.file(name)?;
         // SAFETY: a valid descriptor; the offset of a file of the store is used by nobody (all access names its offset).
-        let found = unsafe { libc::lseek(file.as_raw_fd(), at as i64, libc::SEEK_DATA) };
+        let found = unsafe { libc::lseek(file.as_raw_fd(), at as i64, what) };
         if found >= 0 {
-            return Ok((found as u64).max(at));
+            return Ok(Some(Some((found as u64).max(at))));
         }
         let no_more = std::io::Error::last_os_error().raw_os_error() == Some(libc::ENXIO);
-        Ok(if no_more { size } else { at })
+        Ok(no_more.then_some(None))
     }
 }
 

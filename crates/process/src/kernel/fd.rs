@@ -100,11 +100,11 @@ impl OpenFile {
 
     /// Open for reading.
     pub fn readable(&self) -> bool {
-        self.flags & libc::O_ACCMODE != libc::O_WRONLY && self.flags & libc::O_PATH == 0
+        matches!(self.flags & libc::O_ACCMODE, libc::O_RDONLY | libc::O_RDWR) && self.flags & libc::O_PATH == 0
     }
 
     /// Open for writing.
     pub fn writable(&self) -> bool {
-        self.flags & libc::O_ACCMODE != libc::O_RDONLY && self.flags & libc::O_PATH == 0
+        matches!(self.flags & libc::O_ACCMODE, libc::O_WRONLY | libc::O_RDWR) && self.flags & libc::O_PATH == 0
     }
 }

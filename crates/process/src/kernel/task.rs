@@ -161,6 +161,8 @@ impl Process {
 /// What the model must know of an address space; the rest is the tracee's own.
 #[derive(Clone, Debug, Default)]
 pub struct Memory {
+    /// The file of the program, which nobody may open for writing.
+    pub image: Option<InodeId>,
     /// Where the break began.
     pub brk_start: u64,
     /// The break.

@@ -189,6 +189,10 @@ pub fn close(k: &mut Kernel, cx: &mut Ctx<'_, '_>, file: FileId) -> Result<(), F
 
 /// A device request.
 pub fn ioctl(k: &mut Kernel, cx: &mut Ctx<'_, '_>, file: FileId, request: u64, arg: u64) -> crate::syscalls::SysResult {
+    /// Asks for the size of a file system's blocks; libc does not name it.
+    const FIGETBSZ: u64 = 2;
+    /// What `st_blksize` says, too.
+    const BLOCK_BYTES: u32 = 4096;
     match k.file(file).object.clone() {
         Object::Pipe(id, _) if request == libc::FIONREAD => {
             let n = k.objects.pipes[&id].len() as u32;
@@ -204,6 +208,18 @@ pub fn ioctl(k: &mut Kernel, cx: &mut Ctx<'_, '_>, file: FileId, request: u64, a
         Object::Socket(id) if request == libc::TIOCOUTQ => {
             let n = k.net.get(id).queued as u32;
             cx.write(arg, &n.to_le_bytes())?;
+            crate::kernel::done(0)
+        }
+        Object::Inode(_) if request == FIGETBSZ => {
+            cx.write(arg, &BLOCK_BYTES.to_le_bytes())?;
+            crate::kernel::done(0)
+        }
+        // What is left up to the file's end, which may lie before.
+        Object::Inode(id)
+            if request == libc::FIONREAD && matches!(k.fs.inode(id).node, crate::fs::Node::Regular(_)) =>
+        {
+            let left = crate::fs::size(k, id).wrapping_sub(k.file(file).offset) as u32;
+            cx.write(arg, &left.to_le_bytes())?;
             crate::kernel::done(0)
         }
         Object::Stdio(id) => stdio::ioctl(k, cx, id, request, arg),

@@ -1,7 +1,7 @@
 //! exec: finding the program, replacing the image, building the stack. The kernel's own loader only ever loads our stub.
 
 use super::patch::{self, executable};
-use crate::fs::{self, Last};
+use crate::fs::{self, InodeId, Last};
 use crate::kernel::{Ctx, Fail, Kernel, MemId, Memory, Pid, Tid, fail};
 use crate::signal::SigQueue;
 use crate::syscalls::process;
@@ -113,7 +113,7 @@ pub fn replace(k: &mut Kernel, cx: &mut Ctx<'_, '_>, program: Program, envp: Vec
     for fd in close {
         crate::syscalls::fd::close_fd(k, cx, fd)?;
     }
-    new_memory(k, cx.pid, loaded.brk_start, covers_sites);
+    new_memory(k, cx.pid, program.main.inode, loaded.brk_start, covers_sites);
     crate::ipc::shm::settle(k, cx)?;
     process::release_vfork_parent(k, cx.pid);
     k.timers.retain(|(_, key)| !matches!(key, crate::kernel::TimerKey::Posix(p, _) if *p == cx.pid));
@@ -184,7 +184,7 @@ fn take_leaders_id(k: &mut Kernel, cx: &mut Ctx<'_, '_>) {
     cx.tid = leader;
 }
 
-fn new_memory(k: &mut Kernel, pid: Pid, brk_start: u64, covers_sites: bool) {
+fn new_memory(k: &mut Kernel, pid: Pid, image: InodeId, brk_start: u64, covers_sites: bool) {
     let old = k.process(pid).memory;
     if let Some(memory) = k.memories.get_mut(&old) {
         memory.users -= 1;
@@ -193,7 +193,7 @@ fn new_memory(k: &mut Kernel, pid: Pid, brk_start: u64, covers_sites: bool) {
         }
     }
     let id = MemId(k.fresh_id());
-    let mut memory = Memory { brk_start, brk: brk_start, users: 1, ..Memory::default() };
+    let mut memory = Memory { image: Some(image), brk_start, brk: brk_start, users: 1, ..Memory::default() };
     if k.patch_at_stop == 0 {
         memory.sites.turn_off();
     }

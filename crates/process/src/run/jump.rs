@@ -35,10 +35,12 @@ pub fn record(k: &mut Kernel, cx: &mut Ctx<'_, '_>) -> Result<(), Fail> {
     if memory.tracker.is_none() && k.track_writes {
         memory.tracker = cx.tracee().track()?.map(Arc::new);
     }
+    // What a file shows there has not been written, or a call has taken it away on both sides.
+    let holes = k.fs.holes(memory)?;
     let mut parts: Vec<Vec<u8>> = Vec::new();
     let mut pages = 0;
     let tracee = cx.tracee();
-    tracee.for_each_written_page(memory.tracker.as_deref(), |addr, page| {
+    tracee.for_each_written_page_but(&holes, memory.tracker.as_deref(), |addr, page| {
         if pages % PART_PAGES == 0 {
             parts.push(Vec::new());
         }

@@ -106,10 +106,20 @@ pub fn send_group(k: &mut Kernel, group: Pid, number: i32) {
 
 /// A write found nobody to read: SIGPIPE for the writer.
 pub fn broken_pipe(k: &mut Kernel, tid: Tid) {
-    let info = SigInfo::new(libc::SIGPIPE, libc::SI_USER);
+    send_caller(k, tid, libc::SIGPIPE);
+}
+
+/// A call would have made a file larger than RLIMIT_FSIZE: SIGXFSZ for the caller.
+pub fn file_too_large(k: &mut Kernel, tid: Tid) {
+    send_caller(k, tid, libc::SIGXFSZ);
+}
+
+/// Sends a signal to the thread whose call is its cause.
+fn send_caller(k: &mut Kernel, tid: Tid, number: i32) {
+    let info = SigInfo::new(number, libc::SI_USER);
     let pid = k.thread(tid).pid;
     let info = info.with_sender(pid, k.process(pid).creds.uid[0]);
-    send_thread(k, tid, Signal { number: libc::SIGPIPE, info });
+    send_thread(k, tid, Signal { number, info });
 }
 
 /// Effects that sending has even if the signal is blocked; false if it need not be queued at all.

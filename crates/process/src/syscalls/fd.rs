@@ -99,6 +99,8 @@ pub fn dup3(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
 
 const F_SETSIG: i32 = 10;
 const F_GETSIG: i32 = 11;
+const F_SETOWN_EX: i32 = 15;
+const F_GETOWN_EX: i32 = 16;
 
 /// Flags that F_SETFL may change.
 const SETFL: i32 = libc::O_APPEND | libc::O_NONBLOCK | libc::O_ASYNC | libc::O_DIRECT | libc::O_NOATIME;
@@ -116,6 +118,7 @@ pub fn fcntl(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
         }
         // O_LARGEFILE, as every 64-bit open has it.
         libc::F_GETFL => match k.file(file).object {
+            _ if k.file(file).flags & libc::O_PATH != 0 => done(k.file(file).flags),
             Object::Inode(_) | Object::Pty(..) => {
                 done(k.file(file).flags & !(libc::O_CREAT | libc::O_EXCL | libc::O_TRUNC | libc::O_NOCTTY) | 0o100_000)
             }
@@ -139,7 +142,13 @@ pub fn fcntl(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
             }
         }
         // O_ASYNC is refused, so who would get the signal does not matter.
-        libc::F_GETOWN | libc::F_SETOWN | F_SETSIG | F_GETSIG => done(0),
+        F_SETSIG if arg > 64 => fail(libc::EINVAL),
+        // No thread (type 0, number 0), as the C library asks it.
+        F_GETOWN_EX => {
+            cx.write(arg, &[0; 8])?;
+            done(0)
+        }
+        libc::F_GETOWN | libc::F_SETOWN | F_SETOWN_EX | F_SETSIG | F_GETSIG => done(0),
         _ => crate::fs::fcntl(k, cx, file, command, arg),
     }
 }
@@ -152,11 +161,9 @@ pub fn pipe(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
 /// pipe2(2).
 pub fn pipe2(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
     let flags = a[1] as i32;
-    if flags & !(libc::O_CLOEXEC | libc::O_NONBLOCK | libc::O_DIRECT) != 0 {
+    // No packet mode (O_DIRECT), as on a kernel before 3.4.
+    if flags & !(libc::O_CLOEXEC | libc::O_NONBLOCK) != 0 {
         return fail(libc::EINVAL);
-    }
-    if flags & libc::O_DIRECT != 0 {
-        return Err(refuse("pipe2 with O_DIRECT (packet mode)"));
     }
     cx.write(a[0], &[0; 8])?;
     let id = pipe::create(k);

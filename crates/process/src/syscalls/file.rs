@@ -35,6 +35,7 @@ pub fn truncate_at(k: &mut Kernel, cx: &mut Ctx<'_, '_>, at: Target, len: u64) -
         return fail(libc::EISDIR);
     }
     path::may(k, cx.pid, id, path::WRITE)?;
+    fs::not_running(k, id)?;
     fs::truncate(k, cx, id, len)
 }
 
@@ -79,7 +80,14 @@ pub fn syncfs(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
     done(0)
 }
 
-/// sync_file_range(2), posix_fadvise(2), readahead(2): advice that changes nothing.
+/// posix_fadvise(2): see [`advise`].
+pub fn fadvise(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
+    let answer = advise(k, cx, a)?;
+    let known = (libc::POSIX_FADV_NORMAL..=libc::POSIX_FADV_NOREUSE).contains(&(a[3] as i32));
+    if known && a[2] as i64 >= 0 { Ok(answer) } else { fail(libc::EINVAL) }
+}
+
+/// sync_file_range(2), readahead(2): advice that changes nothing.
 pub fn advise(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
     let file = file_at(k, cx, a[0])?;
     match k.file(file).object {
@@ -91,7 +99,12 @@ pub fn advise(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
 /// flock(2).
 pub fn flock(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
     let file = file_at(k, cx, a[0])?;
-    fs::flock(k, file, a[1] as i32)
+    match (&k.file(file).object, a[1] as i32 & !libc::LOCK_NB) {
+        (Object::Inode(_), _) => fs::flock(k, file, a[1] as i32),
+        // A pipe or socket can be locked as well; nobody here waits for another who has.
+        (_, libc::LOCK_SH | libc::LOCK_EX | libc::LOCK_UN) => done(0),
+        _ => fail(libc::EINVAL),
+    }
 }
 
 /// memfd_create(2).

@@ -123,9 +123,9 @@ fn write_from(
         };
         total += written;
         let short = written < bytes.len() as u64;
-        // What follows cannot be read.
-        let cut = bytes.len() < chunk;
-        if total >= length || written == 0 || cut || (short && k.file(file).nonblocking()) {
+        // What follows cannot be read; a file takes less than it is given only at a limit, which the next call is told of.
+        let ends = bytes.len() < chunk || short && (is_file || k.file(file).nonblocking());
+        if total >= length || written == 0 || ends {
             return done(total);
         }
     }
@@ -237,8 +237,14 @@ pub fn sendfile(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult
     if !matches!(k.file(from).object, object::Object::Inode(_)) {
         return fail(libc::EINVAL);
     }
+    if matches!(k.file(to).object, object::Object::Inode(_)) && k.file(to).flags & libc::O_APPEND != 0 {
+        return fail(libc::EINVAL);
+    }
     let own_offset = a[2] == 0;
     let start = if own_offset { k.file(from).offset } else { cx.read_u64(a[2])? };
+    if start > i64::MAX as u64 {
+        return fail(libc::EINVAL);
+    }
     let length = a[3].min(RW_COUNT_MAX);
     let mut total = k.progress(cx.tid);
     while total < length {
@@ -276,6 +282,9 @@ pub fn sendfile(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult
 pub fn ioctl(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
     let fd = a[0] as i32;
     let file = k.file_of(cx.pid, fd)?;
+    if k.file(file).flags & libc::O_PATH != 0 {
+        return fail(libc::EBADF);
+    }
     match a[1] as u32 as u64 {
         libc::FIONBIO => {
             let on = cx.read_u32(a[2])? != 0;

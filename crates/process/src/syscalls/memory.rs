@@ -10,14 +10,27 @@ use crate::run::written;
 use crate::tracee::text::Source;
 use crate::tracee::{SCRATCH_END, SCRATCH_START, SITES_END, SITES_START};
 use libc::{
-    MAP_ANONYMOUS, MAP_FIXED, MAP_FIXED_NOREPLACE, MAP_SHARED, MAP_SHARED_VALIDATE, MAP_TYPE, PROT_EXEC, PROT_READ,
-    PROT_WRITE,
+    MAP_ANONYMOUS, MAP_FIXED, MAP_FIXED_NOREPLACE, MAP_PRIVATE, MAP_SHARED, MAP_SHARED_VALIDATE, MAP_TYPE, PROT_EXEC,
+    PROT_READ, PROT_WRITE,
 };
 use std::os::fd::AsFd;
 
 const PAGE: u64 = 4096;
 /// Largest heap that brk gives, so that it cannot run into mappings above it.
 const HEAP_MAX: u64 = 1 << 40;
+
+/// What MAP_SHARED_VALIDATE lets pass, where MAP_SHARED ignores what it does not know (LEGACY_MAP_MASK of the kernel's mman.h).
+const VALIDATED: i32 = MAP_TYPE & MAP_SHARED_VALIDATE
+    | MAP_FIXED
+    | MAP_ANONYMOUS
+    | libc::MAP_32BIT
+    | libc::MAP_GROWSDOWN
+    | libc::MAP_DENYWRITE
+    | libc::MAP_EXECUTABLE
+    | libc::MAP_NORESERVE
+    | libc::MAP_POPULATE
+    | libc::MAP_NONBLOCK
+    | libc::MAP_STACK;
 
 /// Rounded up to whole pages.
 pub fn page_up(n: u64) -> u64 {
@@ -77,13 +90,20 @@ pub fn mmap(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
         return fail(libc::EINVAL);
     }
     let shared = matches!(flags & MAP_TYPE, MAP_SHARED | MAP_SHARED_VALIDATE);
-    let native_flags = flags as u64;
+    let file = if flags & MAP_ANONYMOUS == 0 { Some(k.file_of(cx.pid, fd as i32)?) } else { None };
+    match flags & MAP_TYPE {
+        MAP_PRIVATE | MAP_SHARED => {}
+        MAP_SHARED_VALIDATE if file.is_some() && flags & !VALIDATED != 0 => return fail(libc::EOPNOTSUPP),
+        MAP_SHARED_VALIDATE if file.is_some() => {}
+        _ => return fail(libc::EINVAL),
+    }
+    // Validated here: the host's kernel would refuse the flag that the backup asks for its address with.
+    let native_flags = if shared { flags & !MAP_TYPE | MAP_SHARED } else { flags } as u64;
     let own_code = !shared && written::is(prot);
     let native_prot = if own_code { written::first_prot(native_prot(prot)) } else { native_prot(prot) };
     let mut backing = None;
     let mut key = None;
-    if flags & MAP_ANONYMOUS == 0 {
-        let file = k.file_of(cx.pid, fd as i32)?;
+    if let Some(file) = file {
         let writable = k.file(file).writable();
         if k.file(file).flags & libc::O_PATH != 0 {
             return fail(libc::EBADF);
@@ -94,9 +114,10 @@ pub fn mmap(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
         if !matches!(k.file(file).object, Object::Inode(_)) {
             return fail(libc::ENODEV);
         }
-        let (inode, real) = fs::fd_for_map(k, cx, file, shared, writable)?;
+        let (inode, real) = fs::fd_for_map(k, cx, file, shared, prot as i32 & PROT_WRITE != 0)?;
         backing = Some(real);
-        key = Some(inode.0);
+        // Each mapping of /dev/zero is of zeros of its own.
+        key = matches!(k.fs.inode(inode).node, fs::Node::Regular(_)).then_some(inode.0);
     }
     if shared && key.is_none() {
         key = Some(k.fresh_id());
@@ -172,6 +193,8 @@ pub fn mremap(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
     {
         return fail(libc::EINVAL);
     }
+    // The old range stays mapped, without its contents.
+    let stays = flags & libc::MREMAP_DONTUNMAP as u64;
     written::release(k, cx, old, old.saturating_add(page_up(old_len)))?;
     let old_end = old.saturating_add(page_up(old_len));
     let memory = k.process(cx.pid).memory;
@@ -182,7 +205,7 @@ pub fn mremap(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
         chosen(k, cx, |cx, at| {
             let args = match at {
                 Some(at) if at != old => {
-                    let flags = (libc::MREMAP_FIXED | libc::MREMAP_MAYMOVE) as u64;
+                    let flags = (libc::MREMAP_FIXED | libc::MREMAP_MAYMOVE) as u64 | stays;
                     [old, old_len, new_len, flags, at, 0]
                 }
                 _ => [old, old_len, new_len, flags, 0, 0],
@@ -194,7 +217,12 @@ pub fn mremap(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
     memory.mapped(old, old_end);
     if ret >= 0 {
         let moved = memory.shared_at(old);
-        memory.unmap(old, old + page_up(old_len));
+        if stays == 0 {
+            memory.unmap(old, old_end);
+        } else if moved.is_none() {
+            memory.sites.unmap(old, old_end);
+            memory.forget_texts(old, old_end);
+        }
         memory.unmap(ret as u64, ret as u64 + page_up(new_len));
         memory.mapped(ret as u64, ret as u64 + page_up(new_len));
         patch::put_back(k, cx, ret as u64, ret as u64 + page_up(new_len));
@@ -204,6 +232,9 @@ pub fn mremap(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
             memory.shared.insert(ret as u64, (ret as u64 + page_up(new_len), key, offset));
         }
         crate::ipc::shm::settle(k, cx)?;
+        if stays != 0 {
+            patch::renew(k, cx, old, old_end)?;
+        }
     }
     result(ret)
 }
@@ -243,13 +274,53 @@ pub fn mprotect(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult
     result(ret)
 }
 
-/// Calls whose effect and result depend on memory alone: msync, mlock, munlock, mlockall, munlockall.
-pub fn native(_: &mut Kernel, cx: &mut Ctx<'_, '_>, _: &[u64; 6]) -> SysResult {
-    let ret = cx.tracee().through()?;
-    result(ret)
+/// ENOMEM unless all of a range is mapped: asked of the kernel that keeps the mappings, by a call that does nothing else.
+fn all_mapped(k: &Kernel, cx: &mut Ctx<'_, '_>, start: u64, len: u64) -> SysResult {
+    if touches_ours(k, cx, start, len) {
+        return fail(libc::ENOMEM);
+    }
+    result(cx.tracee().native(libc::SYS_msync, [start, len, libc::MS_ASYNC as u64, 0, 0, 0])?)
 }
 
-/// Locking and syncing memory change nothing that the program can see.
+/// msync(2). What a mapping of a file shows is its content at once, so there is nothing to write.
+pub fn msync(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
+    const BOTH: i32 = libc::MS_ASYNC | libc::MS_SYNC;
+    let flags = a[2] as i32;
+    if flags & !(BOTH | libc::MS_INVALIDATE) != 0 || flags & BOTH == BOTH || !a[0].is_multiple_of(PAGE) {
+        return fail(libc::EINVAL);
+    }
+    all_mapped(k, cx, a[0], a[1])
+}
+
+/// mlock(2) and munlock(2): that memory is locked is nothing that the program can see.
+pub fn mlock(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
+    let start = a[0] & !(PAGE - 1);
+    let len = page_up(a[1].saturating_add(a[0] - start));
+    if start.checked_add(len).is_none() {
+        return fail(libc::EINVAL);
+    }
+    all_mapped(k, cx, start, len)
+}
+
+/// mlock2(2): see [`mlock`].
+pub fn mlock2(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
+    if a[2] & !u64::from(libc::MLOCK_ONFAULT) != 0 {
+        return fail(libc::EINVAL);
+    }
+    mlock(k, cx, a)
+}
+
+/// mlockall(2): see [`mlock`].
+pub fn mlockall(_: &mut Kernel, _: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
+    const WHICH: i32 = libc::MCL_CURRENT | libc::MCL_FUTURE;
+    let flags = a[0] as i32;
+    if flags & WHICH == 0 || flags & !(WHICH | libc::MCL_ONFAULT) != 0 {
+        return fail(libc::EINVAL);
+    }
+    done(0)
+}
+
+/// munlockall(2): see [`mlock`].
 pub fn no_effect(_: &mut Kernel, _: &mut Ctx<'_, '_>, _: &[u64; 6]) -> SysResult {
     done(0)
 }
@@ -257,11 +328,12 @@ pub fn no_effect(_: &mut Kernel, _: &mut Ctx<'_, '_>, _: &[u64; 6]) -> SysResult
 /// madvise(2). MADV_FREE would drop pages at a time of the host's choosing, so it is MADV_DONTNEED here; advice without
 /// a visible effect is not even given.
 pub fn madvise(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
+    const MADV_DONTNEED_LOCKED: i32 = 24;
     if touches_ours(k, cx, a[0], a[1]) {
         return fail(libc::EINVAL);
     }
     let advice = match a[2] as i32 {
-        libc::MADV_DONTNEED | libc::MADV_FREE => libc::MADV_DONTNEED,
+        libc::MADV_DONTNEED | libc::MADV_FREE | MADV_DONTNEED_LOCKED => libc::MADV_DONTNEED,
         other @ (libc::MADV_REMOVE
         | libc::MADV_DONTFORK
         | libc::MADV_DOFORK
@@ -276,7 +348,15 @@ pub fn madvise(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult 
         | libc::MADV_DONTDUMP
         | libc::MADV_DODUMP
         | libc::MADV_COLD
-        | libc::MADV_PAGEOUT => return done(0),
+        | libc::MADV_PAGEOUT
+        | libc::MADV_POPULATE_READ
+        | libc::MADV_POPULATE_WRITE => {
+            let len = page_up(a[1]);
+            if !a[0].is_multiple_of(PAGE) || a[0].checked_add(len).is_none() {
+                return fail(libc::EINVAL);
+            }
+            return all_mapped(k, cx, a[0], len);
+        }
         _ => return fail(libc::EINVAL),
     };
     let ret = cx.tracee().native(libc::SYS_madvise, [a[0], a[1], advice as u64, 0, 0, 0])?;
@@ -286,11 +366,16 @@ pub fn madvise(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult 
 }
 
 /// mincore(2): everything is resident.
-pub fn mincore(_: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
+pub fn mincore(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
+    const BATCH: u64 = 1 << 20;
     if !a[0].is_multiple_of(PAGE) {
         return fail(libc::EINVAL);
     }
-    cx.write(a[2], &vec![1u8; (page_up(a[1]) / PAGE).min(1 << 20) as usize])?;
+    all_mapped(k, cx, a[0], page_up(a[1]))?;
+    let pages = page_up(a[1]) / PAGE;
+    for first in (0..pages).step_by(BATCH as usize) {
+        cx.write(a[2] + first, &vec![1u8; BATCH.min(pages - first) as usize])?;
+    }
     done(0)
 }
 

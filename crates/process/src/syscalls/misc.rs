@@ -401,6 +401,20 @@ pub fn sched_getparam(_: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> Sys
     done(0)
 }
 
+/// sched_rr_get_interval(2): a slice that Linux gives a thread of SCHED_OTHER.
+pub fn sched_rr_get_interval(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
+    const SLICE_NANOS: u64 = 4_000_000;
+    let tid = a[0] as i32;
+    if tid < 0 {
+        return fail(libc::EINVAL);
+    }
+    if tid != 0 && !k.threads.contains_key(&Tid(tid)) {
+        return fail(libc::ESRCH);
+    }
+    cx.write_timespec(a[1], SLICE_NANOS)?;
+    done(0)
+}
+
 /// sched_get_priority_min(2) and max: 1 to 99 for real-time classes.
 pub fn sched_get_priority_max(_: &mut Kernel, _: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
     done(if matches!(a[0] as i32, libc::SCHED_FIFO | libc::SCHED_RR) { 99 } else { 0 })

@@ -93,7 +93,12 @@ impl Tracee {
     /// file mappings that were never written to. (Whether a zero page is present depends on what
     /// the kernel did around it, so it must not count.) Where a private file shows through unless
     /// written to, written zeros are visited like anything else.
-    pub fn for_each_writable_page(&self, mut visit: impl FnMut(u64, &[u8])) -> Result<()> {
+    pub fn for_each_writable_page(&self, visit: impl FnMut(u64, &[u8])) -> Result<()> {
+        self.for_each_writable_page_but(&[], visit)
+    }
+
+    /// The same without looking at shared memory that is known to be zeros: ranges of whole pages, in order.
+    pub fn for_each_writable_page_but(&self, holes: &[(u64, u64)], mut visit: impl FnMut(u64, &[u8])) -> Result<()> {
         let pagemap = self.pagemap()?;
         let mut pages = Pages::new(self.tid(), &mut visit);
         for mapping in self.maps()? {
@@ -103,6 +108,7 @@ impl Tracee {
                     pages.flush()?;
                     pages.with_zeros = with_zeros;
                 }
+                pages.holes = if mapping.shared { holes } else { &[] };
                 pages.add_mapping(&pagemap, &mapping)?;
             }
         }
@@ -117,6 +123,8 @@ pub(super) struct Pages<'a, F> {
     runs: Vec<(u64, usize)>,
     /// Pages of zeros are visited too.
     pub with_zeros: bool,
+    /// Ranges that are left out, in order.
+    pub holes: &'a [(u64, u64)],
     pending: usize,
     buffer: Vec<u8>,
     entries: Vec<u8>,
@@ -126,7 +134,7 @@ impl<'a, F: FnMut(u64, &[u8])> Pages<'a, F> {
     pub fn new(tid: i32, visit: &'a mut F) -> Self {
         let buffer = vec![0; COPY_BATCH];
         let entries = vec![0; PAGEMAP_BATCH * 8];
-        Pages { tid, visit, runs: Vec::new(), with_zeros: false, pending: 0, buffer, entries }
+        Pages { tid, visit, runs: Vec::new(), with_zeros: false, holes: &[], pending: 0, buffer, entries }
     }
 
     /// What the page map says of a page after it was read: a mark alone looks like a page that is swapped out.
@@ -169,6 +177,15 @@ impl<'a, F: FnMut(u64, &[u8])> Pages<'a, F> {
     }
 
     pub fn add_run(&mut self, mut start: u64, end: u64) -> Result<()> {
+        let first = self.holes.partition_point(|&(_, hole_end)| hole_end <= start);
+        for &(hole, hole_end) in self.holes[first..].iter().take_while(|&&(hole, _)| hole < end) {
+            self.add_whole(start, hole)?;
+            start = hole_end;
+        }
+        self.add_whole(start, end)
+    }
+
+    fn add_whole(&mut self, mut start: u64, end: u64) -> Result<()> {
         while start < end {
             let room = COPY_BATCH - self.pending;
             let len = ((end - start) as usize).min(room);

@@ -201,32 +201,38 @@ impl Tracee {
         if self.read_u32(fpstate.wrapping_add(MAGIC_AT)) != Ok(MAGIC) {
             return Ok(());
         }
-        if let Ok(features) = self.read_u64(fpstate.wrapping_add(FEATURES_AT)) {
+        let word = |at: u64| self.read_u64(fpstate.wrapping_add(at));
+        if let (Ok(features), Ok(in_use)) = (word(FEATURES_AT), word(IN_USE_AT)) {
             // The kernel has just written there.
             let _ = self.write_u64(fpstate.wrapping_add(IN_USE_AT), features);
-            self.clear_gaps(fpstate, features);
+            self.clear_gaps(fpstate, features, in_use);
         }
         Ok(())
     }
 
     /// Between the parts is what was on the stack before, or zeros: the kernel clears all of it first if it cannot write there at once, as where a page
-    /// has a mark ([`track`](super::track)) or is not there yet.
-    fn clear_gaps(&mut self, fpstate: u64, features: u64) {
+    /// has a mark ([`track`](super::track)) or is not there yet. The same is true of a part that is not in use and that the processor then does not write,
+    /// such as the configuration of tiles: zeros are its value.
+    fn clear_gaps(&mut self, fpstate: u64, features: u64, in_use: u64) {
         const LEAF: u32 = 0xd;
         // What the processor leaves out of the legacy region; from 464 on the kernel writes.
         let mut gaps = vec![(416, 464)];
         let part = |bit: u32| {
             let [size, offset, ..] = super::cpuid::host(LEAF, bit);
-            (u64::from(offset), u64::from(offset) + u64::from(size))
+            (u64::from(offset), u64::from(offset) + u64::from(size), in_use >> bit & 1 == 1)
         };
         let mut parts: Vec<_> = (2..63).filter(|bit| features >> bit & 1 == 1).map(part).collect();
         parts.sort_unstable();
-        let mut at = 576;
-        for (start, end) in parts {
-            if at < start {
+        let (mut at, mut last) = (576, 576);
+        for (start, end, is_used) in parts {
+            if is_used && at < start {
                 gaps.push((at, start));
             }
-            at = at.max(end);
+            at = if is_used { at.max(end) } else { at };
+            last = last.max(end);
+        }
+        if at < last {
+            gaps.push((at, last));
         }
         for (start, end) in gaps {
             // The kernel has just written around it.

@@ -67,7 +67,17 @@ impl Tracee {
 
     /// Calls `visit(address, page)` for every page of the process's writable memory that may have been written since it was last visited so, in
     /// order of mappings. Without a tracker, these are all pages that there are.
-    pub fn for_each_written_page(&self, tracker: Option<&Tracker>, mut visit: impl FnMut(u64, &[u8])) -> Result<()> {
+    pub fn for_each_written_page(&self, tracker: Option<&Tracker>, visit: impl FnMut(u64, &[u8])) -> Result<()> {
+        self.for_each_written_page_but(&[], tracker, visit)
+    }
+
+    /// The same without shared memory where nothing was ever written: ranges of whole pages, in order.
+    pub fn for_each_written_page_but(
+        &self,
+        holes: &[(u64, u64)],
+        tracker: Option<&Tracker>,
+        mut visit: impl FnMut(u64, &[u8]),
+    ) -> Result<()> {
         let pagemap = self.pagemap()?;
         let mut pages = Pages::new(self.tid(), &mut visit);
         pages.with_zeros = true;
@@ -79,6 +89,7 @@ impl Tracee {
             })?;
         }
         for mapping in self.maps()?.iter().filter(|m| m.write && m.read && !m.is_ours()) {
+            pages.holes = if mapping.shared { holes } else { &[] };
             let in_doubt = mapping.shared || untracked.iter().any(|r| r.start < mapping.end && r.end > mapping.start);
             let may_be_marked = |t: &Tracker| !in_doubt || uffd::register(&t.uffd, mapping.start, mapping.end).is_ok();
             if !tracker.is_some_and(may_be_marked) {

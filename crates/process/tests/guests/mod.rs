@@ -112,7 +112,9 @@ macro_rules! each_guest {
             exec_script
             exec_signals
             exit_codes
+            fallbacks
             fifo
+            file_limit
             flock
             fork
             ftruncate
@@ -136,10 +138,12 @@ macro_rules! each_guest {
             low_image
             lseek
             memfd
+            memory_advice
             mkdir
             mmap_file
             mmap_private
             mmap_shared
+            mmap_validate
             modes
             monotone
             mprotect
@@ -193,6 +197,7 @@ macro_rules! each_guest {
             sigsuspend
             single_step
             small_files
+            sparse_map
             spin_flag
             spin_locks
             static_libc
@@ -203,6 +208,7 @@ macro_rules! each_guest {
             sysv_sem
             sysv_shm
             tcp_loopback
+            text_busy
             thread_cancel
             thread_exit
             thread_fork
