@@ -34,12 +34,14 @@ pub struct Call {
     pub deadline: Option<Nanos>,
     /// Bytes that earlier tries have moved already.
     pub progress: u64,
+    /// Its process was stopped meanwhile: it is over if a handler runs, whatever it waits for.
+    pub stopped: bool,
 }
 
 impl Call {
     /// A call that has not been tried.
     pub fn new(nr: u64, args: [u64; 6]) -> Self {
-        Self { nr, args, tries: 0, deadline: None, progress: 0 }
+        Self { nr, args, tries: 0, deadline: None, progress: 0, stopped: false }
     }
 }
 

@@ -32,6 +32,13 @@ pub fn deliverable(k: &Kernel, tid: Tid) -> SigSet {
     SigSet(pending(k, tid).0 & !mask.0)
 }
 
+/// Does one of the signals that would reach this thread now end its process?
+pub fn is_fatal(k: &Kernel, tid: Tid) -> bool {
+    let (set, actions) = (deliverable(k, tid), &k.process(k.thread(tid).pid).actions);
+    let ends = |signal: i32| actions.get(signal).handler == 0 && default_action(signal) == DefaultAction::Terminate;
+    (1..=64).filter(|&signal| set.has(signal)).any(ends)
+}
+
 /// Takes the next signal to deliver to a thread, dropping ignored ones.
 pub fn take_deliverable(k: &mut Kernel, tid: Tid) -> Option<Signal> {
     loop {

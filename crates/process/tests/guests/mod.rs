@@ -182,6 +182,7 @@ macro_rules! each_guest {
             shm_open
             sigaltstack
             sigchld
+            signal_behind
             signal_fpu
             signal_parent
             signalfd
