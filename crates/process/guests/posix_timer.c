@@ -23,7 +23,13 @@ int main(void) {
     sleep_ms(20);
     EQ(sigwaitinfo(&set, &info), SIGRTMIN);
     CHECK(timer_getoverrun(timer) >= 1);
-    ok("missed turns are counted");
+    EQ(timer_getoverrun(timer), info.si_overrun);
+    sleep_ms(20);
+    EQ(timer_getoverrun(timer), info.si_overrun);
+    EQ(sigwaitinfo(&set, &info), SIGRTMIN);
+    CHECK(info.si_overrun >= 1);
+    EQ(timer_getoverrun(timer), info.si_overrun);
+    ok("missed turns are counted, and told of the signal that was taken last");
     SYS(timer_delete(timer));
     FAILS(EINVAL, timer_gettime(timer, &now));
     ok("deleted");

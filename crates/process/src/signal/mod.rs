@@ -91,7 +91,7 @@ pub struct PosixTimer {
     pub signal: Option<Signal>,
     /// SIGEV_THREAD_ID: to this thread only.
     pub thread: Option<crate::kernel::Tid>,
-    /// Missed expirations.
+    /// Expirations that the signal taken last stood for beside its own.
     pub overrun: u32,
 }
 

@@ -14,7 +14,11 @@ pub fn pending(k: &Kernel, tid: Tid) -> SigSet {
 /// Takes a pending signal out of `wanted`: the thread's own first.
 pub fn take_pending(k: &mut Kernel, tid: Tid, wanted: SigSet) -> Option<Signal> {
     let pid = k.thread(tid).pid;
-    k.thread_mut(tid).pending.take(wanted).or_else(|| k.process_mut(pid).pending.take(wanted))
+    let taken = k.thread_mut(tid).pending.take(wanted).or_else(|| k.process_mut(pid).pending.take(wanted))?;
+    if let Some(timer) = taken.info.timer().and_then(|id| k.process_mut(pid).posix_timers.get_mut(&id)) {
+        timer.overrun = taken.info.overrun();
+    }
+    Some(taken)
 }
 
 /// Would a signal have no effect on a process: ignored, by choice or by default?

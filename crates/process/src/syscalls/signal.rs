@@ -424,9 +424,6 @@ pub fn posix_expired(k: &mut Kernel, pid: Pid, id: i32) {
         if let Some(info) = waiting {
             *info = signal::timer_info(number, id, overrun, value);
         }
-        if let Some(timer) = k.process_mut(pid).posix_timers.get_mut(&id) {
-            timer.overrun = overrun;
-        }
         if merged {
             return;
         }
