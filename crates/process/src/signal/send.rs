@@ -5,6 +5,9 @@ use crate::kernel::{Kernel, Key, Pid, State, Tid};
 
 const STOPS: [i32; 4] = [libc::SIGSTOP, libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU];
 
+/// The wait status of a process that goes on.
+const CONTINUED: i32 = 0xffff;
+
 /// Signals pending for a thread: its own and its process's.
 pub fn pending(k: &Kernel, tid: Tid) -> SigSet {
     let thread = k.thread(tid);
@@ -161,9 +164,7 @@ fn go_on(k: &mut Kernel, pid: Pid, report: bool) {
         }
     }
     if report {
-        let parent = k.process(pid).parent;
-        k.process_mut(pid).report = Some(0xffff);
-        k.wake(Key::Child(parent));
+        crate::syscalls::process::report_stop(k, pid, CONTINUED);
     }
 }
 
