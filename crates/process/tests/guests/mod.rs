@@ -89,6 +89,7 @@ macro_rules! each_guest {
             cat
             clock_gettime
             cloexec
+            clone_parent
             code_file
             compute
             compute_alarm
