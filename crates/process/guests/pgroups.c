@@ -42,6 +42,31 @@ int main(void) {
     EQ(exit_of(child), 0);
     CHECK(getsid(0) != child);
     FAILS(ESRCH, getpgid(999999999));
+    int status;
+    child = SYS(fork());
+    if (child == 0) {
+        SYS(setsid());
+        SYS(raise(SIGTSTP));
+        SYS(raise(SIGTTIN));
+        SYS(raise(SIGTTOU));
+        SYS(raise(SIGSTOP));
+        _exit(5);
+    }
+    EQ(waitpid(child, &status, WUNTRACED), child);
+    EQ(WSTOPSIG(status), SIGSTOP);
+    SYS(kill(child, SIGCONT));
+    EQ(exit_of(child), 5);
+    child = SYS(fork());
+    if (child == 0) {
+        SYS(setpgid(0, 0));
+        SYS(raise(SIGTSTP));
+        _exit(6);
+    }
+    EQ(waitpid(child, &status, WUNTRACED), child);
+    EQ(WSTOPSIG(status), SIGTSTP);
+    SYS(kill(child, SIGCONT));
+    EQ(exit_of(child), 6);
+    ok("only SIGSTOP stops a group that nobody could continue");
     show("group %d, own %d, session %d", leader, getpgrp(), getsid(0));
     ok("a session of its own");
     return 0;

@@ -42,6 +42,10 @@ fn act(k: &mut Kernel, cx: &mut Ctx<'_, '_>, signal: Signal) -> Result<(), Fail>
     }
     match signal::default_action(signal.number) {
         DefaultAction::Terminate => process::end_process(k, cx, cx.pid, signal.number),
+        // Nobody is there who could continue it.
+        DefaultAction::Stop if signal.number != libc::SIGSTOP && signal::is_orphaned(k, k.process(cx.pid).group) => {
+            Ok(())
+        }
         DefaultAction::Stop => {
             stop(k, cx.pid, signal.number);
             Ok(())

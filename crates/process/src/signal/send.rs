@@ -117,6 +117,14 @@ pub fn send_group(k: &mut Kernel, group: Pid, number: i32) {
         send_process(k, pid, Signal { number, info: kernel_info(number) });
     }
 }
+/// Has the group no member whose parent could continue it: a parent in another group of the same session?
+pub fn is_orphaned(k: &Kernel, group: Pid) -> bool {
+    !k.processes
+        .values()
+        .filter(|p| p.group == group && p.zombie.is_none())
+        .any(|p| k.processes.get(&p.parent).is_some_and(|above| above.session == p.session && above.group != group))
+}
+
 
 /// A write found nobody to read: SIGPIPE for the writer.
 pub fn broken_pipe(k: &mut Kernel, tid: Tid) {
