@@ -8,8 +8,8 @@ mod send;
 
 pub use info::{SigInfo, child_info, fault_info, kernel_info, timer_info, user_info};
 pub use send::{
-    broken_pipe, deliverable, drop_ignored, group_members, is_blocked_or_ignored, is_fatal, is_orphaned, pending,
-    send_group, send_process, send_thread, take_deliverable, take_pending,
+    broken_pipe, deliverable, drop_ignored, group_members, is_blocked_or_ignored, is_disturbed, is_fatal, is_orphaned,
+    pending, send_group, send_process, send_thread, take_deliverable, take_pending,
 };
 
 use crate::kernel::Nanos;

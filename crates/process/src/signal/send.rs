@@ -39,6 +39,12 @@ pub fn deliverable(k: &Kernel, tid: Tid) -> SigSet {
     SigSet(pending(k, tid).0 & !mask.0)
 }
 
+/// Is there a signal for this thread now that is not dropped as it is taken?
+pub fn is_disturbed(k: &Kernel, tid: Tid) -> bool {
+    let (set, pid) = (deliverable(k, tid), k.thread(tid).pid);
+    set.0 != 0 && (1..=64).any(|signal| set.has(signal) && !ignored(k, pid, signal))
+}
+
 /// Does one of the signals that would reach this thread now end its process?
 pub fn is_fatal(k: &Kernel, tid: Tid) -> bool {
     let (set, actions) = (deliverable(k, tid), &k.process(k.thread(tid).pid).actions);
@@ -111,12 +117,6 @@ pub fn group_members(k: &Kernel, group: Pid) -> Vec<Pid> {
     k.processes.values().filter(|p| p.group == group && p.zombie.is_none()).map(|p| p.pid).collect()
 }
 
-/// Sends a signal of the kernel's to every process of a group.
-pub fn send_group(k: &mut Kernel, group: Pid, number: i32) {
-    for pid in group_members(k, group) {
-        send_process(k, pid, Signal { number, info: kernel_info(number) });
-    }
-}
 /// Has the group no member whose parent could continue it: a parent in another group of the same session?
 pub fn is_orphaned(k: &Kernel, group: Pid) -> bool {
     !k.processes
@@ -125,6 +125,12 @@ pub fn is_orphaned(k: &Kernel, group: Pid) -> bool {
         .any(|p| k.processes.get(&p.parent).is_some_and(|above| above.session == p.session && above.group != group))
 }
 
+/// Sends a signal of the kernel's to every process of a group.
+pub fn send_group(k: &mut Kernel, group: Pid, number: i32) {
+    for pid in group_members(k, group) {
+        send_process(k, pid, Signal { number, info: kernel_info(number) });
+    }
+}
 
 /// A write found nobody to read: SIGPIPE for the writer.
 pub fn broken_pipe(k: &mut Kernel, tid: Tid) {
