@@ -45,6 +45,31 @@ impl Call {
     }
 }
 
+/// How a thread asked to be scheduled. Shapes nothing but what it is told of that.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Scheduling {
+    /// -20 to 19.
+    pub nice: i32,
+    /// SCHED_OTHER (0) and its like.
+    pub policy: i32,
+    /// 1 to 99 in a real-time class, else 0.
+    pub priority: u32,
+    /// SCHED_RESET_ON_FORK: children start without what needs privilege.
+    pub reset_on_fork: bool,
+}
+
+impl Scheduling {
+    /// What a thread made by this one starts with.
+    #[must_use]
+    pub fn of_child(self) -> Self {
+        match self.reset_on_fork {
+            true if self.priority > 0 => Self::default(),
+            true => Self { nice: self.nice.max(0), reset_on_fork: false, ..self },
+            false => self,
+        }
+    }
+}
+
 /// One thread.
 #[derive(Clone, Debug)]
 pub struct Thread {
@@ -72,6 +97,8 @@ pub struct Thread {
     pub robust_list: u64,
     /// PR_SET_NAME.
     pub name: Vec<u8>,
+    /// setpriority, sched_setscheduler.
+    pub scheduling: Scheduling,
 }
 
 /// An rlimit.

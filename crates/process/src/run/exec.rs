@@ -219,5 +219,6 @@ pub fn fresh_thread(tid: Tid, pid: Pid) -> crate::kernel::Thread {
         clear_child_tid: 0,
         robust_list: 0,
         name: Vec::new(),
+        scheduling: Default::default(),
     }
 }

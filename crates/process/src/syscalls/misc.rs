@@ -1,7 +1,7 @@
-//! Identity, limits, scheduling, and what else a program asks about its machine.
+//! Identity, limits, and what else a program asks about its machine.
 
 use super::{SysResult, fd::refuse};
-use crate::kernel::{Ctx, Fail, Kernel, Limit, Pid, Tid, done, fail, input};
+use crate::kernel::{Ctx, Fail, Kernel, Limit, Pid, done, fail, input};
 
 /// uname(2): the release is one that all hosts agree on; the names are the launch's.
 pub fn uname(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
@@ -363,59 +363,10 @@ pub fn setrlimit(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResul
     prlimit64(k, cx, &[0, a[0], a[1], 0, 0, 0])
 }
 
-// ---- scheduling: one processor, one class ----
+// ---- what there is only one of ----
 
-/// sched_yield(2): the baton goes to the next ready thread.
-pub fn sched_yield(k: &mut Kernel, _: &mut Ctx<'_, '_>, _: &[u64; 6]) -> SysResult {
-    k.slice = 0;
-    done(0)
-}
-
-/// sched_getaffinity(2): the group runs on one processor.
-pub fn sched_getaffinity(_: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
-    if a[1] < 8 || !a[1].is_multiple_of(8) {
-        return fail(libc::EINVAL);
-    }
-    cx.write(a[2], &1u64.to_le_bytes())?;
-    done(8)
-}
-
-/// Requests whose effect nobody can see here: sched_setaffinity, setpriority, ioprio_set ...
+/// Requests whose effect nobody can see here: mbind, ioprio_set ...
 pub fn accepted(_: &mut Kernel, _: &mut Ctx<'_, '_>, _: &[u64; 6]) -> SysResult {
-    done(0)
-}
-
-/// getpriority(2): nice 0, as the system call encodes it.
-pub fn getpriority(_: &mut Kernel, _: &mut Ctx<'_, '_>, _: &[u64; 6]) -> SysResult {
-    done(20)
-}
-
-/// sched_getscheduler(2): SCHED_OTHER.
-pub fn sched_getscheduler(k: &mut Kernel, _: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
-    if a[0] == 0 || k.threads.contains_key(&Tid(a[0] as i32)) { done(0) } else { fail(libc::ESRCH) }
-}
-
-/// sched_getparam(2).
-pub fn sched_getparam(_: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
-    cx.write(a[1], &[0; 4])?;
-    done(0)
-}
-
-/// sched_get_priority_min(2) and max: 1 to 99 for real-time classes.
-pub fn sched_get_priority_max(_: &mut Kernel, _: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
-    done(if matches!(a[0] as i32, libc::SCHED_FIFO | libc::SCHED_RR) { 99 } else { 0 })
-}
-
-/// See [`sched_get_priority_max`].
-pub fn sched_get_priority_min(_: &mut Kernel, _: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
-    done(u32::from(matches!(a[0] as i32, libc::SCHED_FIFO | libc::SCHED_RR)))
-}
-
-/// getcpu(2).
-pub fn getcpu(_: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
-    for addr in [a[0], a[1]].into_iter().filter(|&addr| addr != 0) {
-        cx.write(addr, &[0; 4])?;
-    }
     done(0)
 }
 

@@ -69,6 +69,7 @@ pub fn clone(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
         clear_child_tid: if has(CLONE_CHILD_CLEARTID) { child_tid } else { 0 },
         robust_list: 0,
         name: parent.name.clone(),
+        scheduling: parent.scheduling.of_child(),
     };
     if !has(CLONE_THREAD) {
         let caller = k.process(cx.pid);

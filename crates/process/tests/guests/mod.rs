@@ -174,6 +174,7 @@ macro_rules! each_guest {
             rename
             robust_mutex
             rusage
+            sched
             scm_rights
             segv
             select
