@@ -53,6 +53,9 @@ pub struct Signal {
     pub info: SigInfo,
 }
 
+/// What a thread's own instruction causes.
+const SYNCHRONOUS: [i32; 6] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGTRAP, libc::SIGFPE, libc::SIGSYS];
+
 /// Signals sent and not yet delivered.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct SigQueue {
@@ -114,9 +117,10 @@ impl SigQueue {
         self.queue.iter().fold(SigSet(0), |set, s| set.with(s.number))
     }
 
-    /// Takes the lowest-numbered signal out of `wanted`, oldest first.
+    /// Takes the lowest-numbered signal out of `wanted`, oldest first; those that faults send come before all others.
     pub fn take(&mut self, wanted: SigSet) -> Option<Signal> {
-        let number = self.queue.iter().map(|s| s.number).filter(|&n| wanted.has(n)).min()?;
+        let waiting = self.queue.iter().map(|s| s.number).filter(|&n| wanted.has(n));
+        let number = waiting.min_by_key(|number| (!SYNCHRONOUS.contains(number), *number))?;
         let at = self.queue.iter().position(|s| s.number == number)?;
         self.queue.remove(at)
     }
