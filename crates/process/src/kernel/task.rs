@@ -175,6 +175,8 @@ pub struct Process {
     /// PR_SET_DUMPABLE, PR_SET_KEEPCAPS ... by prctl number.
     pub prctl: BTreeMap<i32, u64>,
     /// Descriptors that it is likely to use next. Shapes nothing but speed.
+    /// It has called exec since it was made: its parent may not move it to another group any more.
+    pub executed: bool,
     pub likely: Vec<i32>,
     /// Its threads hand the baton to each other: they are parked when they wait. Shapes nothing but speed.
     pub parks: bool,

@@ -133,6 +133,7 @@ fn fork_process(k: &mut Kernel, cx: &Ctx<'_, '_>, pid: Pid, share_memory: bool, 
         report: None,
         exit_signal: libc::SIGCHLD,
         vfork_parent: vfork.then_some(cx.tid),
+        executed: false,
         parent_death_signal: 0,
         subreaper: false,
         prctl: parent.prctl.clone(),
@@ -497,7 +498,13 @@ pub fn setpgid(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult 
         return fail(libc::ESRCH);
     }
     let session = k.process(cx.pid).session;
-    if process.session != session || process.session == pid {
+    if process.session != session {
+        return fail(libc::EPERM);
+    }
+    if pid != cx.pid && process.executed {
+        return fail(libc::EACCES);
+    }
+    if process.session == pid {
         return fail(libc::EPERM);
     }
     let exists = k.processes.values().any(|p| p.group == group && p.session == session);
