@@ -99,6 +99,13 @@ pub struct Thread {
     pub name: Vec<u8>,
     /// setpriority, sched_setscheduler.
     pub scheduling: Scheduling,
+    /// PR_SET_TIMERSLACK, in nanoseconds. Shapes nothing: timers here are as exact as they can be.
+    pub timer_slack: u64,
+}
+
+impl Thread {
+    /// What a thread starts with that nobody has told otherwise.
+    pub const TIMER_SLACK: u64 = 50_000;
 }
 
 /// An rlimit.
@@ -168,6 +175,8 @@ pub struct Process {
     pub exit_signal: i32,
     /// The vfork parent to release at exec or exit.
     pub vfork_parent: Option<Tid>,
+    /// It has called exec since it was made: its parent may not move it to another group any more.
+    pub executed: bool,
     /// PR_SET_PDEATHSIG.
     pub parent_death_signal: i32,
     /// PR_SET_CHILD_SUBREAPER.
@@ -175,8 +184,6 @@ pub struct Process {
     /// PR_SET_DUMPABLE, PR_SET_KEEPCAPS ... by prctl number.
     pub prctl: BTreeMap<i32, u64>,
     /// Descriptors that it is likely to use next. Shapes nothing but speed.
-    /// It has called exec since it was made: its parent may not move it to another group any more.
-    pub executed: bool,
     pub likely: Vec<i32>,
     /// Its threads hand the baton to each other: they are parked when they wait. Shapes nothing but speed.
     pub parks: bool,

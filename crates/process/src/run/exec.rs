@@ -221,5 +221,6 @@ pub fn fresh_thread(tid: Tid, pid: Pid) -> crate::kernel::Thread {
         robust_list: 0,
         name: Vec::new(),
         scheduling: Default::default(),
+        timer_slack: crate::kernel::Thread::TIMER_SLACK,
     }
 }

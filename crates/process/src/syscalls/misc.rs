@@ -1,7 +1,7 @@
 //! Identity, limits, and what else a program asks about its machine.
 
 use super::{SysResult, fd::refuse};
-use crate::kernel::{Ctx, Fail, Kernel, Limit, Pid, done, fail, input};
+use crate::kernel::{Ctx, Fail, Kernel, Limit, Pid, Thread, done, fail, input};
 
 /// uname(2): the release is one that all hosts agree on; the names are the launch's.
 pub fn uname(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
@@ -105,17 +105,23 @@ pub fn prctl(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
         libc::PR_GET_KEEPCAPS => {
             return done(k.process(cx.pid).prctl.get(&libc::PR_SET_KEEPCAPS).copied().unwrap_or(0));
         }
-        libc::PR_GET_NO_NEW_PRIVS => return done(1),
+        libc::PR_GET_NO_NEW_PRIVS => {
+            return done(k.process(cx.pid).prctl.get(&libc::PR_SET_NO_NEW_PRIVS).copied().unwrap_or(0));
+        }
+        libc::PR_SET_DUMPABLE if a[1] > 1 => return fail(libc::EINVAL),
+        libc::PR_SET_NO_NEW_PRIVS if a[1..5] != [1, 0, 0, 0] => return fail(libc::EINVAL),
+        libc::PR_SET_TIMERSLACK => {
+            k.thread_mut(cx.tid).timer_slack = if a[1] as i64 > 0 { a[1] } else { Thread::TIMER_SLACK };
+        }
         libc::PR_SET_DUMPABLE
         | libc::PR_SET_KEEPCAPS
         | libc::PR_SET_NO_NEW_PRIVS
-        | libc::PR_SET_TIMERSLACK
         | libc::PR_SET_THP_DISABLE
         | libc::PR_SET_PTRACER
         | PR_SET_VMA => {
             k.process_mut(cx.pid).prctl.insert(op, a[1]);
         }
-        libc::PR_GET_TIMERSLACK => return done(50_000),
+        libc::PR_GET_TIMERSLACK => return done(k.thread(cx.tid).timer_slack),
         libc::PR_CAPBSET_READ => return if a[1] <= 40 { done(1) } else { fail(libc::EINVAL) },
         libc::PR_GET_SECUREBITS => return done(0),
         libc::PR_SET_SECCOMP => return Err(refuse("seccomp")),

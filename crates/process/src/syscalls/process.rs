@@ -70,6 +70,7 @@ pub fn clone(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
         robust_list: 0,
         name: parent.name.clone(),
         scheduling: parent.scheduling.of_child(),
+        timer_slack: parent.timer_slack,
     };
     if !has(CLONE_THREAD) {
         let caller = k.process(cx.pid);
