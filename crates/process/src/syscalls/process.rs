@@ -400,6 +400,10 @@ pub fn wait4(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
     if options & !known != 0 {
         return fail(libc::EINVAL);
     }
+    // There is no group of its number.
+    if a[0] as i32 == i32::MIN {
+        return fail(libc::ESRCH);
+    }
     let options = options | libc::WEXITED;
     match find_child(k, cx.pid, i64::from(a[0] as i32), options)? {
         Some(found) => {
@@ -420,7 +424,9 @@ pub fn wait4(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
 /// waitid(2).
 pub fn waitid(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
     let (kind, id, options) = (a[0] as u32, a[1] as i32, a[3] as i32);
-    if options & (libc::WEXITED | libc::WSTOPPED | libc::WCONTINUED) == 0 {
+    let kinds = libc::WEXITED | libc::WSTOPPED | libc::WCONTINUED;
+    let known = kinds | libc::WNOHANG | libc::WNOWAIT | libc::__WALL | libc::__WCLONE | libc::__WNOTHREAD;
+    if options & kinds == 0 || options & !known != 0 {
         return fail(libc::EINVAL);
     }
     let which = match kind {
