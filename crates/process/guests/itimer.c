@@ -26,7 +26,9 @@ int main(void) {
     ok("stopped");
     struct itimerval wrong = {{0, 0}, {0, 1000000}};
     FAILS(EINVAL, setitimer(ITIMER_REAL, &wrong, NULL));
-    ok("a wrong time is refused");
+    FAILS(EINVAL, getitimer(9, &left));
+    FAILS(EINVAL, setitimer(9, &off, NULL));
+    ok("a wrong time is refused, and a timer that there is not");
     show("took %lld ns", (long long)took);
     return 0;
 }

@@ -22,6 +22,8 @@ int main(void) {
     ok("absolute, also in the past");
     struct timespec wrong = {0, 1000000000};
     FAILS(EINVAL, nanosleep(&wrong, NULL));
+    EQ(clock_nanosleep(CLOCK_MONOTONIC_RAW, 0, &wrong, NULL), EOPNOTSUPP);
+    EQ(clock_nanosleep(CLOCK_MONOTONIC_COARSE, 0, &wrong, NULL), EOPNOTSUPP);
     EQ(usleep(1000), 0);
     EQ(sleep(0), 0);
     ok("errors and old names");

@@ -4,7 +4,11 @@
 static volatile sig_atomic_t got;
 static void note(int signal) { (void)signal; got++; }
 
-int main(void) {
+int main(int argc, char **argv) {
+    if (argc > 1) {
+        EQ(write(atoi(argv[1]), "e", 1), 1);
+        for (;;) pause();
+    }
     int p[2];
     char c;
     SYS(pipe(p));
@@ -42,6 +46,43 @@ int main(void) {
     EQ(exit_of(child), 0);
     CHECK(getsid(0) != child);
     FAILS(ESRCH, getpgid(999999999));
+    int status;
+    child = SYS(fork());
+    if (child == 0) {
+        SYS(setsid());
+        SYS(raise(SIGTSTP));
+        SYS(raise(SIGTTIN));
+        SYS(raise(SIGTTOU));
+        SYS(raise(SIGSTOP));
+        _exit(5);
+    }
+    EQ(waitpid(child, &status, WUNTRACED), child);
+    EQ(WSTOPSIG(status), SIGSTOP);
+    SYS(kill(child, SIGCONT));
+    EQ(exit_of(child), 5);
+    child = SYS(fork());
+    if (child == 0) {
+        SYS(setpgid(0, 0));
+        SYS(raise(SIGTSTP));
+        _exit(6);
+    }
+    EQ(waitpid(child, &status, WUNTRACED), child);
+    EQ(WSTOPSIG(status), SIGTSTP);
+    SYS(kill(child, SIGCONT));
+    EQ(exit_of(child), 6);
+    ok("only SIGSTOP stops a group that nobody could continue");
+    char to[8];
+    snprintf(to, sizeof to, "%d", p[1]);
+    child = SYS(fork());
+    if (child == 0) {
+        execl("/proc/self/exe", argv[0], to, NULL);
+        die("exec: %s", strerror(errno));
+    }
+    EQ(read(p[0], &c, 1), 1);
+    FAILS(EACCES, setpgid(child, child));
+    SYS(kill(child, SIGKILL));
+    EQ(waitpid(child, &status, 0), child);
+    ok("a child that has called exec stays in its group");
     show("group %d, own %d, session %d", leader, getpgrp(), getsid(0));
     ok("a session of its own");
     return 0;

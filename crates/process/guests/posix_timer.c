@@ -23,9 +23,19 @@ int main(void) {
     sleep_ms(20);
     EQ(sigwaitinfo(&set, &info), SIGRTMIN);
     CHECK(timer_getoverrun(timer) >= 1);
-    ok("missed turns are counted");
+    EQ(timer_getoverrun(timer), info.si_overrun);
+    sleep_ms(20);
+    EQ(timer_getoverrun(timer), info.si_overrun);
+    EQ(sigwaitinfo(&set, &info), SIGRTMIN);
+    CHECK(info.si_overrun >= 1);
+    EQ(timer_getoverrun(timer), info.si_overrun);
+    ok("missed turns are counted, and told of the signal that was taken last");
     SYS(timer_delete(timer));
     FAILS(EINVAL, timer_gettime(timer, &now));
-    ok("deleted");
+    FAILS(EOPNOTSUPP, timer_create(CLOCK_MONOTONIC_RAW, &event, &timer));
+    FAILS(EOPNOTSUPP, timer_create(CLOCK_REALTIME_COARSE, &event, &timer));
+    FAILS(EINVAL, timer_create(99, &event, &timer));
+    SYS(timer_create(CLOCK_TAI, &event, &timer));
+    ok("deleted; not every clock has timers");
     return 0;
 }

@@ -38,5 +38,16 @@ int main(void) {
     fd.fd = -1;
     EQ(ppoll(&fd, 1, &time, &block), 0);
     ok("timeout");
+    struct timespec zero = {0, 0};
+    got = 0;
+    fd.fd = p[1];
+    fd.events = POLLOUT;
+    SYS(raise(SIGUSR1));
+    EQ(ppoll(&fd, 1, &zero, &none), 1);
+    EQ(got, 0);
+    FAILS(EINTR, ppoll(NULL, 0, &zero, &none));
+    EQ(got, 1);
+    EQ(ppoll(NULL, 0, &zero, &none), 0);
+    ok("no time: what is ready comes before a signal, and a signal before nothing");
     return 0;
 }

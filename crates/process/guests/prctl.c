@@ -30,7 +30,25 @@ int main(void) {
     SYS(prctl(PR_SET_DUMPABLE, 0));
     EQ(prctl(PR_GET_DUMPABLE), 0);
     SYS(prctl(PR_SET_DUMPABLE, 1));
+    FAILS(EINVAL, prctl(PR_SET_DUMPABLE, 7));
     FAILS(EINVAL, prctl(0x7fff0000));
     ok("dumpable, unknown");
+    char status[4096];
+    slurp("/proc/self/status", status, sizeof status);
+    char *privileges = strstr(status, "NoNewPrivs:");
+    CHECK(privileges != NULL);
+    EQ(prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0), atoi(privileges + strlen("NoNewPrivs:")));
+    FAILS(EINVAL, prctl(PR_SET_NO_NEW_PRIVS, 0, 0, 0, 0));
+    SYS(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
+    SYS(prctl(PR_SET_TIMERSLACK, 1000));
+    EQ(prctl(PR_GET_TIMERSLACK), 1000);
+    child = SYS(fork());
+    if (child == 0) {
+        EQ(prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0), 1);
+        EQ(prctl(PR_GET_TIMERSLACK), 1000);
+        _exit(0);
+    }
+    EQ(exit_of(child), 0);
+    ok("no new privileges, timer slack, of a child too");
     return 0;
 }

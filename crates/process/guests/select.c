@@ -45,6 +45,9 @@ int main(void) {
     FD_SET(p[0], &in);
     FAILS(EINTR, pselect(p[0] + 1, &in, NULL, NULL, NULL, &none));
     EQ(got, 1);
+    SYS(raise(SIGUSR1));
+    FAILS(EINTR, pselect(p[0] + 1, &in, NULL, NULL, &zero, &none));
+    EQ(got, 2);
     ok("pselect with a mask");
     return 0;
 }

@@ -6,7 +6,7 @@ static volatile sig_atomic_t count, depth, depth_max;
 
 static void note(int signal) {
     char letter = signal == SIGUSR1 ? '1' : signal == SIGUSR2 ? '2' : signal == SIGTERM ? 't'
-                  : signal == SIGHUP ? 'h' : signal >= SIGRTMIN ? 'r' + signal - SIGRTMIN : '?';
+                  : signal == SIGHUP ? 'h' : signal == SIGFPE ? 'f' : signal == SIGSEGV ? 'S' : signal >= SIGRTMIN ? 'r' + signal - SIGRTMIN : '?';
     seen[count++] = letter;
 }
 
@@ -36,15 +36,15 @@ int main(void) {
     sigset_t all, old, pending;
     sigfillset(&all);
     SYS(sigprocmask(SIG_SETMASK, &all, &old));
-    int order[] = {SIGRTMIN + 1, SIGTERM, SIGUSR2, SIGRTMIN, SIGUSR1, SIGHUP, SIGUSR1, SIGRTMIN + 1};
-    for (int i = 0; i < 8; i++) SYS(kill(getpid(), order[i]));
+    int order[] = {SIGRTMIN + 1, SIGTERM, SIGUSR2, SIGRTMIN, SIGUSR1, SIGHUP, SIGUSR1, SIGRTMIN + 1, SIGFPE, SIGSEGV};
+    for (int i = 0; i < 10; i++) SYS(kill(getpid(), order[i]));
     EQ(count, 0);
     SYS(sigpending(&pending));
     EQ(sigismember(&pending, SIGTERM), 1);
     EQ(sigismember(&pending, SIGALRM), 0);
     SYS(sigprocmask(SIG_SETMASK, &old, NULL));
-    EQ(strcmp(seen, "h12trss"), 0);
-    ok("lowest first, real-time signals queue, others do not");
+    EQ(strcmp(seen, "fSh12trss"), 0);
+    ok("those of faults first, then the lowest, real-time signals queue, others do not");
 
     reset();
     on_signal(SIGUSR1, nest, 0);

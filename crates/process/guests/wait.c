@@ -57,6 +57,9 @@ int main(void) {
     EQ(waitpid(0, &status, 0), e);
     EQ(waitpid(-d, &status, 0), d);
     FAILS(EINVAL, waitpid(-1, &status, 0x100));
+    FAILS(EINVAL, waitid(P_ALL, 0, &info, WEXITED | 0x100));
+    FAILS(EINVAL, waitid(P_ALL, 0, &info, WNOHANG));
+    FAILS(ESRCH, waitpid(INT_MIN, &status, 0));
     ok("by process group");
     EQ(waitid(P_ALL, 0, &info, WEXITED) == -1 && errno == ECHILD, 1);
     show("pids %d %d %d %d %d", a, b, c, d, e);

@@ -24,7 +24,7 @@ pub use errno::{Errno, Fail, fail};
 pub use fd::{Descriptor, FdTable, OpenFile};
 pub use ids::{FileId, MemId, ObjectId, Pid, Tid};
 pub use io::{Io, decode, encode};
-pub use task::{Call, Credentials, Limit, Memory, Process, State, Thread};
+pub use task::{Call, Credentials, Limit, Memory, Process, Scheduling, State, Thread};
 pub use timer::TimerKey;
 pub use wait::{Key, Nanos, Outcome, Wait, done, nanos};
 pub use written::{Need, Written};

@@ -34,12 +34,39 @@ pub struct Call {
     pub deadline: Option<Nanos>,
     /// Bytes that earlier tries have moved already.
     pub progress: u64,
+    /// Its process was stopped meanwhile: it is over if a handler runs, whatever it waits for.
+    pub stopped: bool,
 }
 
 impl Call {
     /// A call that has not been tried.
     pub fn new(nr: u64, args: [u64; 6]) -> Self {
-        Self { nr, args, tries: 0, deadline: None, progress: 0 }
+        Self { nr, args, tries: 0, deadline: None, progress: 0, stopped: false }
+    }
+}
+
+/// How a thread asked to be scheduled. Shapes nothing but what it is told of that.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Scheduling {
+    /// -20 to 19.
+    pub nice: i32,
+    /// SCHED_OTHER (0) and its like.
+    pub policy: i32,
+    /// 1 to 99 in a real-time class, else 0.
+    pub priority: u32,
+    /// SCHED_RESET_ON_FORK: children start without what needs privilege.
+    pub reset_on_fork: bool,
+}
+
+impl Scheduling {
+    /// What a thread made by this one starts with.
+    #[must_use]
+    pub fn of_child(self) -> Self {
+        match self.reset_on_fork {
+            true if self.priority > 0 => Self::default(),
+            true => Self { nice: self.nice.max(0), reset_on_fork: false, ..self },
+            false => self,
+        }
     }
 }
 
@@ -70,6 +97,15 @@ pub struct Thread {
     pub robust_list: u64,
     /// PR_SET_NAME.
     pub name: Vec<u8>,
+    /// setpriority, sched_setscheduler.
+    pub scheduling: Scheduling,
+    /// PR_SET_TIMERSLACK, in nanoseconds. Shapes nothing: timers here are as exact as they can be.
+    pub timer_slack: u64,
+}
+
+impl Thread {
+    /// What a thread starts with that nobody has told otherwise.
+    pub const TIMER_SLACK: u64 = 50_000;
 }
 
 /// An rlimit.
@@ -139,6 +175,8 @@ pub struct Process {
     pub exit_signal: i32,
     /// The vfork parent to release at exec or exit.
     pub vfork_parent: Option<Tid>,
+    /// It has called exec since it was made: its parent may not move it to another group any more.
+    pub executed: bool,
     /// PR_SET_PDEATHSIG.
     pub parent_death_signal: i32,
     /// PR_SET_CHILD_SUBREAPER.

@@ -7,7 +7,7 @@ use super::Object;
 use super::discipline::{Discipline, TERMIOS_BYTES, Termios};
 use crate::fs::InodeId;
 use crate::kernel::{Ctx, Fail, FileId, Kernel, ObjectId, Outcome, Pid, Tid, Wait, done, fail};
-use crate::signal::send_group;
+use crate::signal::{is_orphaned, send_group};
 use crate::syscalls::SysResult;
 
 /// Major number of slaves.
@@ -181,14 +181,6 @@ fn let_go(k: &mut Kernel, id: ObjectId) {
     (pty.session, pty.foreground) = (None, None);
 }
 
-/// Has the group no member whose parent could continue it: a parent in another group of the same session?
-fn orphaned(k: &Kernel, group: Pid) -> bool {
-    !k.processes
-        .values()
-        .filter(|p| p.group == group && p.zombie.is_none())
-        .any(|p| k.processes.get(&p.parent).is_some_and(|above| above.session == p.session && above.group != group))
-}
-
 /// What a process outside the foreground of its own terminal is told.
 enum Background {
     /// It may go on.
@@ -209,7 +201,7 @@ fn job_control(k: &mut Kernel, tid: Tid, id: ObjectId, signal: i32) -> Result<Ba
     match (unheard, signal) {
         (true, libc::SIGTTOU) => Ok(Background::Allowed),
         (true, _) => fail(libc::EIO),
-        _ if orphaned(k, group) => fail(libc::EIO),
+        _ if is_orphaned(k, group) => fail(libc::EIO),
         _ => {
             send_group(k, group, signal);
             Ok(Background::Stopped)

@@ -42,6 +42,10 @@ fn act(k: &mut Kernel, cx: &mut Ctx<'_, '_>, signal: Signal) -> Result<(), Fail>
     }
     match signal::default_action(signal.number) {
         DefaultAction::Terminate => process::end_process(k, cx, cx.pid, signal.number),
+        // Nobody is there who could continue it.
+        DefaultAction::Stop if signal.number != libc::SIGSTOP && signal::is_orphaned(k, k.process(cx.pid).group) => {
+            Ok(())
+        }
         DefaultAction::Stop => {
             stop(k, cx.pid, signal.number);
             Ok(())
@@ -112,6 +116,24 @@ fn handle(k: &mut Kernel, cx: &mut Ctx<'_, '_>, signal: &Signal, action: Action,
             "signal {} was to be handled by the program, but the host says {other:?}",
             signal.number
         )))),
+    }
+}
+
+/// Is there a signal that a call under way must give way to before it is tried again? Most calls look for what they wait for first, and a signal
+/// that came behind it does not keep it from them: carrying them out interrupts them if they would block.
+pub fn ends_untried(k: &Kernel, tid: Tid, call: &Call) -> bool {
+    signal::deliverable(k, tid).0 != 0 && (call.stopped || !looks_first(k, call) || signal::is_fatal(k, tid))
+}
+
+/// Does the kernel look for what the call waits for before it looks for signals? It does not where a waiter is told that it has got it (`granted`),
+/// nor for a connection; a timeout that has passed is always seen.
+fn looks_first(k: &Kernel, call: &Call) -> bool {
+    match call.nr as i64 {
+        libc::SYS_futex | libc::SYS_semop | libc::SYS_semtimedop => {
+            call.deadline.is_some_and(|deadline| k.now >= deadline)
+        }
+        libc::SYS_connect => false,
+        _ => true,
     }
 }
 
@@ -195,6 +217,9 @@ fn stop(k: &mut Kernel, pid: crate::kernel::Pid, number: i32) {
             k.forget_wait(tid, wait);
         }
         k.run_queue.retain(|&t| t != tid);
+        if let Some(call) = &mut k.thread_mut(tid).call {
+            call.stopped = true;
+        }
         k.thread_mut(tid).state = match before {
             stopped @ State::Stopped(_) => stopped,
             other => State::Stopped(Box::new(other)),

@@ -19,7 +19,8 @@ pub fn turn(k: &mut Kernel, cx: &mut Ctx<'_, '_>, pace: &mut Pace, who_waits: Wh
         lane::take_out(k, cx.tracees, cx.tid)?;
     }
     if let Some(call) = k.thread(cx.tid).call {
-        if crate::signal::deliverable(k, cx.tid).0 != 0 {
+        k.call_mut(cx.tid).stopped = false;
+        if deliver::ends_untried(k, cx.tid, &call) {
             deliver::interrupt(k, cx, call)?;
         }
         return match k.threads.get(&cx.tid) {

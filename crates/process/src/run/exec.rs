@@ -124,6 +124,7 @@ pub fn replace(k: &mut Kernel, cx: &mut Ctx<'_, '_>, program: Program, envp: Vec
     process.args = argv;
     process.env = envp;
     process.exit_signal = libc::SIGCHLD;
+    process.executed = true;
     process.creds.uid[2] = process.creds.uid[1];
     process.creds.gid[2] = process.creds.gid[1];
     let thread = k.thread_mut(cx.tid);
@@ -219,5 +220,7 @@ pub fn fresh_thread(tid: Tid, pid: Pid) -> crate::kernel::Thread {
         clear_child_tid: 0,
         robust_list: 0,
         name: Vec::new(),
+        scheduling: Default::default(),
+        timer_slack: crate::kernel::Thread::TIMER_SLACK,
     }
 }

@@ -191,6 +191,7 @@ pub(crate) fn first_process(
         report: None,
         exit_signal: libc::SIGCHLD,
         vfork_parent: None,
+        executed: false,
         parent_death_signal: 0,
         subreaper: false,
         prctl: BTreeMap::new(),

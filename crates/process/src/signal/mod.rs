@@ -8,8 +8,8 @@ mod send;
 
 pub use info::{SigInfo, child_info, fault_info, kernel_info, timer_info, user_info};
 pub use send::{
-    broken_pipe, deliverable, drop_ignored, file_too_large, group_members, is_blocked_or_ignored, pending, send_group,
-    send_process, send_thread, take_deliverable, take_pending,
+    broken_pipe, deliverable, drop_ignored, file_too_large, group_members, is_blocked_or_ignored, is_disturbed,
+    is_fatal, is_orphaned, pending, send_group, send_process, send_thread, take_deliverable, take_pending,
 };
 
 use crate::kernel::Nanos;
@@ -53,6 +53,9 @@ pub struct Signal {
     pub info: SigInfo,
 }
 
+/// What a thread's own instruction causes.
+const SYNCHRONOUS: [i32; 6] = [libc::SIGSEGV, libc::SIGBUS, libc::SIGILL, libc::SIGTRAP, libc::SIGFPE, libc::SIGSYS];
+
 /// Signals sent and not yet delivered.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct SigQueue {
@@ -91,7 +94,7 @@ pub struct PosixTimer {
     pub signal: Option<Signal>,
     /// SIGEV_THREAD_ID: to this thread only.
     pub thread: Option<crate::kernel::Tid>,
-    /// Missed expirations.
+    /// Expirations that the signal taken last stood for beside its own.
     pub overrun: u32,
 }
 
@@ -114,9 +117,10 @@ impl SigQueue {
         self.queue.iter().fold(SigSet(0), |set, s| set.with(s.number))
     }
 
-    /// Takes the lowest-numbered signal out of `wanted`, oldest first.
+    /// Takes the lowest-numbered signal out of `wanted`, oldest first; those that faults send come before all others.
     pub fn take(&mut self, wanted: SigSet) -> Option<Signal> {
-        let number = self.queue.iter().map(|s| s.number).filter(|&n| wanted.has(n)).min()?;
+        let waiting = self.queue.iter().map(|s| s.number).filter(|&n| wanted.has(n));
+        let number = waiting.min_by_key(|number| (!SYNCHRONOUS.contains(number), *number))?;
         let at = self.queue.iter().position(|s| s.number == number)?;
         self.queue.remove(at)
     }

@@ -5,6 +5,9 @@ use crate::kernel::{Kernel, Key, Pid, State, Tid};
 
 const STOPS: [i32; 4] = [libc::SIGSTOP, libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU];
 
+/// The wait status of a process that goes on.
+const CONTINUED: i32 = 0xffff;
+
 /// Signals pending for a thread: its own and its process's.
 pub fn pending(k: &Kernel, tid: Tid) -> SigSet {
     let thread = k.thread(tid);
@@ -14,7 +17,11 @@ pub fn pending(k: &Kernel, tid: Tid) -> SigSet {
 /// Takes a pending signal out of `wanted`: the thread's own first.
 pub fn take_pending(k: &mut Kernel, tid: Tid, wanted: SigSet) -> Option<Signal> {
     let pid = k.thread(tid).pid;
-    k.thread_mut(tid).pending.take(wanted).or_else(|| k.process_mut(pid).pending.take(wanted))
+    let taken = k.thread_mut(tid).pending.take(wanted).or_else(|| k.process_mut(pid).pending.take(wanted))?;
+    if let Some(timer) = taken.info.timer().and_then(|id| k.process_mut(pid).posix_timers.get_mut(&id)) {
+        timer.overrun = taken.info.overrun();
+    }
+    Some(taken)
 }
 
 /// Would a signal have no effect on a process: ignored, by choice or by default?
@@ -30,6 +37,19 @@ fn ignored(k: &Kernel, pid: Pid, signal: i32) -> bool {
 pub fn deliverable(k: &Kernel, tid: Tid) -> SigSet {
     let mask = k.thread(tid).mask.blockable();
     SigSet(pending(k, tid).0 & !mask.0)
+}
+
+/// Is there a signal for this thread now that is not dropped as it is taken?
+pub fn is_disturbed(k: &Kernel, tid: Tid) -> bool {
+    let (set, pid) = (deliverable(k, tid), k.thread(tid).pid);
+    set.0 != 0 && (1..=64).any(|signal| set.has(signal) && !ignored(k, pid, signal))
+}
+
+/// Does one of the signals that would reach this thread now end its process?
+pub fn is_fatal(k: &Kernel, tid: Tid) -> bool {
+    let (set, actions) = (deliverable(k, tid), &k.process(k.thread(tid).pid).actions);
+    let ends = |signal: i32| actions.get(signal).handler == 0 && default_action(signal) == DefaultAction::Terminate;
+    (1..=64).filter(|&signal| set.has(signal)).any(ends)
 }
 
 /// Takes the next signal to deliver to a thread, dropping ignored ones.
@@ -97,6 +117,14 @@ pub fn group_members(k: &Kernel, group: Pid) -> Vec<Pid> {
     k.processes.values().filter(|p| p.group == group && p.zombie.is_none()).map(|p| p.pid).collect()
 }
 
+/// Has the group no member whose parent could continue it: a parent in another group of the same session?
+pub fn is_orphaned(k: &Kernel, group: Pid) -> bool {
+    !k.processes
+        .values()
+        .filter(|p| p.group == group && p.zombie.is_none())
+        .any(|p| k.processes.get(&p.parent).is_some_and(|above| above.session == p.session && above.group != group))
+}
+
 /// Sends a signal of the kernel's to every process of a group.
 pub fn send_group(k: &mut Kernel, group: Pid, number: i32) {
     for pid in group_members(k, group) {
@@ -160,9 +188,7 @@ fn go_on(k: &mut Kernel, pid: Pid, report: bool) {
         }
     }
     if report {
-        let parent = k.process(pid).parent;
-        k.process_mut(pid).report = Some(0xffff);
-        k.wake(Key::Child(parent));
+        crate::syscalls::process::report_stop(k, pid, CONTINUED);
     }
 }
 

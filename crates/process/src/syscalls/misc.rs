@@ -1,7 +1,7 @@
-//! Identity, limits, scheduling, and what else a program asks about its machine.
+//! Identity, limits, and what else a program asks about its machine.
 
 use super::{SysResult, fd::refuse};
-use crate::kernel::{Ctx, Fail, Kernel, Limit, Pid, Tid, done, fail, input};
+use crate::kernel::{Ctx, Fail, Kernel, Limit, Pid, Thread, done, fail, input};
 
 /// uname(2): the release is one that all hosts agree on; the names are the launch's.
 pub fn uname(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
@@ -105,17 +105,23 @@ pub fn prctl(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
         libc::PR_GET_KEEPCAPS => {
             return done(k.process(cx.pid).prctl.get(&libc::PR_SET_KEEPCAPS).copied().unwrap_or(0));
         }
-        libc::PR_GET_NO_NEW_PRIVS => return done(1),
+        libc::PR_GET_NO_NEW_PRIVS => {
+            return done(k.process(cx.pid).prctl.get(&libc::PR_SET_NO_NEW_PRIVS).copied().unwrap_or(0));
+        }
+        libc::PR_SET_DUMPABLE if a[1] > 1 => return fail(libc::EINVAL),
+        libc::PR_SET_NO_NEW_PRIVS if a[1..5] != [1, 0, 0, 0] => return fail(libc::EINVAL),
+        libc::PR_SET_TIMERSLACK => {
+            k.thread_mut(cx.tid).timer_slack = if a[1] as i64 > 0 { a[1] } else { Thread::TIMER_SLACK };
+        }
         libc::PR_SET_DUMPABLE
         | libc::PR_SET_KEEPCAPS
         | libc::PR_SET_NO_NEW_PRIVS
-        | libc::PR_SET_TIMERSLACK
         | libc::PR_SET_THP_DISABLE
         | libc::PR_SET_PTRACER
         | PR_SET_VMA => {
             k.process_mut(cx.pid).prctl.insert(op, a[1]);
         }
-        libc::PR_GET_TIMERSLACK => return done(50_000),
+        libc::PR_GET_TIMERSLACK => return done(k.thread(cx.tid).timer_slack),
         libc::PR_CAPBSET_READ => return if a[1] <= 40 { done(1) } else { fail(libc::EINVAL) },
         libc::PR_GET_SECUREBITS => return done(0),
         libc::PR_SET_SECCOMP => return Err(refuse("seccomp")),
@@ -363,73 +369,10 @@ pub fn setrlimit(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResul
     prlimit64(k, cx, &[0, a[0], a[1], 0, 0, 0])
 }
 
-// ---- scheduling: one processor, one class ----
+// ---- what there is only one of ----
 
-/// sched_yield(2): the baton goes to the next ready thread.
-pub fn sched_yield(k: &mut Kernel, _: &mut Ctx<'_, '_>, _: &[u64; 6]) -> SysResult {
-    k.slice = 0;
-    done(0)
-}
-
-/// sched_getaffinity(2): the group runs on one processor.
-pub fn sched_getaffinity(_: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
-    if a[1] < 8 || !a[1].is_multiple_of(8) {
-        return fail(libc::EINVAL);
-    }
-    cx.write(a[2], &1u64.to_le_bytes())?;
-    done(8)
-}
-
-/// Requests whose effect nobody can see here: sched_setaffinity, setpriority, ioprio_set ...
+/// Requests whose effect nobody can see here: mbind, ioprio_set ...
 pub fn accepted(_: &mut Kernel, _: &mut Ctx<'_, '_>, _: &[u64; 6]) -> SysResult {
-    done(0)
-}
-
-/// getpriority(2): nice 0, as the system call encodes it.
-pub fn getpriority(_: &mut Kernel, _: &mut Ctx<'_, '_>, _: &[u64; 6]) -> SysResult {
-    done(20)
-}
-
-/// sched_getscheduler(2): SCHED_OTHER.
-pub fn sched_getscheduler(k: &mut Kernel, _: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
-    if a[0] == 0 || k.threads.contains_key(&Tid(a[0] as i32)) { done(0) } else { fail(libc::ESRCH) }
-}
-
-/// sched_getparam(2).
-pub fn sched_getparam(_: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
-    cx.write(a[1], &[0; 4])?;
-    done(0)
-}
-
-/// sched_rr_get_interval(2): a slice that Linux gives a thread of SCHED_OTHER.
-pub fn sched_rr_get_interval(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
-    const SLICE_NANOS: u64 = 4_000_000;
-    let tid = a[0] as i32;
-    if tid < 0 {
-        return fail(libc::EINVAL);
-    }
-    if tid != 0 && !k.threads.contains_key(&Tid(tid)) {
-        return fail(libc::ESRCH);
-    }
-    cx.write_timespec(a[1], SLICE_NANOS)?;
-    done(0)
-}
-
-/// sched_get_priority_min(2) and max: 1 to 99 for real-time classes.
-pub fn sched_get_priority_max(_: &mut Kernel, _: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
-    done(if matches!(a[0] as i32, libc::SCHED_FIFO | libc::SCHED_RR) { 99 } else { 0 })
-}
-
-/// See [`sched_get_priority_max`].
-pub fn sched_get_priority_min(_: &mut Kernel, _: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
-    done(u32::from(matches!(a[0] as i32, libc::SCHED_FIFO | libc::SCHED_RR)))
-}
-
-/// getcpu(2).
-pub fn getcpu(_: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
-    for addr in [a[0], a[1]].into_iter().filter(|&addr| addr != 0) {
-        cx.write(addr, &[0; 4])?;
-    }
     done(0)
 }
 

@@ -13,6 +13,7 @@ pub mod net;
 pub mod path;
 pub mod poll;
 pub mod process;
+pub mod sched;
 pub mod sem;
 pub mod shm;
 pub mod signal;

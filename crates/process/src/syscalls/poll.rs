@@ -84,7 +84,6 @@ fn poll_for(k: &mut Kernel, cx: &mut Ctx<'_, '_>, fds: u64, count: u64, timeout:
         ready += u32::from(bits != 0);
     }
     if ready == 0
-        && timeout != Some(0)
         && let Some(wait) = still_waiting(k, cx, wait, timeout)?
     {
         return Ok(Outcome::Block(wait));
@@ -98,12 +97,19 @@ fn poll_for(k: &mut Kernel, cx: &mut Ctx<'_, '_>, fds: u64, count: u64, timeout:
     done(ready)
 }
 
+/// What a call that has found nothing ready waits for. Nothing once its time is over; but a signal that its mask lets in interrupts it even then.
 fn still_waiting(
     k: &mut Kernel,
     cx: &mut Ctx<'_, '_>,
     mut wait: Wait,
     timeout: Option<Nanos>,
 ) -> Result<Option<Wait>, Fail> {
+    if crate::signal::is_disturbed(k, cx.tid) {
+        return Ok(Some(Wait::key(Key::Never)));
+    }
+    if timeout == Some(0) {
+        return Ok(None);
+    }
     let deadline = deadline(k, cx, timeout)?;
     if deadline.is_some_and(|d| k.now >= d) {
         return Ok(None);
@@ -183,7 +189,6 @@ fn select_for(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6], timeout: Optio
         out[set] = Some(found);
     }
     if ready == 0
-        && timeout != Some(0)
         && let Some(wait) = still_waiting(k, cx, wait, timeout)?
     {
         return Ok(Outcome::Block(wait));

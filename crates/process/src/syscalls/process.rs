@@ -6,8 +6,8 @@ use crate::kernel::{
 };
 use crate::signal::{SigQueue, Signal, child_info};
 use libc::{
-    CLONE_CHILD_CLEARTID, CLONE_CHILD_SETTID, CLONE_FILES, CLONE_FS, CLONE_PARENT_SETTID, CLONE_SETTLS, CLONE_SIGHAND,
-    CLONE_THREAD, CLONE_VFORK, CLONE_VM,
+    CLONE_CHILD_CLEARTID, CLONE_CHILD_SETTID, CLONE_FILES, CLONE_FS, CLONE_PARENT, CLONE_PARENT_SETTID, CLONE_SETTLS,
+    CLONE_SIGHAND, CLONE_THREAD, CLONE_VFORK, CLONE_VM,
 };
 
 /// The model's own init: the parent of the first process and of orphans.
@@ -41,8 +41,8 @@ pub fn clone(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
     if k.threads.len() as u64 >= limit.min(4096) {
         return fail(libc::EAGAIN);
     }
-    let native =
-        (flags as u64) & !((CLONE_VFORK | CLONE_PARENT_SETTID | CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID) as u64);
+    let native = (flags as u64)
+        & !((CLONE_VFORK | CLONE_PARENT | CLONE_PARENT_SETTID | CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID) as u64);
     let tls_given = if has(CLONE_SETTLS) { tls } else { 0 };
     let child = match cx.tracee().clone_native(native, stack, tls_given)? {
         Ok(child) => child,
@@ -69,9 +69,17 @@ pub fn clone(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
         clear_child_tid: if has(CLONE_CHILD_CLEARTID) { child_tid } else { 0 },
         robust_list: 0,
         name: parent.name.clone(),
+        scheduling: parent.scheduling.of_child(),
+        timer_slack: parent.timer_slack,
     };
     if !has(CLONE_THREAD) {
-        fork_process(k, cx, Pid(tid.0), has(CLONE_VM), exit_signal, has(CLONE_VFORK));
+        let caller = k.process(cx.pid);
+        // A sibling tells their parent of its end as the caller would.
+        let (above, exit_signal) =
+            if has(CLONE_PARENT) { (caller.parent, caller.exit_signal) } else { (cx.pid, exit_signal) };
+        fork_process(k, cx, Pid(tid.0), has(CLONE_VM), has(CLONE_VFORK));
+        let process = k.process_mut(Pid(tid.0));
+        (process.parent, process.exit_signal) = (above, exit_signal);
         crate::ipc::shm::settle(k, cx)?;
     }
     k.threads.insert(tid, thread);
@@ -91,7 +99,8 @@ pub fn clone(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
     done(tid.0)
 }
 
-fn fork_process(k: &mut Kernel, cx: &Ctx<'_, '_>, pid: Pid, share_memory: bool, exit_signal: i32, vfork: bool) {
+/// A copy of the calling process, as its child.
+fn fork_process(k: &mut Kernel, cx: &Ctx<'_, '_>, pid: Pid, share_memory: bool, vfork: bool) {
     let memory = if share_memory {
         k.process(cx.pid).memory
     } else {
@@ -123,8 +132,9 @@ fn fork_process(k: &mut Kernel, cx: &Ctx<'_, '_>, pid: Pid, share_memory: bool, 
         started: k.now,
         zombie: None,
         report: None,
-        exit_signal,
+        exit_signal: libc::SIGCHLD,
         vfork_parent: vfork.then_some(cx.tid),
+        executed: false,
         parent_death_signal: 0,
         subreaper: false,
         prctl: parent.prctl.clone(),
@@ -390,6 +400,10 @@ pub fn wait4(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
     if options & !known != 0 {
         return fail(libc::EINVAL);
     }
+    // There is no group of its number.
+    if a[0] as i32 == i32::MIN {
+        return fail(libc::ESRCH);
+    }
     let options = options | libc::WEXITED;
     match find_child(k, cx.pid, i64::from(a[0] as i32), options)? {
         Some(found) => {
@@ -410,7 +424,9 @@ pub fn wait4(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
 /// waitid(2).
 pub fn waitid(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
     let (kind, id, options) = (a[0] as u32, a[1] as i32, a[3] as i32);
-    if options & (libc::WEXITED | libc::WSTOPPED | libc::WCONTINUED) == 0 {
+    let kinds = libc::WEXITED | libc::WSTOPPED | libc::WCONTINUED;
+    let known = kinds | libc::WNOHANG | libc::WNOWAIT | libc::__WALL | libc::__WCLONE | libc::__WNOTHREAD;
+    if options & kinds == 0 || options & !known != 0 {
         return fail(libc::EINVAL);
     }
     let which = match kind {
@@ -489,7 +505,13 @@ pub fn setpgid(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult 
         return fail(libc::ESRCH);
     }
     let session = k.process(cx.pid).session;
-    if process.session != session || process.session == pid {
+    if process.session != session {
+        return fail(libc::EPERM);
+    }
+    if pid != cx.pid && process.executed {
+        return fail(libc::EACCES);
+    }
+    if process.session == pid {
         return fail(libc::EPERM);
     }
     let exists = k.processes.values().any(|p| p.group == group && p.session == session);

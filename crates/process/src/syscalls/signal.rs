@@ -269,6 +269,9 @@ fn write_itimerval(cx: &mut Ctx<'_, '_>, addr: u64, interval: u64, left: u64) ->
 pub fn setitimer(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
     let raw = if a[1] == 0 { vec![0; 32] } else { cx.read(a[1], 32)? };
     let (interval, value) = (timeval(&raw[..16])?, timeval(&raw[16..])?);
+    if !is_itimer(a[0]) {
+        return fail(libc::EINVAL);
+    }
     if a[0] as i32 != libc::ITIMER_REAL {
         return if value == 0 { done(0) } else { Err(super::fd::refuse("ITIMER_VIRTUAL or ITIMER_PROF")) };
     }
@@ -282,8 +285,15 @@ pub fn setitimer(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResul
     done(0)
 }
 
+fn is_itimer(which: u64) -> bool {
+    matches!(which as i32, libc::ITIMER_REAL | libc::ITIMER_VIRTUAL | libc::ITIMER_PROF)
+}
+
 /// getitimer(2).
 pub fn getitimer(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
+    if !is_itimer(a[0]) {
+        return fail(libc::EINVAL);
+    }
     if a[0] as i32 != libc::ITIMER_REAL {
         cx.write(a[1], &[0; 32])?;
         return done(0);
@@ -299,10 +309,13 @@ pub fn getitimer(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResul
 pub fn timer_create(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
     const SIGEV_THREAD_ID: i32 = 4;
     let realtime = match a[0] as i32 {
-        libc::CLOCK_REALTIME => true,
+        libc::CLOCK_REALTIME | libc::CLOCK_TAI => true,
         libc::CLOCK_MONOTONIC | libc::CLOCK_BOOTTIME => false,
         libc::CLOCK_PROCESS_CPUTIME_ID | libc::CLOCK_THREAD_CPUTIME_ID => {
             return Err(super::fd::refuse("a timer on CPU time"));
+        }
+        libc::CLOCK_MONOTONIC_RAW | libc::CLOCK_REALTIME_COARSE | libc::CLOCK_MONOTONIC_COARSE => {
+            return fail(libc::EOPNOTSUPP);
         }
         _ => return fail(libc::EINVAL),
     };
@@ -423,9 +436,6 @@ pub fn posix_expired(k: &mut Kernel, pid: Pid, id: i32) {
         let overrun = (before + missed).min(i32::MAX as u64) as u32;
         if let Some(info) = waiting {
             *info = signal::timer_info(number, id, overrun, value);
-        }
-        if let Some(timer) = k.process_mut(pid).posix_timers.get_mut(&id) {
-            timer.overrun = overrun;
         }
         if merged {
             return;

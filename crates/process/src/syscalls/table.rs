@@ -1,6 +1,6 @@
 //! Every system call that gapless knows, with its class. A call without a row ends the replica with an error that names it.
 
-use super::{Handler, dir, fd, file, futex, io, memory, misc, net, path, poll, process, sem, shm, signal, time};
+use super::{Handler, dir, fd, file, futex, io, memory, misc, net, path, poll, process, sched, sem, shm, signal, time};
 
 /// How a call is treated.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -63,7 +63,7 @@ table! {
     21 access Model path::access;
     22 pipe Model fd::pipe;
     23 select Model poll::select;
-    24 sched_yield Model misc::sched_yield;
+    24 sched_yield Model sched::sched_yield;
     25 mremap Native memory::mremap;
     26 msync Native memory::msync;
     27 mincore Native memory::mincore;
@@ -179,15 +179,15 @@ table! {
     137 statfs Model dir::statfs;
     138 fstatfs Model dir::fstatfs;
     139 sysfs Absent path::absent;
-    140 getpriority Model misc::getpriority;
-    141 setpriority Model misc::accepted;
-    142 sched_setparam Model misc::accepted;
-    143 sched_getparam Model misc::sched_getparam;
-    144 sched_setscheduler Model misc::accepted;
-    145 sched_getscheduler Model misc::sched_getscheduler;
-    146 sched_get_priority_max Model misc::sched_get_priority_max;
-    147 sched_get_priority_min Model misc::sched_get_priority_min;
-    148 sched_rr_get_interval Model misc::sched_rr_get_interval;
+    140 getpriority Model sched::getpriority;
+    141 setpriority Model sched::setpriority;
+    142 sched_setparam Model sched::sched_setparam;
+    143 sched_getparam Model sched::sched_getparam;
+    144 sched_setscheduler Model sched::sched_setscheduler;
+    145 sched_getscheduler Model sched::sched_getscheduler;
+    146 sched_get_priority_max Model sched::sched_get_priority_max;
+    147 sched_get_priority_min Model sched::sched_get_priority_min;
+    148 sched_rr_get_interval Model sched::sched_rr_get_interval;
     149 mlock Native memory::mlock;
     150 munlock Native memory::mlock;
     151 mlockall Model memory::mlockall;
@@ -242,8 +242,8 @@ table! {
     200 tkill Model signal::tkill;
     201 time Input time::time;
     202 futex Model futex::futex;
-    203 sched_setaffinity Model misc::accepted;
-    204 sched_getaffinity Model misc::sched_getaffinity;
+    203 sched_setaffinity Model sched::sched_setaffinity;
+    204 sched_getaffinity Model sched::sched_getaffinity;
     205 set_thread_area Refuse process::refused;
     206 io_setup Absent process::absent;
     207 io_destroy Absent process::absent;
@@ -348,12 +348,12 @@ table! {
     306 syncfs Model file::syncfs;
     307 sendmmsg Gate net::sendmmsg;
     308 setns Absent process::denied;
-    309 getcpu Model misc::getcpu;
+    309 getcpu Model sched::getcpu;
     310 process_vm_readv Refuse process::refused;
     311 process_vm_writev Refuse process::refused;
     312 kcmp Absent process::absent;
     313 finit_module Refuse process::refused;
-    314 sched_setattr Model misc::accepted;
+    314 sched_setattr Model sched::sched_setattr;
     315 sched_getattr Absent process::absent;
     316 renameat2 Model path::renameat2;
     317 seccomp Refuse process::refused;

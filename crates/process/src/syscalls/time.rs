@@ -115,6 +115,15 @@ pub fn nanosleep(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResul
 /// clock_nanosleep(2).
 pub fn clock_nanosleep(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult {
     let clock = a[0] as i32;
+    if matches!(
+        clock,
+        libc::CLOCK_THREAD_CPUTIME_ID
+            | libc::CLOCK_MONOTONIC_RAW
+            | libc::CLOCK_REALTIME_COARSE
+            | libc::CLOCK_MONOTONIC_COARSE
+    ) {
+        return fail(libc::EOPNOTSUPP);
+    }
     if !matches!(clock, libc::CLOCK_REALTIME | libc::CLOCK_MONOTONIC | libc::CLOCK_BOOTTIME | libc::CLOCK_TAI) {
         return fail(libc::EINVAL);
     }

@@ -90,6 +90,7 @@ macro_rules! each_guest {
             cat
             clock_gettime
             cloexec
+            clone_parent
             code_file
             compute
             compute_alarm
@@ -179,6 +180,7 @@ macro_rules! each_guest {
             rename
             robust_mutex
             rusage
+            sched
             scm_rights
             segv
             select
@@ -188,6 +190,7 @@ macro_rules! each_guest {
             shm_open
             sigaltstack
             sigchld
+            signal_behind
             signal_fpu
             signal_parent
             signalfd

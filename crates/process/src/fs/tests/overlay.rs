@@ -282,7 +282,7 @@ fn a_fifo_joins_two_openers() {
         let at = resolve(k, cx, libc::AT_FDCWD, &path, Last::NoFollow).map_err(|_| ()).unwrap();
         create::make_node(k, cx, &at, Node::Fifo(None), 0o600).map_err(|_| ()).unwrap();
         let nobody = is_errno(&open_at(k, cx, &path, libc::O_WRONLY | libc::O_NONBLOCK), libc::ENXIO);
-        let call = crate::kernel::Call { nr: 257, args: [0; 6], tries: 1, deadline: None, progress: 0 };
+        let call = crate::kernel::Call { tries: 1, ..crate::kernel::Call::new(257, [0; 6]) };
         // The reader waits ...
         let waits = matches!(open_or_wait(k, cx, libc::AT_FDCWD, &path, libc::O_RDONLY, 0), Ok(Opened::Wait(_)));
         k.thread_mut(Tid(2)).call = Some(call);
