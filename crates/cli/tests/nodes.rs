@@ -3,11 +3,12 @@
 mod support;
 
 use gapless_pair::status::{Snapshot, query};
+use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 use support::process::{self, Done, Process, sleep_ms};
-use support::{Area, DEADLINE, free_port};
+use support::{Area, DEADLINE, assert_continues, free_port};
 
 /// How soon a node that is not live must have ended: far below what any time-out of the protocol is.
 const AT_ONCE: Duration = Duration::from_secs(5);
@@ -38,10 +39,14 @@ impl Nodes {
 
     /// `gapless run` around a shell script, with more options.
     fn run(&self, name: &str, options: &[&str], script: &str) -> Process {
+        self.start(name, self.run_command(name, options, script))
+    }
+
+    fn run_command(&self, name: &str, options: &[&str], script: &str) -> Command {
         let log = self.log(name);
         let mut command = self.gapless(&["run", "--arbiter", &self.arbiter, "--log"]);
         command.arg(log).args(options).args(["--", "sh", "-c", script]);
-        self.start(name, command)
+        command
     }
 
     fn backup(&self, name: &str) -> Process {
@@ -127,6 +132,30 @@ fn a_signal_ends_a_backup_that_stands_by() {
     // While live they go to the program.
     process::kill(primary.pid(), libc::SIGTERM);
     until_stdout(&primary, "got TERM");
+}
+
+/// What the reader of the primary's standard output had not taken when that died, the survivor says.
+#[test]
+fn what_a_slow_reader_had_not_taken_is_said_by_the_survivor() {
+    let nodes = Nodes::new("slow");
+    let script = "i=10000; while [ $i -lt 12000 ]; do echo $i some hundred bytes of a line that nobody is in a hurry to read, \
+        so that they wait in the supervisor; i=$((i+1)); done; echo all is said >&2; sleep 600";
+    let whole: String = (10000..12000)
+        .map(|i| format!("{i} some hundred bytes of a line that nobody is in a hurry to read, so that they wait in the supervisor\n"))
+        .collect();
+    let command = nodes.run_command("primary", &[], script);
+    let mut primary = Process::start_with(command, &nodes.log("primary"), Stdio::null(), Some(Stdio::piped()));
+    let mut from = primary.child().stdout.take().expect("piped");
+    let mut backup = nodes.backup("backup");
+    let mut first = vec![0; 10_000];
+    from.read_exact(&mut first).expect("it writes");
+    until_says(&primary, "all is said");
+    primary.destroy();
+    from.read_to_end(&mut first).expect("what the pipe holds");
+    assert!(first.len() < whole.len() / 2, "{} bytes are too many for a pipe", first.len());
+    nodes.until("backup", &mut backup, "takeover", |s| s.role == "primary");
+    until_stdout(&backup, whole.lines().last().expect("lines"));
+    assert_continues(whole.as_bytes(), &first, &backup.stdout(), "standard output");
 }
 
 /// What a side was sent before it was live is nobody's later: not the program's after the takeover.
