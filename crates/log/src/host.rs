@@ -328,8 +328,8 @@ impl<R: Replica> Host<R> {
     fn end_step(&mut self) {
         let (at, mut mark) = (self.replica.position(), self.outbox.mark());
         for (channel, from) in self.replica.unfinished() {
-            // What an earlier side left comes before what this one says there.
-            mark.unfinished.entry(channel).or_insert(from);
+            // What this side has said again of what an earlier one left comes before the rest of that.
+            mark.unfinished.entry(channel).and_modify(|first| *first = from.min(*first)).or_insert(from);
         }
         let seq = self.writer().push(at, Kind::MARK, mark.encode());
         self.writer().close_step();

@@ -143,6 +143,41 @@ fn die_in_a_slow_world(seed: u64, steps: usize, flaw: Flaw) -> Result<(), String
 }
 
 #[test]
+fn a_survivor_that_has_said_only_a_part_again_says_so() {
+    let mut partly = 0;
+    for seed in 0..20 {
+        for steps in 10..30 {
+            let mut first = Host::new(Toy::new(World::chatty(seed, 15).slow()), Options::default());
+            first.go_live(Term(1), Seq(0), 0).unwrap();
+            let mut second = Host::new(Toy::new(World::chatty(1000 + seed, 10).slow()), Options::default());
+            let mut third = Host::new(Toy::new(World::chatty(2000 + seed, 10)), Options::default());
+            for _ in 0..steps {
+                first.record_step().unwrap();
+                let frames = first.seal(Seq(0));
+                replay(&mut second, &frames).unwrap();
+                replay(&mut third, &frames).unwrap();
+                first.release(first.next_seq()).unwrap();
+            }
+            let (next, chain) = (second.next_seq(), second.chain());
+            second.go_live(Term(2), next, chain).unwrap();
+            // The first of what waits is committed here, and no more.
+            let marks: Vec<Seq> = second.outbox().waiting().filter_map(|o| o.mark).collect();
+            second.release(marks.first().map_or(Seq(0), |mark| Seq(mark.0 + 1))).unwrap();
+            partly += usize::from(marks.first() < marks.last());
+            second.record_step().unwrap();
+            replay(&mut third, &second.seal(Seq(0))).unwrap();
+            let heard = [&first, &second]
+                .into_iter()
+                .flat_map(|host| host.replica().world().heard())
+                .map(|o| (o.number, o.bytes));
+            let (heard, next, chain) = (heard.collect(), third.next_seq(), third.chain());
+            survive(third, next, chain, &heard).unwrap();
+        }
+    }
+    assert!(partly > 50, "a part was left {partly} times");
+}
+
+#[test]
 fn what_a_slow_world_has_not_heard_is_said_again() {
     let mut caught = 0;
     for seed in 0..20 {
