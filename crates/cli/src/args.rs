@@ -308,10 +308,11 @@ pub struct CheckArgs {
 }
 
 impl CheckArgs {
-    /// The same for the host loop.
+    /// The same for the host loop. What a step says is worth a frame of the log at once: whoever gets an answer early asks again while the others are
+    /// still being answered, and a program has no time in which it waits for all of them.
     pub fn options(&self) -> gapless_log::Options {
         let digest_every = std::time::Duration::from_millis(self.digest_every);
-        gapless_log::Options { digest_every, ..gapless_log::Options::default() }
+        gapless_log::Options { digest_every, frame_age: std::time::Duration::ZERO, ..gapless_log::Options::default() }
     }
 }
 

@@ -135,7 +135,6 @@ pub fn node(config: NodeConfig, arbiter_name: &str, mut runs: Runs) -> Outcome {
         let mut config = config.clone();
         if !takes_signals {
             (config.lag_entries_max, config.state_entries_min) = (MACHINE_LAG_ENTRIES_MAX, MACHINE_STATE_ENTRIES_MIN);
-            config.host = machine::options(config.host);
         }
         let node = Node::new(
             config,
