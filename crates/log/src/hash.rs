@@ -26,11 +26,21 @@ pub fn hash_of(mut from: impl std::io::Read) -> std::io::Result<Digest> {
 /// A hash that continues from `previous`, so that equal results mean equal histories.
 pub fn chain(previous: Digest, parts: &[&[u8]]) -> Digest {
     // Little is gathered first: the streaming form takes far longer to begin than a few bytes take to hash.
+    const LITTLE: usize = 128;
     const GATHERED_MAX: usize = 1024;
-    if parts.iter().map(|part| 8 + part.len()).sum::<usize>() > GATHERED_MAX - size_of::<Digest>() {
-        return chain_streaming(previous, parts);
+    let len = size_of::<Digest>() + parts.iter().map(|part| 8 + part.len()).sum::<usize>();
+    if len <= LITTLE {
+        chain_gathered::<LITTLE>(previous, parts)
+    } else if len <= GATHERED_MAX {
+        chain_gathered::<GATHERED_MAX>(previous, parts)
+    } else {
+        chain_streaming(previous, parts)
     }
-    let mut gathered = [0; GATHERED_MAX];
+}
+
+/// For at most `LEN` bytes.
+fn chain_gathered<const LEN: usize>(previous: Digest, parts: &[&[u8]]) -> Digest {
+    let mut gathered = [0; LEN];
     let mut len = 0;
     let mut put = |bytes: &[u8]| {
         gathered[len..len + bytes.len()].copy_from_slice(bytes);

@@ -27,7 +27,7 @@ const STEP_EVENTS_MAX: u32 = 256;
 /// Events between two looks at the world while the program is busy.
 const POLL_EVERY_EVENTS: u32 = 32;
 /// Events between two thoughts about a better processor.
-const LOOK_EVERY_EVENTS: u64 = 64;
+const LOOK_EVERY_EVENTS: u64 = 256;
 /// The channel of the exit status.
 pub const EXIT_CHANNEL: Channel = Channel(0);
 /// Memory is hashed in regions of this size, so that a difference can be placed.
@@ -345,7 +345,9 @@ impl Replica for ProcessGroup {
             if let Some(status) = self.over() {
                 return Ok(Progress::Ended(status));
             }
-            if self.unpolled >= POLL_EVERY_EVENTS || self.kernel.current.is_none() && self.kernel.run_queue.is_empty() {
+            let polls =
+                self.unpolled >= POLL_EVERY_EVENTS || self.kernel.current.is_none() && self.kernel.run_queue.is_empty();
+            if polls {
                 self.take_from_world(log)?;
             }
             let before = self.kernel.position.0;
@@ -360,7 +362,7 @@ impl Replica for ProcessGroup {
                 return Ok(Progress::Ran);
             }
             if turned?.is_none() {
-                if self.take_from_world(log)? {
+                if !polls && self.take_from_world(log)? {
                     continue;
                 }
                 let now = self.world.as_ref().expect("live").clock();

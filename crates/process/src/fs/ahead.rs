@@ -153,10 +153,11 @@ fn directory(k: &Kernel, id: InodeId) -> Option<&Dir> {
 
 /// A host file is about to be opened for the first time; how many of those that follow it are to be read after it.
 pub fn opening(k: &mut Kernel, id: InodeId) -> usize {
-    let Some((dir, name)) = k.fs.inode(id).place.clone() else { return 0 };
-    if !matches!(k.fs.inode(id).node, Node::Regular(Body::Host { size, .. }) if size <= BYTES_MAX) {
+    let inode = k.fs.inode(id);
+    if !matches!(inode.node, Node::Regular(Body::Host { size, .. }) if size <= BYTES_MAX) {
         return 0;
     }
+    let Some((dir, name)) = inode.place.clone() else { return 0 };
     let Some(d) = directory(k, dir) else { return 0 };
     let in_order = d.opened.last < name && unshipped(k, d, &d.opened.last).next().is_some_and(|next| next.id == id);
     advance(k, dir, |d| &mut d.opened, &name, in_order)
@@ -164,7 +165,10 @@ pub fn opening(k: &mut Kernel, id: InodeId) -> usize {
 
 /// The file has been opened: asks for the contents of `count` small files that follow it in its directory.
 pub fn read(k: &mut Kernel, cx: &mut Ctx<'_, '_>, id: InodeId, count: usize) -> Result<(), Fail> {
-    let Some((dir, name)) = k.fs.inode(id).place.clone().filter(|_| count > 0) else { return Ok(()) };
+    if count == 0 {
+        return Ok(());
+    }
+    let Some((dir, name)) = k.fs.inode(id).place.clone() else { return Ok(()) };
     let Some(d) = directory(k, dir) else { return Ok(()) };
     let files: Vec<Unshipped<'_>> = unshipped(k, d, &name).take(count).collect();
     if files.is_empty() {

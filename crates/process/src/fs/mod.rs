@@ -44,7 +44,8 @@ pub use inode::{Body, Child, Dir, Inode, InodeId, Kind, Node, ROOT, Slot, Time};
 pub use list::{Entry, entries};
 pub use lock::{drop_process_locks, fcntl, flock};
 pub use open::{
-    Executable, Opened, add_seals, close, content_for_exec, get_seals, memfd, nameless, not_running, open, open_or_wait,
+    Executable, Opened, add_seals, close, content_for_exec, get_seals, memfd, nameless, not_running, open, open_inode,
+    open_or_wait,
 };
 pub use path::{Found, Last, Walked, leads_to, link_text, path_of, resolve, resolve_known};
 pub use proc_text::is_written;

@@ -134,7 +134,7 @@ fn open_unnamed(
 }
 
 /// Opens what stands somewhere, by its type.
-fn open_inode(k: &mut Kernel, cx: &mut Ctx<'_, '_>, id: InodeId, flags: i32) -> Result<Opened, Fail> {
+pub fn open_inode(k: &mut Kernel, cx: &mut Ctx<'_, '_>, id: InodeId, flags: i32) -> Result<Opened, Fail> {
     let kind = k.fs.inode(id).kind();
     let (reads, writes) = match flags & libc::O_ACCMODE {
         libc::O_RDONLY => (true, false),

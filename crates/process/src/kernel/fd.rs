@@ -35,14 +35,27 @@ impl FdTable {
 
     /// The lowest free number that is at least `from` and below `limit` (RLIMIT_NOFILE).
     pub fn free(&self, from: i32, limit: i32) -> Result<i32, Fail> {
-        let mut fd = from;
-        for (&used, _) in self.slots.range(from..) {
+        let mut fd = self.free_low(from);
+        for (&used, _) in self.slots.range(fd..) {
             if used != fd {
                 break;
             }
             fd += 1;
         }
         if fd < limit { Ok(fd) } else { Err(Fail::Errno(Errno(libc::EMFILE))) }
+    }
+
+    /// The lowest free number from `from` on that [`low`](Self::low) tells of, or the first of which it does not.
+    fn free_low(&self, from: i32) -> i32 {
+        let mut fd = from;
+        while let Some(used) = usize::try_from(fd).ok().and_then(|fd| self.low.get(fd / 64)) {
+            let free = !used >> (fd % 64);
+            if free != 0 {
+                return fd + free.trailing_zeros() as i32;
+            }
+            fd += 64 - fd % 64;
+        }
+        fd
     }
 
     /// Puts a descriptor; returns what stood there (the caller closes it).

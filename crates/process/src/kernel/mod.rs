@@ -205,12 +205,16 @@ impl Kernel {
         id
     }
 
+    /// The lowest free descriptor of a process; EMFILE if there is none.
+    pub fn free_fd(&self, pid: Pid) -> Result<i32, Fail> {
+        let process = self.process(pid);
+        process.fds.free(0, process.limit(libc::RLIMIT_NOFILE as usize).soft.min(1 << 20) as i32)
+    }
+
     /// Gives a file the lowest free descriptor of a process.
     pub fn install(&mut self, pid: Pid, file: FileId, close_on_exec: bool) -> Result<i32, Fail> {
-        let limit = self.process(pid).limit(libc::RLIMIT_NOFILE as usize).soft.min(1 << 20) as i32;
-        let table = &mut self.process_mut(pid).fds;
-        let fd = table.free(0, limit)?;
-        let old = table.set(fd, Descriptor { file, close_on_exec });
+        let fd = self.free_fd(pid)?;
+        let old = self.process_mut(pid).fds.set(fd, Descriptor { file, close_on_exec });
         debug_assert!(old.is_none());
         Ok(fd)
     }
@@ -237,8 +241,11 @@ impl Kernel {
     /// An object's readiness changed: whoever waits for it tries again, and whoever watches it by epoll sees an edge.
     pub fn notify(&mut self, object: ObjectId) {
         self.wake(Key::Object(object));
-        for epoll in crate::object::epoll::object_changed(self, object) {
+        crate::object::epoll::object_changed(&mut self.objects, object);
+        let mut told = 0;
+        while let Some(&epoll) = self.objects.watchers.get(&object).and_then(|watchers| watchers.get(told)) {
             self.notify(epoll);
+            told += 1;
         }
     }
 

@@ -3,6 +3,7 @@
 //! As in Linux: whatever is notified goes on the ready list of every instance that watches it; `wait` checks the list in order,
 //! keeps level-triggered items on it and lets edge-triggered ones go. So an edge is exactly a notification.
 
+use super::Objects;
 use crate::kernel::{Fail, FileId, Kernel, ObjectId, Tid, fail};
 use std::collections::{BTreeMap, VecDeque};
 
@@ -31,18 +32,14 @@ pub struct Epoll {
 const ALWAYS: u32 = (libc::EPOLLERR | libc::EPOLLHUP) as u32;
 const PRIVATE_BITS: u32 = (libc::EPOLLET | libc::EPOLLONESHOT | libc::EPOLLWAKEUP | libc::EPOLLEXCLUSIVE) as u32;
 
-impl Epoll {
-    fn list(&mut self, key: ItemKey) -> bool {
-        match self.items.get_mut(&key) {
-            Some(item) if !item.listed => {
-                item.listed = true;
-                self.ready.push_back(key);
-                true
-            }
-            _ => false,
-        }
+fn list(items: &mut BTreeMap<ItemKey, Item>, ready: &mut VecDeque<ItemKey>, key: ItemKey) {
+    if let Some(item) = items.get_mut(&key).filter(|item| !item.listed) {
+        item.listed = true;
+        ready.push_back(key);
     }
+}
 
+impl Epoll {
     /// Everything that shapes the future.
     pub fn digest(&self, h: &mut gapless_log::Hasher) {
         for (key, item) in &self.items {
@@ -86,7 +83,7 @@ pub fn control(
         libc::EPOLL_CTL_ADD => {
             epoll.items.insert(key, Item { events, data, listed: false });
             epoll.by_object.entry(object).or_default().push(key);
-            epoll.list(key);
+            list(&mut epoll.items, &mut epoll.ready, key);
             let watchers = k.objects.watchers.entry(object).or_default();
             if !watchers.contains(&id) {
                 watchers.push(id);
@@ -97,7 +94,7 @@ pub fn control(
             let item = epoll.items.get_mut(&key).expect("known");
             item.events = events;
             item.data = data;
-            epoll.list(key);
+            list(&mut epoll.items, &mut epoll.ready, key);
         }
         libc::EPOLL_CTL_DEL => remove(k, id, object, key),
         _ => return fail(libc::EINVAL),
@@ -177,19 +174,14 @@ pub fn poll(k: &Kernel, tid: Tid, id: ObjectId) -> u32 {
     if any { libc::EPOLLIN as u32 } else { 0 }
 }
 
-/// An object was notified: list it with whoever watches it. Returns the instances that must be notified in turn.
-pub fn object_changed(k: &mut Kernel, object: ObjectId) -> Vec<ObjectId> {
-    let Some(watchers) = k.objects.watchers.get(&object).cloned() else { return Vec::new() };
-    let mut changed = Vec::new();
-    for id in watchers {
-        let Some(epoll) = k.objects.epolls.get_mut(&id) else { continue };
-        let keys = epoll.by_object.get(&object).cloned().unwrap_or_default();
-        for key in keys {
-            epoll.list(key);
+/// An object was notified: lists it with whoever watches it. They must be notified in turn.
+pub fn object_changed(objects: &mut Objects, object: ObjectId) {
+    for id in objects.watchers.get(&object).into_iter().flatten() {
+        let Some(Epoll { items, by_object, ready }) = objects.epolls.get_mut(id) else { continue };
+        for key in by_object.get(&object).into_iter().flatten() {
+            list(items, ready, *key);
         }
-        changed.push(id);
     }
-    changed
 }
 
 /// An open file description is gone: nobody watches it any more.

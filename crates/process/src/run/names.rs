@@ -107,6 +107,8 @@ struct Entry {
     place: u32,
     /// What it may return.
     results: RangeInclusive<i64>,
+    /// What it opens, if it does.
+    opens: Option<InodeId>,
 }
 
 /// A process, as long as none of the directories changes that its calls have named by their descriptor.
@@ -268,7 +270,7 @@ impl Names {
             self.on.entry(id).or_default().push(number);
         }
         let results = results(&known.answer);
-        self.entries.push(Entry { owner, call, place, results });
+        self.entries.push(Entry { owner, call, place, results, opens: known.opens });
         Some(())
     }
 
@@ -331,6 +333,8 @@ struct Known<'a> {
     on: Vec<InodeId>,
     /// The directory that it names by a descriptor.
     dir: Option<(i32, FileId)>,
+    /// The file that it opens.
+    opens: Option<InodeId>,
 }
 
 /// Results that a call with this answer can have.
@@ -376,13 +380,13 @@ fn answer_at<'a>(
     on: Vec<InodeId>,
 ) -> Option<Known<'a>> {
     let dir = if call.is_below() { Some((call.dirfd, directory(k, pid, call.dirfd)?)) } else { None };
-    let answer = match found.and_then(|id| of_inode(k, pid, call, id)) {
-        Ok(answer) => answer?,
-        Err(Fail::Errno(Errno(errno))) if opens(call.nr) => PathAnswer::OpenFails(errno),
-        Err(Fail::Errno(Errno(errno))) => PathAnswer::Fails(errno),
+    let (opens, answer) = match found.and_then(|id| Ok((id, of_inode(k, pid, call, id)?))) {
+        Ok((id, answer)) => (opens(call.nr).then_some(id), answer?),
+        Err(Fail::Errno(Errno(errno))) if opens(call.nr) => (None, PathAnswer::OpenFails(errno)),
+        Err(Fail::Errno(Errno(errno))) => (None, PathAnswer::Fails(errno)),
         Err(Fail::Fatal(_)) => return None,
     };
-    Some(Known { answer, on, dir })
+    Some(Known { answer, on, dir, opens })
 }
 
 /// The open directory behind a descriptor. Of anything else nothing is told: a file may be closed in the process, and then its number means nothing.
@@ -426,17 +430,17 @@ pub fn carry_over(k: &mut Kernel, cx: &mut Ctx<'_, '_>, record: &Record<'_>) -> 
     if !same || !entry.results.contains(&ret) {
         return Ok(None);
     }
-    let call = entry.call.clone();
-    let bytes_in = chain(0, &[&call.path]);
+    let bytes_in = chain(0, &[&entry.call.path]);
     // A content may have left the model's memory since, for its file.
     debug_assert!(
-        answer(k, cx.pid, &call).is_none_or(|known| results(&known.answer) == entry.results),
-        "{call:?} was answered with what is not so"
+        answer(k, cx.pid, &entry.call)
+            .is_none_or(|known| results(&known.answer) == entry.results && known.opens == entry.opens),
+        "{:?} was answered with what is not so",
+        entry.call
     );
-    if !opens(call.nr) {
-        return Ok(Some((ret, bytes_in)));
-    }
-    let done = match syscalls::path::open_path(k, cx, call.dirfd, &call.path, call.flags as i32, 0) {
+    let Some(id) = entry.opens else { return Ok(Some((ret, bytes_in))) };
+    let flags = entry.call.flags as i32;
+    let done = match syscalls::path::open_inode(k, cx, id, flags) {
         Ok(Outcome::Done(fd)) => fd as i64,
         Err(Fail::Errno(Errno(errno))) => -i64::from(errno),
         Err(fatal) => return Err(fatal),

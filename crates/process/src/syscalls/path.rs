@@ -69,9 +69,20 @@ fn open_at(k: &mut Kernel, cx: &mut Ctx<'_, '_>, dirfd: u64, addr: u64, flags: u
 
 /// openat(2) with the path in hand.
 pub fn open_path(k: &mut Kernel, cx: &mut Ctx<'_, '_>, dirfd: i32, path: &[u8], flags: i32, mode: u32) -> SysResult {
-    let limit = k.process(cx.pid).limit(libc::RLIMIT_NOFILE as usize).soft.min(1 << 20) as i32;
-    k.process(cx.pid).fds.free(0, limit)?;
-    match fs::open_or_wait(k, cx, dirfd, path, flags, mode)? {
+    k.free_fd(cx.pid)?;
+    let opened = fs::open_or_wait(k, cx, dirfd, path, flags, mode)?;
+    install(k, cx, opened, flags)
+}
+
+/// The same when it is known what the path leads to, and the flags neither make nor cut anything.
+pub fn open_inode(k: &mut Kernel, cx: &mut Ctx<'_, '_>, id: InodeId, flags: i32) -> SysResult {
+    k.free_fd(cx.pid)?;
+    let opened = fs::open_inode(k, cx, id, flags)?;
+    install(k, cx, opened, flags)
+}
+
+fn install(k: &mut Kernel, cx: &Ctx<'_, '_>, opened: Opened, flags: i32) -> SysResult {
+    match opened {
         Opened::File(file) => done(k.install(cx.pid, file, flags & libc::O_CLOEXEC != 0)?),
         Opened::Wait(wait) => Ok(Outcome::Block(wait)),
     }

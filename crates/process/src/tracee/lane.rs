@@ -424,9 +424,12 @@ impl Lane {
 
     fn copy_out(&self, offset: usize, len: usize) -> Vec<u8> {
         assert!(offset + len <= at::END);
-        let mut bytes = vec![0; len];
-        // SAFETY: within the mapping, which overlaps no Rust value.
-        unsafe { ptr::copy_nonoverlapping(self.base.as_ptr().add(offset), bytes.as_mut_ptr(), len) };
+        let mut bytes = Vec::with_capacity(len);
+        // SAFETY: within the mapping, which overlaps no Rust value, and of room for as many, which are there then.
+        unsafe {
+            ptr::copy_nonoverlapping(self.base.as_ptr().add(offset), bytes.as_mut_ptr(), len);
+            bytes.set_len(len);
+        }
         bytes
     }
 
