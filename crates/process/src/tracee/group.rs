@@ -4,8 +4,8 @@ use libc::c_int;
 
 use super::maps::Mapping;
 use super::stub::{
-    LANE_FD, LANE_LEN, LANE_START, PAGE, SCRATCH_DATA, SCRATCH_END, SCRATCH_START, SITES_END, SITES_START, STACK_SIZE,
-    STACK_TOP, STUB_FD,
+    LANE_FD, LANE_LEN, LANE_START, PAGE, SCRATCH_DATA, SCRATCH_END, SCRATCH_START, SITES_END, SITES_START, STACK_GAP,
+    STACK_SIZE, STACK_TOP, STUB_FD,
 };
 use super::thread::{At, Stray};
 use super::{Error, Regs, Result, Tracee, maps, sys};
@@ -187,14 +187,17 @@ impl Tracee {
         self.write_scratch(SCRATCH_DATA, &block)?;
         let at_empty_path = libc::AT_EMPTY_PATH as u64;
         let args = [STUB_FD as u64, SCRATCH_DATA, argv, argv + 8, at_empty_path, 0];
+        sys::limit_stack(self.pid(), STACK_GAP)?;
         match self.native_exec(args)? {
             Ok(_) => self.settle_in_stub(),
             Err(errno) => Err(Error::Native { tid: self.tid(), call: "execveat", errno }),
         }
     }
 
-    /// Clears the fresh image of what the kernel put there: vDSO, its data, arguments.
+    /// Clears the fresh image of what the kernel put there: vDSO, its data, arguments. Its addresses have been chosen by the limit of the stack, which
+    /// is what it should be from here on.
     pub(super) fn settle_in_stub(&mut self) -> Result<()> {
+        sys::limit_stack(self.pid(), STACK_SIZE)?;
         self.at_trap_gadget(initial_regs(0, STACK_TOP));
         let mut stack_seen = false;
         for Mapping { start, end, .. } in maps::read(self.pid())? {

@@ -11,13 +11,13 @@ use std::os::fd::BorrowedFd;
 use super::elf::{Elf, Errno, MAP_END, page_up};
 use super::group::initial_regs;
 use super::stack::{self, Stack, Strings};
-use super::stub::{PAGE, SCRATCH_END, STACK_SIZE, STACK_TOP};
+use super::stub::{PAGE, SCRATCH_END, STACK_GAP, STACK_SIZE, STACK_TOP};
 use super::{Error, Fault, Result, Tracee};
 
 /// Where the kernel puts position-independent programs when addresses are not randomised.
 const PIE_BASE: u64 = 0x5555_5555_4000;
-/// Where the kernel's own search for free addresses starts (downwards); the interpreter ends here.
-const INTERP_END: u64 = 0x7fff_f7ff_f000;
+/// Where the kernel's own search for free addresses starts (downwards), its guard below the stack left out; the interpreter ends here.
+const INTERP_END: u64 = STACK_TOP - STACK_GAP - (1 << 20);
 
 /// An ELF file and a descriptor to map it from.
 #[derive(Debug, Clone, Copy)]

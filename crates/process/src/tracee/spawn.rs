@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use libc::c_int;
 
 use super::lane::Lane;
-use super::stub::{self, LANE_FD, SOCKET_FD, STACK_SIZE, STUB_FD, TRAP_GADGET_AFTER};
+use super::stub::{self, LANE_FD, SOCKET_FD, STACK_GAP, STACK_SIZE, STUB_FD, TRAP_GADGET_AFTER};
 use super::thread::{At, Link, Stray};
 use super::{Error, Regs, Result, Tracee, filter, sys};
 
@@ -157,6 +157,8 @@ unsafe fn child(supervisor: libc::pid_t, ours: c_int, theirs: [c_int; 3], filter
         reset_signals();
         check(3, libc::personality(libc::ADDR_NO_RANDOMIZE as libc::c_ulong) >= 0);
         check(4, set_limit(libc::RLIMIT_STACK, STACK_SIZE));
+        // Where the hard limit is lower, the kernel leaves less.
+        set_limit(libc::RLIMIT_STACK, STACK_GAP);
         check(4, set_limit(libc::RLIMIT_CORE, 0));
         // One may have a number that another is to get. (Numbers as high as these cost a supervisor of several threads 20 ms, so they are made here.)
         let moved = theirs.map(|fd| libc::fcntl(fd, libc::F_DUPFD, LANE_FD + 1));

@@ -430,6 +430,22 @@ pub fn receive_now(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<usize> {
     usize::try_from(ret).map_err(|_| last("recv"))
 }
 
+/// Sets the soft limit of a process's stack, as far as its hard limit allows.
+pub fn limit_stack(pid: pid_t, bytes: u64) -> Result<()> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `limit` is live.
+    let ret = unsafe {
+        match libc::prlimit(pid, libc::RLIMIT_STACK, ptr::null(), &mut limit) {
+            0 => {
+                limit.rlim_cur = bytes.min(limit.rlim_max);
+                libc::prlimit(pid, libc::RLIMIT_STACK, &limit, ptr::null_mut())
+            }
+            failed => failed,
+        }
+    };
+    if ret == 0 { Ok(()) } else { Err(last("prlimit")) }
+}
+
 /// The CPU that the caller runs on.
 pub fn current_cpu() -> usize {
     // SAFETY: no pointers.
