@@ -308,11 +308,10 @@ pub struct CheckArgs {
 }
 
 impl CheckArgs {
-    /// The same for the host loop. What a step says is worth a frame of the log at once: whoever gets an answer early asks again while the others are
-    /// still being answered, and a program has no time in which it waits for all of them.
+    /// The same for the host loop of what runs alone: a frame costs little there.
     pub fn options(&self) -> gapless_log::Options {
         let digest_every = std::time::Duration::from_millis(self.digest_every);
-        gapless_log::Options { digest_every, frame_age: std::time::Duration::ZERO, ..gapless_log::Options::default() }
+        gapless_log::Options { digest_every, frame_outputs: 1, ..gapless_log::Options::default() }
     }
 }
 

@@ -6,7 +6,7 @@ use crate::out::{self, talk};
 use crate::program::{command, unfit};
 use crate::progress::Progress;
 use crate::{EXIT_FAILED, Outcome, machine, place, text};
-use gapless_log::{DirLock, Level, Meta, Store};
+use gapless_log::{DirLock, Level, Meta, Options, Store};
 use gapless_machine::{Local, Machine, Origin};
 use gapless_pair::driver::{Control, Node, NodeConfig, NodeEnd, Notice};
 use gapless_pair::{Commit, Halt, Mode, Refusal, Start, arbiter, status as control, witness::Witness};
@@ -27,6 +27,10 @@ const MACHINE_LAG_ENTRIES_MAX: u64 = 512;
 /// A fresh backup of a machine gets its state unless the log is hardly longer than that.
 const MACHINE_STATE_ENTRIES_MIN: u64 = 1024;
 
+/// A frame with so many outputs is worth a packet, and the acknowledgement that comes back, while the replica has more to do. With fewer it waits for what
+/// else is said: where clients and both sides share their processors, waking each other for every answer costs more than the answers do.
+const FRAME_OUTPUTS: u64 = 16;
+
 /// Of a node with a history of its own to begin.
 pub fn fresh(dir: &Path, args: &NodeArgs, listen: String) -> NodeConfig {
     config(dir, args, Start::Fresh, listen)
@@ -38,7 +42,7 @@ fn config(dir: &Path, args: &NodeArgs, start: Start, listen: String) -> NodeConf
     config.advertise.clone_from(&args.advertise);
     config.detect = Duration::from_millis(args.detect);
     config.heartbeat = config.detect / 4;
-    config.host = args.checks.options();
+    config.host = Options { frame_outputs: FRAME_OUTPUTS, ..args.checks.options() };
     config.lag_entries_max = LAG_ENTRIES_MAX;
     config
 }
@@ -135,6 +139,7 @@ pub fn node(config: NodeConfig, arbiter_name: &str, mut runs: Runs) -> Outcome {
         let mut config = config.clone();
         if !takes_signals {
             (config.lag_entries_max, config.state_entries_min) = (MACHINE_LAG_ENTRIES_MAX, MACHINE_STATE_ENTRIES_MIN);
+            config.host = machine::options(config.host);
         }
         let node = Node::new(
             config,

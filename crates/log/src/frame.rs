@@ -332,6 +332,11 @@ impl FrameBuilder {
         self.flags |= DIVIDES;
     }
 
+    /// The number of the first entry of the next frame.
+    pub fn first_seq(&self) -> Seq {
+        self.first_seq
+    }
+
     /// The number that the next pushed entry gets.
     pub fn next_seq(&self) -> Seq {
         Seq(self.first_seq.0 + u64::from(self.count))

@@ -18,6 +18,9 @@ pub struct Options {
     pub frame_bytes: usize,
     /// ... or when its oldest output has waited this long while the replica had more to do.
     pub frame_age: Duration,
+    /// ... or at once when it holds so many outputs and no frame waits for commit, so that these are on their way while others are made. Those share the
+    /// next frame.
+    pub frame_outputs: u64,
     /// No further step is run while more output than this waits for commit.
     pub outbox_bytes_max: usize,
     /// A digest is logged this often while live (stretched so that digests take at most a twentieth of the time); zero: after every step, whatever
@@ -30,6 +33,7 @@ impl Default for Options {
         Self {
             frame_bytes: 64 << 10,
             frame_age: Duration::from_micros(200),
+            frame_outputs: u64::MAX,
             outbox_bytes_max: 8 << 20,
             digest_every: Duration::from_secs(1),
         }
@@ -436,7 +440,9 @@ impl<R: Replica> Host<R> {
             if self.writer().has_unsealed() {
                 let since = *unsealed_since.get_or_insert_with(Instant::now);
                 let old = since.elapsed() >= self.options.frame_age;
-                if idle || old || self.writer().unsealed_bytes() >= self.options.frame_bytes {
+                let many = self.outbox.said() - self.outbox.released() >= self.options.frame_outputs
+                    && sink.committed() >= self.writer().sealed_to();
+                if idle || old || many || self.writer().unsealed_bytes() >= self.options.frame_bytes {
                     self.append_sealed(sink)?;
                     unsealed_since = None;
                 }

@@ -49,6 +49,11 @@ impl Writer {
         self.builder.payload_bytes()
     }
 
+    /// Entries below this number are sealed.
+    pub(crate) fn sealed_to(&self) -> Seq {
+        self.builder.first_seq()
+    }
+
     pub(crate) fn has_unsealed(&self) -> bool {
         !self.builder.is_empty()
     }

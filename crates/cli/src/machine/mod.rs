@@ -5,4 +5,4 @@ pub mod image;
 mod run;
 
 pub use debug::debug;
-pub use run::{console, disk, memory, net, of_pair, resume, run};
+pub use run::{console, disk, memory, net, of_pair, options, resume, run};

@@ -8,6 +8,7 @@ use gapless_log::{CommitLevel, Error, Options};
 use gapless_machine::{Boot, ConsoleAt, DiskImage, Local, Machine, Net, Origin, STOPPED, Stopper, Tell};
 use gapless_pair::driver;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Name of the console's socket in a log directory.
 const CONSOLE_NAME: &str = "console";
@@ -38,6 +39,12 @@ pub fn memory(text: &str) -> Result<u64, String> {
     };
     let n: u64 = digits.parse().map_err(|_| "give a size such as 512M or 2G")?;
     n.checked_shl(shift).filter(|bytes| bytes >> shift == n).ok_or_else(|| "too large".into())
+}
+
+/// How the host loop steps a machine. What it says is worth a frame of the log at once: a hart needs some hundred microseconds for an answer, so there is
+/// little to wait for.
+pub fn options(options: Options) -> Options {
+    Options { frame_age: Duration::ZERO, ..options }
 }
 
 /// What a side of a pair is plugged into.
@@ -90,7 +97,7 @@ fn switch_on(args: MachineArgs) -> Outcome {
     let replica = Machine::new(origin, &log, alone(args.net), false);
     let watch = Watch::start(replica.stopper())?;
     let commit = if args.durable { CommitLevel::Durable } else { CommitLevel::Received };
-    let ended = driver::alone::record(&log, replica, commit, args.node.checks.options());
+    let ended = driver::alone::record(&log, replica, commit, options(args.node.checks.options()));
     drop(scratch);
     ended_alone(ended, args.log.as_deref(), &watch)
 }
@@ -113,7 +120,11 @@ fn ended_alone(ended: Result<i32, Error>, log: Option<&Path>, watch: &Watch) -> 
 pub fn resume(dir: &Path, net: Option<Net>, accept_loss: bool, with: Options) -> Outcome {
     let replica = Machine::backup(dir, alone(net));
     let watch = Watch::start(replica.stopper())?;
-    ended_alone(driver::alone::resume(dir, Any::Machine(Box::new(replica)), accept_loss, with), Some(dir), &watch)
+    ended_alone(
+        driver::alone::resume(dir, Any::Machine(Box::new(replica)), accept_loss, options(with)),
+        Some(dir),
+        &watch,
+    )
 }
 
 fn protected(args: MachineArgs, origin: Origin) -> Outcome {
