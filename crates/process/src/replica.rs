@@ -27,7 +27,7 @@ const STEP_EVENTS_MAX: u32 = 256;
 /// Events between two looks at the world while the program is busy.
 const POLL_EVERY_EVENTS: u32 = 32;
 /// Events between two thoughts about a better processor.
-const LOOK_EVERY_EVENTS: u64 = 256;
+const LOOK_EVERY_EVENTS: u64 = 64;
 /// The channel of the exit status.
 pub const EXIT_CHANNEL: Channel = Channel(0);
 /// Memory is hashed in regions of this size, so that a difference can be placed.

@@ -125,6 +125,10 @@ fn run(k: &mut Kernel, cx: &mut Ctx<'_, '_>, pace: &Pace, who_waits: WhoWaits) -
                 sent |= cx.tracee().lane().has_sent();
                 // Whom it has woken waits for it; and from here on its calls stop.
                 lane::absorb(k, cx)?;
+                if sent {
+                    // It sends and then computes: what it sends next is not to wait for that.
+                    cx.tracee().lane().hold_sends();
+                }
                 let left = match who_waits(k, &mut cx.io) {
                     Waits::Nobody { due_in } if !sent => {
                         tick_every(TICK_ALONE)?;
@@ -145,10 +149,6 @@ fn run(k: &mut Kernel, cx: &mut Ctx<'_, '_>, pace: &Pace, who_waits: WhoWaits) -
                     }
                 };
                 look_after = ran + left.min(TICK_ALONE);
-                if sent {
-                    // It sends and then computes: what it sends next is not to wait for that.
-                    cx.tracee().lane().hold_sends();
-                }
             }
             stop => break stop,
         }

@@ -27,6 +27,8 @@ const WAYS_MAX: usize = 1024;
 const AHEAD_MAX: usize = 64;
 /// Processes, and pairs of directory and user, that own entries at once; when there are as many, all entries go.
 const OWNED_MAX: usize = 256;
+/// Owns what is laid out no more.
+const NOBODY: u32 = 0;
 /// Owners have numbers below this.
 const OWNERS_MAX: u32 = 1 << 22;
 /// Opens that change nothing but the descriptors, and need nothing but reading.
@@ -208,10 +210,12 @@ impl Names {
             self.on.clear();
             self.places.clear();
             self.tables.clear();
-            self.last_owner = 0;
+            self.last_owner = NOBODY;
         }
-        for entry in touched.iter().filter_map(|id| self.on.remove(id)).flatten() {
-            lane.remove_name(self.entries[entry as usize].place);
+        for number in touched.iter().filter_map(|id| self.on.remove(id)).flatten() {
+            let entry = &mut self.entries[number as usize];
+            lane.remove_name(entry.place);
+            entry.owner = NOBODY;
         }
         let owners = self.owners(process);
         let mut laying = Laying { k, lane, pid: process.pid, owners, touched };

@@ -158,7 +158,7 @@ unsafe fn child(supervisor: libc::pid_t, ours: c_int, theirs: [c_int; 3], filter
         check(3, libc::personality(libc::ADDR_NO_RANDOMIZE as libc::c_ulong) >= 0);
         check(4, set_limit(libc::RLIMIT_STACK, STACK_SIZE));
         // Where the hard limit is lower, the kernel leaves less.
-        set_limit(libc::RLIMIT_STACK, STACK_GAP);
+        let _ = sys::limit_stack(0, STACK_GAP);
         check(4, set_limit(libc::RLIMIT_CORE, 0));
         // One may have a number that another is to get. (Numbers as high as these cost a supervisor of several threads 20 ms, so they are made here.)
         let moved = theirs.map(|fd| libc::fcntl(fd, libc::F_DUPFD, LANE_FD + 1));

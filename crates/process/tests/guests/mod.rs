@@ -203,6 +203,7 @@ macro_rules! each_guest {
             sparse_map
             spin_flag
             spin_locks
+            standard_streams
             static_libc
             static_pie
             stdio
