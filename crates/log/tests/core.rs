@@ -206,8 +206,12 @@ struct Scripted {
 
 impl Scripted {
     fn new(act: impl FnMut(&mut Recorder<'_>, u64) -> Progress + 'static) -> Host<Self> {
-        let replica = Self { position: 0, act: Box::new(act), emitted: Vec::new(), halted: false };
         let options = Options { frame_bytes: 3 << 20, digest_every: Duration::from_secs(3600), ..Options::default() };
+        Self::with(options, act)
+    }
+
+    fn with(options: Options, act: impl FnMut(&mut Recorder<'_>, u64) -> Progress + 'static) -> Host<Self> {
+        let replica = Self { position: 0, act: Box::new(act), emitted: Vec::new(), halted: false };
         let mut host = Host::new(replica, options);
         host.go_live(Term(1), Seq(0), 0).unwrap();
         host
@@ -354,11 +358,15 @@ impl Sink for Fake {
 
 /// Says one thing a step and ends after `steps`.
 fn talker(steps: u64) -> Host<Scripted> {
-    Scripted::new(move |log, at| {
+    Scripted::new(talk(steps))
+}
+
+fn talk(steps: u64) -> impl FnMut(&mut Recorder<'_>, u64) -> Progress {
+    move |log, at| {
         log.input(Position(at), Kind(16), at.to_le_bytes().to_vec());
         log.out().say(Channel(1), at.to_le_bytes().to_vec());
         if at + 1 == steps { Progress::Ended(7) } else { Progress::Ran }
-    })
+    }
 }
 
 #[test]
@@ -370,6 +378,27 @@ fn the_live_loop_releases_everything_before_it_exits() {
     let emitted = &host.replica().emitted;
     assert_eq!(emitted.iter().map(|o| o.number).collect::<Vec<_>>(), (0..50).collect::<Vec<_>>());
     assert_eq!(host.ended(), Some(7));
+}
+
+/// Steps in each frame that a live loop makes of 12, of which each says one thing.
+fn steps_in_frames(frame_outputs: u64, committed: Option<Seq>) -> Vec<usize> {
+    let waker = Waker::new().unwrap();
+    let hour = Duration::from_secs(3600);
+    let options = Options { frame_age: hour, frame_outputs, digest_every: hour, ..Options::default() };
+    let orders = [vec![Order::None; 12], vec![Order::Handover; 2]].concat();
+    let mut host = Scripted::with(options, talk(1000));
+    let mut sink = Fake { committed, orders, ..Fake::default() };
+    assert_eq!(host.run_live(&mut sink, &waker).unwrap(), End::Handover);
+    sink.frames.iter().map(|frame| frame.entries().filter(|entry| entry.kind == Kind::MARK).count()).collect()
+}
+
+#[test]
+fn a_frame_goes_early_when_it_holds_enough_outputs_and_no_other_waits_for_commit() {
+    assert_eq!(steps_in_frames(1, None), [1; 12]);
+    assert_eq!(steps_in_frames(5, None), [5, 5, 2]);
+    assert_eq!(steps_in_frames(u64::MAX, None), [12]);
+    // The first one is never committed, so the others wait for the end.
+    assert_eq!(steps_in_frames(5, Some(Seq(0))), [5, 7]);
 }
 
 /// A step that is much longer than a frame does not wait in memory for its end.
