@@ -121,8 +121,7 @@ pub fn memfd_create(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysRe
         Err(Fail::Errno(crate::kernel::Errno(libc::ENAMETOOLONG))) => return fail(libc::EINVAL),
         other => other?,
     };
-    let limit = k.process(cx.pid).limit(libc::RLIMIT_NOFILE as usize).soft.min(1 << 20) as i32;
-    k.process(cx.pid).fds.free(0, limit)?;
+    k.free_fd(cx.pid)?;
     let file = fs::memfd(k, cx, &name, flags & (libc::MFD_ALLOW_SEALING | NOEXEC_SEAL) != 0)?;
     done(k.install(cx.pid, file, flags & libc::MFD_CLOEXEC != 0)?)
 }

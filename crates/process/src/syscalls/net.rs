@@ -114,8 +114,7 @@ pub fn accept4(k: &mut Kernel, cx: &mut Ctx<'_, '_>, a: &[u64; 6]) -> SysResult 
     }
     let (file, id) = socket_of(k, cx, a[0])?;
     // Without a free descriptor the connection stays in the queue.
-    let limit = k.process(cx.pid).limit(libc::RLIMIT_NOFILE as usize).soft.min(1 << 20) as i32;
-    k.process(cx.pid).fds.free(0, limit)?;
+    k.free_fd(cx.pid)?;
     let new = match net::accept(k, id) {
         Err(Fail::Errno(Errno(libc::EAGAIN))) => {
             return wait(k, cx, file, id, id, Patience { dont: false, option: libc::SO_RCVTIMEO });

@@ -40,7 +40,7 @@ pub const STACK_TOP: u64 = 0x7fff_ffff_f000;
 /// Size of the program's stack, all of it mapped from the start.
 pub const STACK_SIZE: u64 = 8 << 20;
 /// How far below the stack's top the kernel is made to begin its search for free addresses, where libraries lie. Without randomisation it would leave
-/// 128 MB, and some Intel processors run code up to a third slower whose stack is less than a gigabyte away (measured with CPython).
+/// 128 MB, and some Intel processors run code a quarter slower whose stack is less than a gigabyte away (measured with CPython).
 pub(super) const STACK_GAP: u64 = 4 << 30;
 /// The descriptors that a tracee really owns: the supervisor's socket and the stub.
 pub const RESERVED_FDS: [i32; 3] = [SOCKET_FD, STUB_FD, LANE_FD];
